@@ -1,0 +1,357 @@
+"""Settings: typed, documented, checked all at once before anything starts.
+
+A run is described by one YAML file and any number of ``key=value`` overrides in dotted form::
+
+    train.py --config configs/demo/finetune.yaml optimizer.lr=1e-3 data.num_workers=4
+
+:class:`Settings` is the base of every group of settings (and of the model's own configuration):
+unknown keys and wrong types are refused with one line that names the key, the value, what was
+wanted and, for a misspelt key, the nearest valid one. Field descriptions give units.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hiera_video.errors import ConfigError
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """A group of settings. Construction raises :class:`ConfigError` with one line for all faults."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_describe(type(self), error)) from None
+
+
+class DataSource(Settings):
+    """Which videos to read."""
+
+    manifest: Path | None = Field(
+        None, description="CSV with a header `path,label[,start_seconds,end_seconds]`"
+    )
+
+
+class DataSettings(Settings):
+    """Where videos come from and how they are read."""
+
+    train: DataSource = Field(default_factory=DataSource)
+    val: DataSource = Field(default_factory=DataSource)
+    manifest: Path | None = Field(None, description="videos to extract features from")
+    root: Path | None = Field(
+        None, description="folder that relative paths start from; default: the manifest's folder"
+    )
+    decoder: Literal["pyav", "decord", "torchcodec"] = "pyav"
+    num_workers: int = Field(2, ge=0, description="decoding processes per training process")
+    on_error: Literal["raise", "skip"] = Field(
+        "raise", description="what to do when a video cannot be decoded"
+    )
+    max_failed_share: float = Field(
+        0.1, ge=0, le=1, description="under skip, training stops when more of an epoch's videos fail"
+    )
+
+
+class ClipSettings(Settings):
+    """What a clip is. Stored with the checkpoint, so evaluation repeats what training did."""
+
+    num_frames: int = Field(16, ge=1)
+    stride: int = Field(4, ge=1, description="frames from one sampled frame to the next")
+    frames_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="rate at which `stride` counts frames; default: the video's own rate",
+    )
+    crop_size: int = Field(224, ge=1, description="height and width of a view, in pixels")
+    short_side: int | None = Field(
+        None,
+        ge=1,
+        description="short side in pixels that frames are resized to before evaluation crops; "
+        "default: crop_size",
+    )
+    mean: tuple[float, ...] = Field((0.45, 0.45, 0.45), description="per channel, of values in 0..1")
+    std: tuple[float, ...] = Field((0.225, 0.225, 0.225), description="per channel")
+
+    @model_validator(mode="after")
+    def _check(self) -> ClipSettings:
+        if self.short_side is not None and self.short_side < self.crop_size:
+            raise ValueError(
+                f"short_side={self.short_side} is smaller than crop_size={self.crop_size}"
+            )
+        if len(self.mean) != len(self.std) or min(self.std, default=1.0) <= 0:
+            raise ValueError("mean and std need one value per channel each, std above 0")
+        return self
+
+
+class ModelSettings(BaseModel):
+    """A named variant, and any field of ``HieraConfig`` to change in it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "hiera_base_16x224"
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The ``HieraConfig`` fields that were given; checked where the model is configured."""
+        return dict(self.model_extra or {})
+
+
+class AugmentSettings(Settings):
+    """Random views of training clips; every frame of a clip is treated alike."""
+
+    scale: tuple[float, float] = Field((0.5, 1.0), description="area of the random resized crop")
+    ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="aspect ratio of that crop")
+    horizontal_flip: float = Field(0.5, ge=0, le=1, description="probability")
+    rand_augment_num_ops: int = Field(0, ge=0, description="0 turns RandAugment off")
+    rand_augment_magnitude: int = Field(7, ge=0, le=30)
+    mixup_alpha: float = Field(0.0, ge=0, description="0 turns mixup off")
+    cutmix_alpha: float = Field(0.0, ge=0, description="0 turns cutmix off")
+
+    @field_validator("scale", "ratio")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("wanted two positive numbers, the smaller one first")
+        return value
+
+
+class TrainSettings(Settings):
+    """The training loop."""
+
+    epochs: int = Field(100, ge=1, description="passes over the training videos")
+    batch_size: int = Field(8, ge=1, description="clips per process and step")
+    accumulate_steps: int = Field(1, ge=1, description="batches per optimizer step")
+    repeated_sampling: int = Field(1, ge=1, description="clips taken from each decoded video")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    clip_grad_norm: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    checkpoint_steps: int | None = Field(
+        None, ge=1, description="save every so many optimizer steps, besides every epoch's end"
+    )
+    validate_epochs: int = Field(1, ge=1, description="validate after every so many epochs")
+    log_steps: int = Field(10, ge=1, description="log every so many optimizer steps")
+    keep_checkpoints: int = Field(2, ge=1, description="how many of the latest ones to keep")
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainSettings:
+        if self.batch_size % self.repeated_sampling:
+            raise ValueError(
+                f"repeated_sampling={self.repeated_sampling} does not divide "
+                f"batch_size={self.batch_size} (clips per process)"
+            )
+        return self
+
+
+class OptimizerSettings(Settings):
+    """AdamW with a cosine schedule."""
+
+    lr: float = Field(8e-4, gt=0, description="highest learning rate")
+    min_lr: float = Field(1e-6, ge=0, description="learning rate at the end of the cosine")
+    warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warm-up")
+    weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms, positions")
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+class EvaluateSettings(Settings):
+    """Views of a video whose scores are averaged."""
+
+    num_clips: int = Field(5, ge=1, description="clips evenly spread over the video")
+    num_crops: int = Field(3, ge=1, description="crops along the longer side")
+    batch_size: int = Field(1, ge=1, description="videos per forward pass and process")
+    shuffle_frames: bool = Field(
+        False, description="play the frames of every clip in random order: a control for motion"
+    )
+
+
+class FeatureSettings(Settings):
+    """Sliding windows over whole videos."""
+
+    window_seconds: float | None = Field(
+        None, gt=0, description="length of a window; default: the clip length of the checkpoint"
+    )
+    stride_seconds: float | None = Field(
+        None, gt=0, description="from one window's start to the next; default: window_seconds"
+    )
+    layer: Literal["pooled", "stage1", "stage2", "stage3", "stage4"] = Field(
+        "pooled", description="pooled and normalised (N, D), or a stage's map (N, T, H, W, D)"
+    )
+    batch_size: int = Field(8, ge=1, description="windows per forward pass")
+
+    @model_validator(mode="after")
+    def _check(self) -> FeatureSettings:
+        window, stride = self.window_seconds, self.stride_seconds
+        if window is not None and stride is not None and stride > window:
+            raise ValueError(
+                f"stride_seconds={stride} is longer than window_seconds={window}: "
+                "the frames between windows would never be seen"
+            )
+        return self
+
+
+class RunSettings(Settings):
+    """What every command needs."""
+
+    output_dir: Path = Field(description="folder that everything is written to")
+    seed: int = Field(0, ge=0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = Field(False, description="torch.compile the model")
+    data: DataSettings = Field(default_factory=DataSettings)
+
+
+class TrainRun(RunSettings):
+    """``scripts/train.py``"""
+
+    init_from: str | None = Field(None, description="weights to start from: directory, file, hub id")
+    resume: str = Field("auto", description="auto (newest checkpoint, if any), never, or DIR")
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    clip: ClipSettings = Field(default_factory=ClipSettings)
+    augment: AugmentSettings = Field(default_factory=AugmentSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    evaluate: EvaluateSettings = Field(
+        default_factory=lambda: EvaluateSettings(num_clips=1, num_crops=1),
+        description="validation during training",
+    )
+
+
+class EvaluateRun(RunSettings):
+    """``scripts/evaluate.py``"""
+
+    checkpoint: str = Field(description="directory, file or hub id of a trained model")
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+
+
+class FeatureRun(RunSettings):
+    """``scripts/extract_features.py``"""
+
+    checkpoint: str = Field(description="directory, file or hub id of a trained model")
+    features: FeatureSettings = Field(default_factory=FeatureSettings)
+
+
+class CommandLine(argparse.ArgumentParser):
+    """An argument parser whose complaints are a :class:`ConfigError`, in one line like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def parse_settings(cls: type[S], arguments: Sequence[str] | None = None) -> S:
+    """Read ``--config FILE.yaml`` and ``key=value`` overrides from the command line into ``cls``.
+
+    Raises:
+        ConfigError: for anything that cannot be read or does not fit, in one line.
+    """
+    parser = CommandLine(
+        description=cls.__doc__,
+        epilog=_list_keys(cls),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, help="YAML file with settings")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings in dotted form")
+    options = parser.parse_args(arguments)
+    values = load_yaml(options.config) if options.config else {}
+    for override in options.overrides:
+        _apply_override(values, override)
+    return cls(**values)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; an empty file is an empty mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config {path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"--config {path}: is not valid YAML ({problem})") from None
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(f"--config {path}: wanted `key: value` lines, got {type(values).__name__}")
+    return values or {}
+
+
+def dump_yaml(settings: Settings) -> str:
+    """``settings`` as YAML that :func:`load_yaml` reads back."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def suggest(given: str, valid: Sequence[str]) -> str:
+    """A hint for a misspelt name: the nearest valid ones, or all of them when none is near."""
+    near = difflib.get_close_matches(given, valid, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else "valid: " + ", ".join(valid)
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"{override!r}: wanted key=value, such as train.epochs=10")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *groups, name = key.split(".")
+    for group in groups:
+        child = values.setdefault(group, {})
+        if child is None:  # an empty section in the YAML file
+            child = values[group] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"{key}={text}: {group} is a single value, not a group of settings")
+        values = child
+    values[name] = value
+
+
+def _describe(cls: type[BaseModel], error: ValidationError) -> str:
+    """All faults of a validation in one line."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        location = [str(part) for part in fault["loc"]]
+        key = ".".join(location)
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"{key}: unknown key, {suggest(location[-1], _keys(cls, location[:-1]))}")
+        elif fault["type"] == "missing":
+            faults.append(f"{key}: is required and was not given")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            prefix = f"{key}: " if key else ""
+            given = "" if isinstance(fault["input"], dict | BaseModel) else f", got {fault['input']!r}"
+            faults.append(f"{prefix}{message[0].lower()}{message[1:]}{given}")
+    return "; ".join(faults)
+
+
+def _keys(cls: type[BaseModel], location: Sequence[str]) -> list[str]:
+    """The valid keys of the group at ``location``."""
+    for name in location:
+        annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
+        groups = [t for t in (annotation, *get_args(annotation)) if _is_group(t)]
+        if not groups:
+            break
+        cls = groups[0]
+    return list(cls.model_fields)
+
+
+def _is_group(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _list_keys(cls: type[BaseModel], prefix: str = "") -> str:
+    """One line per setting for ``--help``: key, default, meaning."""
+    lines = [] if prefix else ["settings (key=value):"]
+    for name, field in cls.model_fields.items():
+        if _is_group(field.annotation):
+            assert isinstance(field.annotation, type)
+            lines.append(_list_keys(field.annotation, f"{prefix}{name}."))
+            continue
+        default = "required" if field.is_required() else repr(field.get_default())
+        meaning = f"  {field.description}" if field.description else ""
+        lines.append(f"  {prefix}{name} [{default}]{meaning}")
+    return "\n".join(lines)

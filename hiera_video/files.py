@@ -1,0 +1,67 @@
+"""Writing files so that nobody ever sees half of one: write beside, flush, then rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hiera_video.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; when the block ends well, it becomes ``path``.
+
+    What is written may be a file or a directory. If the block raises, nothing is left behind and
+    an existing ``path`` stays as it was. A directory cannot replace an existing one.
+    """
+    path = Path(path)
+    # The temporary name lives in a directory of its own: writers that add a suffix of their own
+    # or create further files beside theirs stay inside it.
+    workspace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        temporary = workspace / path.name
+        yield temporary
+        for written in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
+            _flush(written)
+        temporary.replace(path)
+        _flush(path.parent)
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def atomic_symlink(link: Path, target: Path) -> None:
+    """Point ``link`` at ``target`` (stored relative to the link), replacing an older link."""
+    with atomic_path(link) as temporary:
+        temporary.symlink_to(os.path.relpath(target, link.parent))
+
+
+def make_output_directory(path: str | Path) -> Path:
+    """Create ``path`` and make sure that files can be written in it.
+
+    Raises:
+        UserError: if it cannot be created or written to; the message names the directory.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UserError(f"output_dir={path}: cannot be written ({error.strerror})") from None
+    return path
+
+
+def _flush(path: Path) -> None:
+    """Force ``path`` to disk, so that a rename never outlives the bytes it names."""
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

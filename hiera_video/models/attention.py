@@ -1,0 +1,67 @@
+"""Attention inside mask units, or over all tokens; queries may be pooled on the way.
+
+Axes: B batch, U mask units, n tokens in a unit, D width, h heads, d width of a head, L = tokens that
+attend to each other (n inside units, U n globally), p = tokens merged by query pooling.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention with optional query pooling (paper, Sec. 3: "Mask Unit Attention").
+
+    ``within_units`` chooses who attends to whom: the tokens of each mask unit, or all tokens. Both
+    reach ``scaled_dot_product_attention`` as a 4-D ``(batch, h, L, d)``: with more axes, as in the
+    official code, PyTorch leaves its fused kernels.
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim_out: int,
+        num_heads: int,
+        *,
+        query_pool: int,
+        within_units: bool,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query_pool = query_pool
+        self.within_units = within_units
+        self.qkv = nn.Linear(dim_in, 3 * dim_out)
+        self.projection = nn.Linear(dim_out, dim_out)
+
+    def forward(
+        self, x: Tensor, head_mask: Tensor | None = None, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """``(B, U, n, D_in) -> (B, U, n / p, D_out)``, and the attention weights if asked for.
+
+        ``head_mask`` (broadcastable to the weights) multiplies the attention weights. Weights are
+        ``(B, U, h, n / p, n)`` inside units and ``(B, 1, h, U n / p, U n)`` globally.
+        """
+        B, U, n, _ = x.shape  # noqa: N806 - the axes of the legend
+        groups = U if self.within_units else 1
+        qkv = self.qkv(x).view(B * groups, U * n // groups, 3, self.num_heads, -1)
+        query, key, value = qkv.unbind(2)
+        query = pool_tokens(query, self.query_pool, dim=1)
+        query, key, value = (t.transpose(1, 2) for t in (query, key, value))
+
+        weights = None
+        if need_weights or head_mask is not None:
+            scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+            weights = scores.softmax(-1).unflatten(0, (B, groups))
+            if head_mask is not None:
+                weights = weights * head_mask
+            attended = weights.flatten(0, 1) @ value
+        else:
+            attended = F.scaled_dot_product_attention(query, key, value)
+        attended = attended.transpose(1, 2).reshape(B, U, n // self.query_pool, -1)
+        return self.projection(attended), weights
+
+
+def pool_tokens(x: Tensor, query_pool: int, dim: int) -> Tensor:
+    """Maximum over groups of ``query_pool`` tokens that are neighbours in memory along ``dim``."""
+    return x.unflatten(dim, (-1, query_pool)).amax(dim + 1) if query_pool > 1 else x

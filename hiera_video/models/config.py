@@ -1,0 +1,246 @@
+"""The model's configuration: documented fields, checked when it is made."""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from hiera_video.config import Settings
+
+#: ``hidden_act`` by name: the ``torch.nn`` class and its arguments.
+ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gelu": ("GELU", {}),
+    "gelu_pytorch_tanh": ("GELU", {"approximate": "tanh"}),
+    "gelu_new": ("GELU", {"approximate": "tanh"}),
+    "relu": ("ReLU", {}),
+    "relu6": ("ReLU6", {}),
+    "leaky_relu": ("LeakyReLU", {}),
+    "selu": ("SELU", {}),
+    "silu": ("SiLU", {}),
+    "swish": ("SiLU", {}),
+    "mish": ("Mish", {}),
+    "tanh": ("Tanh", {}),
+    "sigmoid": ("Sigmoid", {}),
+}
+
+_AXES = {2: "HW", 3: "THW"}
+
+
+class HieraConfig(Settings):
+    """Architecture of a Hiera model.
+
+    ``image_size`` is ``(H, W)`` for images and ``(T, H, W)`` for clips, in pixels and frames; every
+    other per-axis field has the same length. Field names and defaults are those documented for
+    Hiera in ``transformers``.
+
+    Raises:
+        ConfigError: for unknown fields, wrong types, and sizes that the patch stride, mask units or
+            query strides do not divide (with the nearest sizes that would do).
+    """
+
+    embed_dim: int = Field(96, ge=1, description="width of the first stage")
+    image_size: list[int] = Field([224, 224])
+    patch_size: list[int] = Field([7, 7], description="kernel of the patch embedding")
+    patch_stride: list[int] = Field([4, 4])
+    patch_padding: list[int] = Field([3, 3])
+    mlp_ratio: float = Field(4.0, gt=0)
+    depths: list[int] = Field([2, 3, 16, 3], description="blocks per stage")
+    num_heads: list[int] = Field([1, 2, 4, 8], description="attention heads per stage")
+    embed_dim_multiplier: float = Field(2.0, gt=0, description="width from stage to stage")
+    num_query_pool: int = Field(3, ge=0, description="stages that begin by pooling the queries")
+    query_stride: list[int] = Field([2, 2], description="tokens pooled per axis each time")
+    masked_unit_size: list[int] = Field([8, 8], description="tokens per mask unit and axis")
+    masked_unit_attention: list[bool] = Field(
+        [True, True, False, False], description="per stage: attend inside mask units only"
+    )
+    drop_path_rate: float = Field(0.0, ge=0, lt=1, description="of the last block; linear from 0")
+    num_channels: int = Field(3, ge=1)
+    hidden_act: str = "gelu"
+    initializer_range: float = Field(0.02, ge=0)
+    layer_norm_init: float = 1.0
+    layer_norm_eps: float = Field(1e-6, gt=0)
+    decoder_hidden_size: int | None = Field(None, ge=1)
+    decoder_depth: int | None = Field(None, ge=1)
+    decoder_num_heads: int | None = Field(None, ge=1)
+    normalize_pixel_loss: bool = True
+    mask_ratio: float = Field(0.6, ge=0, lt=1, description="share of mask units that are hidden")
+    out_features: list[str] | None = None
+    out_indices: list[int] | None = None
+    num_labels: int = Field(2, ge=0)
+    id2label: dict[int, str] | None = None
+    label2id: dict[str, int] | None = None
+    output_attentions: bool = False
+    output_hidden_states: bool = False
+    return_dict: bool = True
+    separate_position_embeddings: bool = Field(
+        False, description="clips only: spatial + temporal ones, as in the published video models"
+    )
+    head_dropout: float = Field(0.0, ge=0, lt=1, description="before the classifier")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _num_labels_from_names(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("id2label") and values.get("num_labels") is None:
+            values = {**values, "num_labels": len(values["id2label"])}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> HieraConfig:
+        self._check_lengths()
+        self._check_widths()
+        self._check_sizes()
+        self._check_labels()
+        if self.hidden_act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act={self.hidden_act!r}: valid: {', '.join(ACTIVATIONS)}")
+        return self
+
+    def _check_lengths(self) -> None:
+        num_axes = len(self.image_size)
+        if num_axes not in _AXES:
+            raise ValueError(f"image_size={self.image_size}: wanted [H, W] or [T, H, W]")
+        for name in (
+            "patch_size",
+            "patch_stride",
+            "patch_padding",
+            "query_stride",
+            "masked_unit_size",
+        ):
+            value = getattr(self, name)
+            if len(value) != num_axes:
+                raise ValueError(
+                    f"{name}={value} has {len(value)} values and image_size={self.image_size} "
+                    f"has {num_axes}: give one per axis"
+                )
+            if min(value) < (0 if name == "patch_padding" else 1):
+                raise ValueError(f"{name}={value}: values are too small")
+        num_stages = len(self.depths)
+        if num_stages == 0 or min(self.depths) < 1:
+            raise ValueError(f"depths={self.depths}: wanted at least one block per stage")
+        for name in ("num_heads", "masked_unit_attention"):
+            value = getattr(self, name)
+            if len(value) != num_stages:
+                raise ValueError(
+                    f"{name}={value} has {len(value)} values and depths={self.depths} "
+                    f"has {num_stages}: give one per stage"
+                )
+        if self.num_query_pool >= num_stages:
+            raise ValueError(
+                f"num_query_pool={self.num_query_pool}: with {num_stages} stages there are at "
+                f"most {num_stages - 1} poolings between them"
+            )
+        if self.separate_position_embeddings and num_axes == 2:
+            raise ValueError("separate_position_embeddings needs an image_size of [T, H, W]")
+
+    def _check_widths(self) -> None:
+        for width, heads in zip(self.stage_dims, self.num_heads, strict=True):
+            if heads < 1 or width % heads:
+                raise ValueError(
+                    f"num_heads={self.num_heads} do not divide the stage widths {self.stage_dims}"
+                )
+
+    def _check_sizes(self) -> None:
+        axes = _AXES[len(self.image_size)]
+        for axis, kernel, stride, padding in zip(
+            axes, self.patch_size, self.patch_stride, self.patch_padding, strict=True
+        ):
+            # With this, a size of n strides gives exactly n tokens.
+            if not 0 < kernel - 2 * padding <= stride:
+                raise ValueError(
+                    f"patch_size={kernel}, patch_stride={stride}, patch_padding={padding} on axis "
+                    f"{axis}: patch_size - 2 * patch_padding must be in 1..patch_stride"
+                )
+        for axis, unit, pool in zip(axes, self.masked_unit_size, self.query_stride, strict=True):
+            pooled = pool**self.num_query_pool
+            if unit % pooled:
+                nearest = " or ".join(str(n) for n in _multiples_around(unit, pooled))
+                raise ValueError(
+                    f"masked_unit_size={self.masked_unit_size}: query_stride={self.query_stride} "
+                    f"pooled {self.num_query_pool} times does not divide {unit} on axis {axis}; "
+                    f"nearest that would do: {nearest}"
+                )
+        self.check_input_size(self.image_size, "image_size")
+
+    def check_input_size(self, size: list[int] | tuple[int, ...], name: str) -> None:
+        """Refuse a pixel size that does not split into whole mask units.
+
+        Raises:
+            ValueError: naming the nearest sizes that would do.
+        """
+        units = [
+            stride * unit
+            for stride, unit in zip(self.patch_stride, self.masked_unit_size, strict=True)
+        ]
+        if len(size) != len(units):
+            raise ValueError(f"{name}={list(size)}: wanted {len(units)} values, like {units}")
+        faults = [
+            f"{length} on axis {axis} (nearest: {' or '.join(map(str, _multiples_around(length, unit)))})"
+            for axis, length, unit in zip(_AXES[len(units)], size, units, strict=True)
+            if length < unit or length % unit
+        ]
+        if faults:
+            raise ValueError(
+                f"{name}={list(size)}: mask units span {'x'.join(map(str, units))} pixels "
+                f"(patch_stride x masked_unit_size), which does not divide {', '.join(faults)}"
+            )
+
+    def _check_labels(self) -> None:
+        if self.id2label is None:
+            self.id2label = {index: f"LABEL_{index}" for index in range(self.num_labels)}
+        if sorted(self.id2label) != list(range(self.num_labels)):
+            raise ValueError(
+                f"id2label names {len(self.id2label)} labels and num_labels={self.num_labels}: "
+                "wanted one name for each index from 0"
+            )
+        if self.label2id is None:
+            self.label2id = {name: index for index, name in self.id2label.items()}
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the model takes clips ``(B, C, T, H, W)`` rather than images ``(B, C, H, W)``."""
+        return len(self.image_size) == 3
+
+    @property
+    def stage_dims(self) -> list[int]:
+        """Width of each stage."""
+        widths = [self.embed_dim]
+        for _ in self.depths[1:]:
+            widths.append(int(widths[-1] * self.embed_dim_multiplier))
+        return widths
+
+    @property
+    def token_grid(self) -> tuple[int, ...]:
+        """Tokens per axis after the patch embedding, at ``image_size``."""
+        return tuple(n // s for n, s in zip(self.image_size, self.patch_stride, strict=True))
+
+    @property
+    def num_units(self) -> int:
+        """Mask units at ``image_size``."""
+        return prod(self.token_grid) // prod(self.masked_unit_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], **overrides: Any) -> HieraConfig:
+        """The inverse of :meth:`to_dict`, with some fields replaced."""
+        return cls(**{**values, **overrides})
+
+    def to_json_file(self, path: str | Path) -> None:
+        """Write all fields as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> HieraConfig:
+        """Read what :meth:`to_json_file` wrote."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def _multiples_around(value: int, step: int) -> list[int]:
+    """The multiples of ``step`` just below and above ``value``, without zero."""
+    below = value // step * step
+    return [n for n in (below, below + step) if n > 0]

@@ -1,0 +1,134 @@
+"""The encoder that images and clips share. It knows flat sizes only.
+
+Axes: B batch, U mask units, n tokens in a unit (fewer after each query pooling), D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from torchvision.ops import StochasticDepth
+
+from hiera_video.models.attention import Attention, pool_tokens
+from hiera_video.models.config import ACTIVATIONS, HieraConfig
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an activation between them."""
+
+    def __init__(self, dim: int, hidden_dim: int, hidden_act: str) -> None:
+        super().__init__()
+        name, arguments = ACTIVATIONS[hidden_act]
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.activation = getattr(nn, name)(**arguments)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """A transformer block; the first one of a stage widens the tokens and may pool them.
+
+    Where the width changes, the skip path is a projection of the *normalised* input, then pooled by
+    maximum like the queries (official implementation; weights depend on it).
+    """
+
+    def __init__(
+        self,
+        config: HieraConfig,
+        dim_in: int,
+        dim_out: int,
+        num_heads: int,
+        *,
+        query_pool: int,
+        within_units: bool,
+        drop_path_rate: float,
+    ) -> None:
+        super().__init__()
+        self.query_pool = query_pool
+        self.norm1 = nn.LayerNorm(dim_in, eps=config.layer_norm_eps)
+        self.skip = nn.Linear(dim_in, dim_out) if dim_in != dim_out else None
+        self.attention = Attention(
+            dim_in, dim_out, num_heads, query_pool=query_pool, within_units=within_units
+        )
+        self.norm2 = nn.LayerNorm(dim_out, eps=config.layer_norm_eps)
+        self.mlp = Mlp(dim_out, int(dim_out * config.mlp_ratio), config.hidden_act)
+        self.drop_path = StochasticDepth(drop_path_rate, mode="row")
+
+    def forward(
+        self, x: Tensor, head_mask: Tensor | None = None, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """``(B, U, n, D_in) -> (B, U, n / query_pool, D_out)``, and attention weights if asked."""
+        normed = self.norm1(x)
+        if self.skip is not None:
+            x = self.skip(normed)
+        attended, weights = self.attention(normed, head_mask, need_weights)
+        x = pool_tokens(x, self.query_pool, dim=2) + self.drop_path(attended)
+        return x + self.drop_path(self.mlp(self.norm2(x))), weights
+
+
+class Encoder(nn.Module):
+    """Stages of blocks (paper, Sec. 3).
+
+    Query pooling and widening happen in a stage's first block. Mask-unit attention lags behind by
+    that block: the block that pools into a stage still attends as the stage before did.
+    """
+
+    def __init__(self, config: HieraConfig) -> None:
+        super().__init__()
+        self.gradient_checkpointing = False
+        widths = config.stage_dims
+        drop_path_rates = iter(
+            torch.linspace(0, config.drop_path_rate, sum(config.depths), device="cpu").tolist()
+        )
+        self.stages = nn.ModuleList()
+        for stage, depth in enumerate(config.depths):
+            blocks = nn.ModuleList()
+            for position in range(depth):
+                enters = position == 0 and stage > 0
+                before = stage - 1 if enters else stage
+                pools = enters and stage <= config.num_query_pool
+                blocks.append(
+                    Block(
+                        config,
+                        widths[before],
+                        widths[stage],
+                        config.num_heads[stage],
+                        query_pool=prod(config.query_stride) if pools else 1,
+                        within_units=config.masked_unit_attention[before],
+                        drop_path_rate=next(drop_path_rates),
+                    )
+                )
+            self.stages.append(blocks)
+
+    def forward(
+        self,
+        x: Tensor,
+        head_mask: Sequence[Tensor | None] | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """``x``: ``(B, U, n, D)`` in mask-unit order; ``head_mask``: one per stage.
+
+        Returns the output of every stage, ``(B, U, n, D)`` with that stage's n and D, and, if asked
+        for, the attention weights of every stage's last block.
+        """
+        outputs: list[Tensor] = []
+        attentions: list[Tensor] = []
+        for stage, blocks in enumerate(self.stages):
+            mask = head_mask[stage] if head_mask is not None else None
+            weights = None
+            for block in cast(nn.ModuleList, blocks):
+                if self.gradient_checkpointing and self.training:
+                    x, weights = checkpoint(block, x, mask, output_attentions, use_reentrant=False)
+                else:
+                    x, weights = block(x, mask, output_attentions)
+            outputs.append(x)
+            if weights is not None and output_attentions:
+                attentions.append(weights)
+        return outputs, attentions

@@ -1,0 +1,62 @@
+"""What models return: named structures that also index like tuples.
+
+Axes: B batch, T H W tokens along time, height and width, N tokens, U mask units, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass
+class ModelOutput:
+    """Base: ``output.logits``, ``output["logits"]`` and ``output[0]``; fields that are None do not
+    count when indexing or iterating."""
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The fields that are not None, in order: what ``return_dict=False`` gives."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return tuple(value for value in values if value is not None)
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        return getattr(self, key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_tuple())
+
+    def __len__(self) -> int:
+        return len(self.to_tuple())
+
+
+@dataclass
+class HieraModelOutput(ModelOutput):
+    """Output of ``HieraModel``.
+
+    ``last_hidden_state`` (B, N, D) in mask-unit order; ``pooler_output`` (B, D);
+    ``bool_masked_pos`` (B, U), True = visible; ``ids_restore`` (B, U); ``hidden_states``: the
+    embeddings and the output of every stage, (B, N, D); ``attentions``: weights of every stage's
+    last block; ``reshaped_hidden_states``: hidden states as (B, H, W, D) or (B, T, H, W, D).
+    """
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor | None = None
+    bool_masked_pos: Tensor | None = None
+    ids_restore: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    reshaped_hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class HieraClassificationOutput(ModelOutput):
+    """Output of the classifiers. ``logits`` (B, num_labels) are raw scores, before any softmax."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    reshaped_hidden_states: tuple[Tensor, ...] | None = None
