@@ -1,17 +1,21 @@
 """Train, pre-train, evaluate and extract features with Hiera on video."""
 
-from hiera_video.models.config import HieraConfig
-from hiera_video.models.hiera import (
+from hiera_video.models.backbone import HieraBackbone
+from hiera_video.models.classification import (
     HieraForImageClassification,
     HieraForVideoClassification,
-    HieraModel,
 )
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.hiera import HieraModel
+from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.zoo import create_model, list_models
 from hiera_video.version import __version__
 
 __all__ = [
     "HieraConfig",
     "HieraModel",
+    "HieraBackbone",
+    "HieraForPreTraining",
     "HieraForImageClassification",
     "HieraForVideoClassification",
     "create_model",

@@ -15,7 +15,7 @@ import argparse
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar, get_args
+from typing import Any, Literal, NoReturn, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -26,7 +26,7 @@ S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseModel):
-    """A group of settings. Construction raises :class:`ConfigError` with one line for all faults."""
+    """A group of settings. Wrong values raise one :class:`ConfigError` that names all faults."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -34,7 +34,9 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(_describe(type(self), error)) from None
+            faults = _faults(type(self), error)
+            message = "; ".join(f"{key}: {text}" if key else text for key, text in faults)
+            raise ConfigError(message, faults) from None
 
 
 class DataSource(Settings):
@@ -60,7 +62,10 @@ class DataSettings(Settings):
         "raise", description="what to do when a video cannot be decoded"
     )
     max_failed_share: float = Field(
-        0.1, ge=0, le=1, description="under skip, training stops when more of an epoch's videos fail"
+        0.1,
+        ge=0,
+        le=1,
+        description="under skip, training stops when more of an epoch's videos fail",
     )
 
 
@@ -81,7 +86,9 @@ class ClipSettings(Settings):
         description="short side in pixels that frames are resized to before evaluation crops; "
         "default: crop_size",
     )
-    mean: tuple[float, ...] = Field((0.45, 0.45, 0.45), description="per channel, of values in 0..1")
+    mean: tuple[float, ...] = Field(
+        (0.45, 0.45, 0.45), description="per channel, of values in 0..1"
+    )
     std: tuple[float, ...] = Field((0.225, 0.225, 0.225), description="per channel")
 
     @model_validator(mode="after")
@@ -210,9 +217,11 @@ class RunSettings(Settings):
 
 
 class TrainRun(RunSettings):
-    """``scripts/train.py``"""
+    """Train a video classifier."""
 
-    init_from: str | None = Field(None, description="weights to start from: directory, file, hub id")
+    init_from: str | None = Field(
+        None, description="weights to start from: directory, file, hub id"
+    )
     resume: str = Field("auto", description="auto (newest checkpoint, if any), never, or DIR")
     model: ModelSettings = Field(default_factory=ModelSettings)
     clip: ClipSettings = Field(default_factory=ClipSettings)
@@ -226,21 +235,21 @@ class TrainRun(RunSettings):
 
 
 class EvaluateRun(RunSettings):
-    """``scripts/evaluate.py``"""
+    """Evaluate a trained model on labelled videos."""
 
     checkpoint: str = Field(description="directory, file or hub id of a trained model")
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
 
 
 class FeatureRun(RunSettings):
-    """``scripts/extract_features.py``"""
+    """Extract features of whole videos."""
 
     checkpoint: str = Field(description="directory, file or hub id of a trained model")
     features: FeatureSettings = Field(default_factory=FeatureSettings)
 
 
 class CommandLine(argparse.ArgumentParser):
-    """An argument parser whose complaints are a :class:`ConfigError`, in one line like any other."""
+    """An argument parser whose complaints are a :class:`ConfigError`, like any other mistake."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)
@@ -276,7 +285,9 @@ def load_yaml(path: Path) -> dict[str, Any]:
         problem = " ".join(str(error).split())
         raise ConfigError(f"--config {path}: is not valid YAML ({problem})") from None
     if values is not None and not isinstance(values, dict):
-        raise ConfigError(f"--config {path}: wanted `key: value` lines, got {type(values).__name__}")
+        raise ConfigError(
+            f"--config {path}: wanted `key: value` lines, got {type(values).__name__}"
+        )
     return values or {}
 
 
@@ -310,33 +321,24 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     values[name] = value
 
 
-def _describe(cls: type[BaseModel], error: ValidationError) -> str:
-    """All faults of a validation in one line."""
-    faults = []
+def _faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str]]:
+    """Every fault of a validation: the key in dotted form, and what is wrong with it."""
+    faults: list[tuple[str, str]] = []
     for fault in error.errors(include_url=False):
-        location = [str(part) for part in fault["loc"]]
-        key = ".".join(location)
-        if fault["type"] == "extra_forbidden":
-            faults.append(f"{key}: unknown key, {suggest(location[-1], _keys(cls, location[:-1]))}")
+        key = ".".join(str(part) for part in fault["loc"])
+        cause = fault.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigError) and cause.faults:  # raised by a group inside this one
+            faults += [(f"{key}.{inner}" if inner else key, text) for inner, text in cause.faults]
+        elif fault["type"] == "extra_forbidden":
+            faults.append((key, f"unknown key, {suggest(key, list(cls.model_fields))}"))
         elif fault["type"] == "missing":
-            faults.append(f"{key}: is required and was not given")
+            faults.append((key, "is required and was not given"))
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            prefix = f"{key}: " if key else ""
-            given = "" if isinstance(fault["input"], dict | BaseModel) else f", got {fault['input']!r}"
-            faults.append(f"{prefix}{message[0].lower()}{message[1:]}{given}")
-    return "; ".join(faults)
-
-
-def _keys(cls: type[BaseModel], location: Sequence[str]) -> list[str]:
-    """The valid keys of the group at ``location``."""
-    for name in location:
-        annotation = cls.model_fields[name].annotation if name in cls.model_fields else None
-        groups = [t for t in (annotation, *get_args(annotation)) if _is_group(t)]
-        if not groups:
-            break
-        cls = groups[0]
-    return list(cls.model_fields)
+            message = message[0].lower() + message[1:]
+            whole_group = isinstance(fault["input"], dict | BaseModel)
+            faults.append((key, message if whole_group else f"{message}, got {fault['input']!r}"))
+    return faults
 
 
 def _is_group(annotation: Any) -> bool:

@@ -7,13 +7,22 @@ anything else is a fault of this package and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """A mistake of the user's. The message says what was given, what was wanted, and where."""
 
 
 class ConfigError(UserError, ValueError):
-    """A setting that is unknown, of the wrong type, or contradicts another one."""
+    """A setting that is unknown, of the wrong type, or contradicts another one.
+
+    ``faults`` keeps keys and complaints apart, where the message tells of several.
+    """
+
+    def __init__(self, message: str, faults: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.faults = list(faults)
 
 
 class ManifestError(UserError, ValueError):
@@ -21,7 +30,7 @@ class ManifestError(UserError, ValueError):
 
 
 class VideoError(UserError):
-    """A video that cannot be opened or decoded. ``path`` and ``reason`` are kept apart for lists."""
+    """A video that cannot be opened or decoded; ``path`` and ``reason`` are kept apart."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)

@@ -1,0 +1,101 @@
+"""What crosses from data to models: clips that stay uint8 until they are on the device.
+
+Axes: B clips, C channels, T H W frames, rows, columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A manifest row whose video could not be read."""
+
+    row: int
+    path: str
+    reason: str
+
+
+@dataclass
+class ClipBatch:
+    """Clips, where they come from, and what could not be read.
+
+    ``pixel_values``: uint8 ``(B, C, T, H, W)``; ``rows``: manifest row of each clip ``(B,)``;
+    ``labels``: class index of each clip ``(B,)``, -1 where there is none; ``start_seconds`` and
+    ``end_seconds``: the half-open range of the video that each clip was taken from ``(B,)``.
+    A batch all of whose videos failed has no clips: ``len(batch) == 0``.
+
+    Raises:
+        ValueError: if types or shapes do not fit together.
+    """
+
+    pixel_values: Tensor
+    rows: Tensor
+    labels: Tensor
+    start_seconds: Tensor
+    end_seconds: Tensor
+    failures: list[Failure] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.pixel_values.dtype != torch.uint8 or self.pixel_values.ndim != 5:
+            raise ValueError(
+                f"pixel_values is {self.pixel_values.dtype} {tuple(self.pixel_values.shape)}, "
+                "wanted uint8 (B, C, T, H, W)"
+            )
+        for name in ("rows", "labels", "start_seconds", "end_seconds"):
+            value = getattr(self, name)
+            if value.shape != (len(self),):
+                raise ValueError(f"{name} has shape {tuple(value.shape)}, wanted ({len(self)},)")
+
+    def __len__(self) -> int:
+        return self.pixel_values.shape[0]
+
+    @classmethod
+    def of_failure(cls, failure: Failure, clip_shape: tuple[int, int, int, int]) -> ClipBatch:
+        """A batch without clips, of clips ``(C, T, H, W)``, that says why."""
+        return cls(
+            torch.empty((0, *clip_shape), dtype=torch.uint8),
+            torch.empty(0, dtype=torch.int64),
+            torch.empty(0, dtype=torch.int64),
+            torch.empty(0, dtype=torch.float64),
+            torch.empty(0, dtype=torch.float64),
+            [failure],
+        )
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[ClipBatch]) -> ClipBatch:
+        """One batch of all clips and failures, in order."""
+        if len(batches) == 1:
+            return batches[0]
+        return cls(
+            torch.cat([batch.pixel_values for batch in batches]),
+            torch.cat([batch.rows for batch in batches]),
+            torch.cat([batch.labels for batch in batches]),
+            torch.cat([batch.start_seconds for batch in batches]),
+            torch.cat([batch.end_seconds for batch in batches]),
+            [failure for batch in batches for failure in batch.failures],
+        )
+
+    def pin_memory(self) -> ClipBatch:
+        """In page-locked memory, so that copies to a GPU run beside computation."""
+        return ClipBatch(
+            self.pixel_values.pin_memory(),
+            self.rows,
+            self.labels.pin_memory(),
+            self.start_seconds,
+            self.end_seconds,
+            self.failures,
+        )
+
+
+def normalize(pixel_values: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 ``(B, C, ...)`` -> float32 ``(value / 255 - mean) / std``, on the same device."""
+    shape = (1, -1) + (1,) * (pixel_values.ndim - 2)
+    scale = 1 / (255 * torch.tensor(std, device=pixel_values.device)).view(shape)
+    shift = (torch.tensor(mean) / torch.tensor(std)).to(pixel_values.device).view(shape)
+    return pixel_values * scale - shift

@@ -1,0 +1,351 @@
+"""File + frame indices -> uint8 frames, by PyAV, decord or torchcodec.
+
+All readers agree on what frame i is: the i-th frame that a player would show. The container's index
+is read with PyAV first, whatever decodes the frames afterwards, so that a damaged file is refused
+alike, with a reason, before a decoder can hang on it. The same indices give bit-identical frames.
+
+Axes: T frames, C channels (RGB), H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from torch import Tensor
+
+from hiera_video.errors import ConfigError, VideoError
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """What a container says about its video stream, read without decoding a frame.
+
+    ``timestamps``: presentation timestamps of the frames in the order they are shown, in units of
+    the stream's time base; ``keyframes``: those at which decoding can start; ``seekable``: whether
+    frames can be found by their timestamps, rather than by counting from the start; ``container``
+    and ``codec``: FFmpeg's names; ``has_b_frames``: whether frames are stored out of order.
+    """
+
+    timestamps: tuple[int, ...]
+    keyframes: tuple[int, ...]
+    frames_per_second: Fraction
+    seekable: bool
+    container: str
+    codec: str
+    has_b_frames: bool
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.timestamps)
+
+    @property
+    def duration_seconds(self) -> Fraction:
+        return self.num_frames / self.frames_per_second
+
+
+class VideoReader(ABC):
+    """An open video. A context manager; readers must not cross a fork.
+
+    Raises:
+        VideoError: when opened, if the file is missing, is no video, or is cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.index = read_index(path)
+        except OSError as error:
+            raise VideoError(str(path), _reason(path, error)) from None
+
+    def frames(self, indices: Sequence[int]) -> Tensor:
+        """The frames at ``indices`` (any order, repetition allowed): uint8 ``(T, C, H, W)``.
+
+        Each frame is decoded once. The tensor is a view of frames stored as ``(T, H, W, C)``.
+
+        Raises:
+            VideoError: if a frame cannot be decoded.
+        """
+        wanted = sorted(set(indices))
+        if not wanted or wanted[0] < 0 or wanted[-1] >= self.index.num_frames:
+            raise IndexError(f"frames {indices} of {self.index.num_frames}")
+        try:
+            frames = self._decode(wanted)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise VideoError(str(self.path), _reason(self.path, error)) from None
+        positions = {index: position for position, index in enumerate(wanted)}
+        if list(indices) != wanted:
+            frames = frames[[positions[index] for index in indices]]
+        return frames.permute(0, 3, 1, 2)
+
+    @abstractmethod
+    def _decode(self, wanted: list[int]) -> Tensor:
+        """Frames at ascending ``wanted`` indices, uint8 ``(T, H, W, C)``."""
+
+    def close(self) -> None:  # noqa: B027 - not every decoder has something to close
+        """Give file handles back."""
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class PyAVReader(VideoReader):
+    """The default. PyAV brings a current FFmpeg.
+
+    Decoding starts at the keyframe before a wanted frame, skips what nobody refers to, and stops
+    after the last wanted frame.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._open()
+
+    def _open(self) -> None:
+        self._container = av.open(str(self.path))
+        self._stream = _video_stream(self._container)
+        self._stream.codec_context.thread_count = 1  # loader workers are the parallelism
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _decode(self, wanted: list[int]) -> Tensor:
+        if self.index.seekable:
+            try:
+                return self._collect(wanted, self._sparse(wanted))
+            except _SeekError:
+                pass
+        return self._collect(wanted, self._counted(wanted))
+
+    def _collect(self, wanted: list[int], decoded: Iterator[av.VideoFrame]) -> Tensor:
+        frames: np.ndarray | None = None
+        count = 0
+        for frame in decoded:
+            image = frame.to_ndarray(format="rgb24")
+            if frames is None:
+                frames = np.empty((len(wanted), *image.shape), np.uint8)
+            if image.shape != frames.shape[1:]:
+                raise ValueError(
+                    f"frame size changes from {frames.shape[2]}x{frames.shape[1]} to "
+                    f"{image.shape[1]}x{image.shape[0]}"
+                )
+            frames[count] = image
+            count += 1
+        if frames is None or count < len(wanted):
+            raise ValueError(
+                f"frame {wanted[count]} of {self.index.num_frames} cannot be decoded "
+                "(the file is damaged or cut off)"
+            )
+        return torch.from_numpy(frames)
+
+    def _sparse(self, wanted: list[int]) -> Iterator[av.VideoFrame]:
+        """The wanted frames, by their timestamps."""
+        timestamps = [self.index.timestamps[index] for index in wanted]
+        remaining = set(timestamps)
+        position = 0
+        while position < len(timestamps):
+            start = self._keyframe_before(timestamps[position])
+            self._container.seek(start, stream=self._stream)
+            last = None
+            for frame in self._decode_packets(remaining):
+                last = frame.pts
+                if last is None or last > timestamps[position]:
+                    raise _SeekError
+                if last == timestamps[position]:
+                    yield frame
+                    position += 1
+                    if position == len(timestamps):
+                        return
+                    if self._keyframe_before(timestamps[position]) > last:
+                        break  # nothing is wanted between here and a later keyframe: seek there
+            else:
+                if last is None:
+                    raise _SeekError
+                return  # the stream ended early
+
+    def _decode_packets(self, wanted: set[int]) -> Iterator[av.VideoFrame]:
+        context = self._stream.codec_context
+        for packet in self._container.demux(self._stream):
+            # Frames that no other frame refers to need not be decoded unless they are wanted.
+            context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            yield from packet.decode()
+
+    def _counted(self, wanted: list[int]) -> Iterator[av.VideoFrame]:
+        """The wanted frames, by counting from the start."""
+        self.close()
+        self._open()
+        remaining = set(wanted)
+        for count, frame in enumerate(self._container.decode(self._stream)):
+            if count in remaining:
+                yield frame
+            if count == wanted[-1]:
+                return
+
+    def _keyframe_before(self, timestamp: int) -> int:
+        position = bisect_right(self.index.keyframes, timestamp)
+        return self.index.keyframes[max(position - 1, 0)]
+
+
+class DecordReader(VideoReader):
+    """decord. Its bundled FFmpeg is old: newer codecs are missing.
+
+    It gives other frames than asked for where a container has no index of them (MPEG-TS, H.264 in
+    AVI) and for MPEG-4 part 2 with B-frames. Those are refused rather than read wrongly.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        index = self.index
+        misplaced = (
+            not index.seekable
+            or index.container == "mpegts"
+            or (index.codec == "mpeg4" and index.has_b_frames)
+        )
+        if misplaced:
+            raise VideoError(
+                str(path),
+                f"decord misplaces frames of {index.codec} in {index.container}; use pyav",
+            )
+        decord = _import_decoder("decord")
+        decord.logging.set_level(decord.logging.QUIET)
+        try:
+            self._reader = decord.VideoReader(str(path), num_threads=1)
+        except (decord.DECORDError, RuntimeError) as error:
+            raise VideoError(str(path), _reason(path, error)) from None
+        if len(self._reader) != self.index.num_frames:
+            raise VideoError(
+                str(path),
+                f"decord finds {len(self._reader)} frames where the container has "
+                f"{self.index.num_frames}",
+            )
+
+    def _decode(self, wanted: list[int]) -> Tensor:
+        return torch.from_numpy(self._reader.get_batch(wanted).asnumpy())
+
+
+class TorchCodecReader(VideoReader):
+    """torchcodec, an optional extra. It needs FFmpeg's shared libraries on the system."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        decoders = _import_decoder("torchcodec.decoders")
+        try:
+            self._decoder = decoders.VideoDecoder(
+                str(path), dimension_order="NHWC", num_ffmpeg_threads=1
+            )
+        except (RuntimeError, ValueError) as error:
+            raise VideoError(str(path), _reason(path, error)) from None
+
+    def _decode(self, wanted: list[int]) -> Tensor:
+        return self._decoder.get_frames_at(wanted).data
+
+
+READERS: dict[str, type[VideoReader]] = {
+    "pyav": PyAVReader,
+    "decord": DecordReader,
+    "torchcodec": TorchCodecReader,
+}
+
+
+def check_decoder(decoder: str) -> None:
+    """Make sure that a decoder is installed.
+
+    Raises:
+        ConfigError: saying what to install.
+    """
+    if decoder != "pyav":
+        _import_decoder({"torchcodec": "torchcodec.decoders"}.get(decoder, decoder))
+
+
+def read_index(path: Path) -> VideoIndex:
+    """Read where the frames of a video are, without decoding any.
+
+    Raises:
+        VideoError: if the file holds no video, or fewer frames than its header promises.
+        OSError: if it cannot be opened or is in no known format.
+    """
+    if path.is_file() and path.stat().st_size == 0:
+        raise VideoError(str(path), "the file is empty (0 bytes)")
+    with av.open(str(path)) as container:
+        stream = _video_stream(container)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        shown = [packet for packet in packets if not packet.is_discard]
+        if not shown:
+            raise VideoError(str(path), "the video stream has no frames")
+        damaged = sum(packet.is_corrupt for packet in packets)
+        if damaged or len(packets) < stream.frames:
+            raise VideoError(
+                str(path),
+                f"the file is damaged or cut off: {len(packets) - damaged} whole frames of "
+                f"{max(stream.frames, len(packets))}",
+            )
+        stamps = [packet.pts for packet in shown if packet.pts is not None]
+        timestamps = tuple(sorted(set(stamps)))
+        # AVI stores no presentation timestamps. For H.264, FFmpeg gives decoding order in their
+        # place, which shows as timestamps that never step back although B-frames are there.
+        has_b_frames = stream.codec_context.has_b_frames > 0
+        invented = container.format.name == "avi" and has_b_frames and stamps == sorted(stamps)
+        seekable = len(timestamps) == len(shown) and not invented
+        return VideoIndex(
+            timestamps=timestamps if seekable else tuple(range(len(shown))),
+            keyframes=tuple(
+                sorted(
+                    packet.pts for packet in shown if packet.is_keyframe and packet.pts is not None
+                )
+            )
+            or timestamps[:1],
+            frames_per_second=Fraction(stream.average_rate or stream.guessed_rate or 1),
+            seekable=seekable,
+            container=container.format.name,
+            codec=stream.codec_context.name,
+            has_b_frames=has_b_frames,
+        )
+
+
+class _SeekError(Exception):
+    """A seek ended after the frame it was for, as it may in containers without an index."""
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    """The video stream that a player would show; cover pictures do not count."""
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
+        raise VideoError(container.name, "the file has no video stream")
+    return stream
+
+
+def _import_decoder(module: str) -> Any:
+    package = module.partition(".")[0]
+    try:
+        return __import__(module, fromlist=["_"])
+    except (ImportError, RuntimeError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"data.decoder={package}: cannot be imported ({reason}); install it, or use pyav"
+        ) from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """One line that says what is wrong, without the path, which messages name already."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[0].lower() + error.strerror[1:]
+    text = str(error).replace(str(path), "").strip(" :'\n")
+    return text.partition("\n")[0] or type(error).__name__

@@ -1,0 +1,37 @@
+"""Mixup and cutmix on batches of clips, by torchvision, after normalisation on the device.
+
+Axes: B clips, C channels, T H W frames, rows, columns, K classes.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from hiera_video.config import AugmentSettings
+
+
+class Mixing:
+    """Mixes each batch by mixup or cutmix, whichever are on, with equal chances.
+
+    Draws from torch's global generator. All frames of two clips are mixed alike.
+    """
+
+    def __init__(self, augment: AugmentSettings, num_classes: int) -> None:
+        self.num_classes = num_classes
+        choices: list[v2.Transform] = []
+        if augment.mixup_alpha:
+            choices.append(v2.MixUp(alpha=augment.mixup_alpha, num_classes=num_classes))
+        if augment.cutmix_alpha:
+            choices.append(v2.CutMix(alpha=augment.cutmix_alpha, num_classes=num_classes))
+        self._mix = v2.RandomChoice(choices) if choices else None
+
+    def __call__(self, pixel_values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Float clips ``(B, C, T, H, W)``, labels ``(B,)`` -> clips, soft targets ``(B, K)``."""
+        if self._mix is None or len(labels) == 0:
+            return pixel_values, F.one_hot(labels, self.num_classes).to(pixel_values.dtype)
+        video = tv_tensors.Video(pixel_values.transpose(1, 2))  # torchvision's order: B T C H W
+        mixed, targets = self._mix(video, labels)
+        return mixed.as_subclass(Tensor).transpose(1, 2), targets

@@ -1,0 +1,1 @@
+"""Scores of whole videos, and what they are worth."""

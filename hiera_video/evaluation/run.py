@@ -1,0 +1,74 @@
+"""A whole evaluation: checkpoint and manifest in, metrics and predictions out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hiera_video.command import make_accelerator
+from hiera_video.config import ClipSettings, EvaluateRun
+from hiera_video.data.decode import check_decoder
+from hiera_video.data.failures import FailurePolicy
+from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.evaluation.metrics import compute_metrics
+from hiera_video.evaluation.report import write_evaluation
+from hiera_video.evaluation.views import Scorer
+from hiera_video.files import make_output_directory
+from hiera_video.models.checkpoints import find_checkpoint
+from hiera_video.models.classification import HieraForVideoClassification
+from hiera_video.models.preprocessor import load_preprocessor
+
+
+def load_classifier(checkpoint: str) -> tuple[HieraForVideoClassification, ClipSettings, list[str]]:
+    """A trained classifier, what its clips are, and its class names in index order."""
+    model = HieraForVideoClassification.from_pretrained(checkpoint)
+    clip = load_preprocessor(find_checkpoint(checkpoint), model.config)
+    names = model.config.id2label or {}
+    return model, clip, [names[index] for index in range(model.config.num_labels)]
+
+
+def evaluate(run: EvaluateRun) -> dict[str, Any]:
+    """Score every video of ``data.val.manifest`` once; write the files; return the metrics.
+
+    Raises:
+        UserError: for anything that does not fit, before devices and workers start, and for the
+            first bad video under ``data.on_error=raise``.
+    """
+    check_decoder(run.data.decoder)
+    model, clip, classes = load_classifier(run.checkpoint)
+    manifest = open_manifest(run.data, "data.val.manifest", classes=classes)
+    output_dir = make_output_directory(run.output_dir)
+    accelerator = make_accelerator(run)
+    scorer = Scorer(
+        manifest,
+        clip,
+        run.evaluate,
+        accelerator,
+        decoder=run.data.decoder,
+        num_workers=run.data.num_workers,
+        seed=run.seed,
+        failures=FailurePolicy(run.data.on_error, output_dir),
+    )
+    videos = scorer(accelerator.prepare_model(model, evaluation_mode=True))
+    metrics = compute_metrics(manifest, videos)
+    metrics["settings"] = _describe(run, manifest)
+    if accelerator.is_main_process:
+        write_evaluation(output_dir, manifest, videos, metrics)
+        print(
+            f"top-1 {metrics['top1']:.4f}  top-5 {metrics['top5']:.4f}  "
+            f"{metrics['num_videos']} videos, {metrics['num_failed']} failed  -> {output_dir}"
+        )
+    accelerator.end_training()
+    return metrics
+
+
+def _describe(run: EvaluateRun, manifest: Manifest) -> dict[str, Any]:
+    """What the figures depend on; not how the work was divided."""
+    return {
+        "checkpoint": str(Path(run.checkpoint)),
+        "manifest": str(manifest.path),
+        "decoder": run.data.decoder,
+        "precision": run.precision,
+        "seed": run.seed,
+        **run.evaluate.model_dump(),
+    }

@@ -1,0 +1,106 @@
+"""Scores of whole videos: class probabilities averaged over all views.
+
+Axes: V videos, K classes; a video has ``num_clips * num_crops`` views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hiera_video.batch import ClipBatch, Failure, normalize
+from hiera_video.config import ClipSettings, EvaluateSettings
+from hiera_video.data.dataset import EvaluationClips
+from hiera_video.data.failures import FailurePolicy
+from hiera_video.data.loader import clip_loader, evaluation_order
+from hiera_video.data.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """Class probabilities ``(K,)`` of a manifest row, or why there are none."""
+
+    row: int
+    scores: list[float] | None
+    reason: str | None = None
+
+
+class Scorer:
+    """Scores every video of a manifest exactly once, over all processes.
+
+    The loader and its workers are kept between calls, as validation during training needs them.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        clip: ClipSettings,
+        evaluate: EvaluateSettings,
+        accelerator: Accelerator,
+        *,
+        decoder: str,
+        num_workers: int,
+        seed: int,
+        failures: FailurePolicy,
+    ) -> None:
+        self.clip = clip
+        self.num_views = evaluate.num_clips * evaluate.num_crops
+        self.accelerator = accelerator
+        self.failures = failures
+        self.loader = clip_loader(
+            EvaluationClips(manifest, clip, evaluate, decoder, seed),
+            evaluation_order(
+                len(manifest),
+                evaluate.batch_size,
+                accelerator.num_processes,
+                accelerator.process_index,
+            ),
+            num_workers,
+            accelerator.device,
+        )
+
+    def __call__(self, model: nn.Module) -> list[VideoScores]:
+        """The scores of all rows, in manifest order, the same in every process.
+
+        Raises:
+            VideoError: at the first bad video, under ``data.on_error=raise``.
+        """
+        model.eval()
+        scored: list[VideoScores] = []
+        show = self.accelerator.is_main_process
+        batches: Iterable[ClipBatch] = tqdm(
+            self.loader, desc="evaluate", unit="batch", disable=not show, leave=False
+        )
+        for batch in batches:
+            self.failures.handle(batch.failures)
+            scored += [_failed(failure) for failure in batch.failures]
+            if len(batch):
+                with self.accelerator.autocast():
+                    scores = score_batch(
+                        model, batch, self.clip, self.num_views, self.accelerator.device
+                    )
+                rows = batch.rows[:: self.num_views].tolist()
+                scored += [
+                    VideoScores(row, s) for row, s in zip(rows, scores.tolist(), strict=True)
+                ]
+        return sorted(gather_object(scored), key=lambda video: video.row)
+
+
+@torch.inference_mode()
+def score_batch(
+    model: nn.Module, batch: ClipBatch, clip: ClipSettings, num_views: int, device: torch.device
+) -> Tensor:
+    """Probabilities ``(V, K)``, on the CPU, of videos that have ``num_views`` clips each."""
+    pixel_values = batch.pixel_values.to(device, non_blocking=True)
+    logits = model(normalize(pixel_values, clip.mean, clip.std)).logits
+    return logits.float().softmax(-1).unflatten(0, (-1, num_views)).mean(1).cpu()
+
+
+def _failed(failure: Failure) -> VideoScores:
+    return VideoScores(failure.row, None, failure.reason)

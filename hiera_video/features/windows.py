@@ -1,0 +1,171 @@
+"""Features of sliding windows over whole videos.
+
+Axes: B windows of one video, C channels, T H W, D width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from hiera_video.batch import ClipBatch, normalize
+from hiera_video.command import make_accelerator
+from hiera_video.config import ClipSettings, FeatureRun
+from hiera_video.data.dataset import VideoWindows, WindowBatch
+from hiera_video.data.decode import check_decoder
+from hiera_video.data.failures import FailurePolicy
+from hiera_video.data.loader import window_loader
+from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.errors import ConfigError
+from hiera_video.features.writer import FeatureWriter, IndexEntry
+from hiera_video.files import make_output_directory
+from hiera_video.models.checkpoints import find_checkpoint
+from hiera_video.models.hiera import HieraModel
+from hiera_video.models.preprocessor import load_preprocessor
+
+
+class FeatureExtractor:
+    """What a layer of the model says about clips.
+
+    ``pooled``: the pooled and normalised output ``(B, D)``; ``stageN``: that stage's tokens as a
+    map ``(B, T, H, W, D)``.
+    """
+
+    def __init__(
+        self, model: nn.Module, layer: str, clip: ClipSettings, accelerator: Accelerator
+    ) -> None:
+        self.model = model
+        self.stage = None if layer == "pooled" else int(layer.removeprefix("stage"))
+        self.clip = clip
+        self.accelerator = accelerator
+
+    @torch.inference_mode()
+    def __call__(self, clips: ClipBatch) -> Tensor:
+        pixel_values = clips.pixel_values.to(self.accelerator.device, non_blocking=True)
+        pixel_values = normalize(pixel_values, self.clip.mean, self.clip.std)
+        with self.accelerator.autocast():
+            output = self.model(pixel_values, output_hidden_states=self.stage is not None)
+        if self.stage is None:
+            features = output.pooler_output
+        else:
+            # Index 0 holds the embeddings.
+            features = output.reshaped_hidden_states[self.stage]
+        return features.float().cpu()
+
+
+def extract_features(run: FeatureRun) -> None:
+    """Extract the features of every video of ``data.manifest`` that is not finished yet.
+
+    Raises:
+        UserError: for anything that does not fit, before devices and workers start, and for the
+            first bad video under ``data.on_error=raise``.
+    """
+    check_decoder(run.data.decoder)
+    model = HieraModel.from_pretrained(run.checkpoint)
+    if run.features.layer != "pooled" and int(run.features.layer[-1]) > len(model.config.depths):
+        raise ConfigError(
+            f"features.layer={run.features.layer}: the model has {len(model.config.depths)} stages"
+        )
+    clip = load_preprocessor(find_checkpoint(run.checkpoint), model.config)
+    manifest = open_manifest(run.data, "data.manifest", labelled=False)
+    output_dir = make_output_directory(run.output_dir)
+    writer = FeatureWriter(output_dir, _settings(run, clip, model))
+    accelerator = make_accelerator(run)
+
+    # Each process takes care of its own rows, from start to end.
+    mine = range(accelerator.process_index, len(manifest), accelerator.num_processes)
+    found = {row: writer.finished(row, manifest[row].path) for row in mine}
+    entries = [entry for entry in found.values() if entry is not None]
+    num_finished = len(entries)
+    windows = VideoWindows(
+        manifest,
+        [row for row, entry in found.items() if entry is None],
+        clip,
+        run.data.decoder,
+        window_seconds=run.features.window_seconds,
+        stride_seconds=run.features.stride_seconds,
+        batch_size=run.features.batch_size,
+    )
+    extractor = FeatureExtractor(
+        accelerator.prepare_model(model, evaluation_mode=True),
+        run.features.layer,
+        clip,
+        accelerator,
+    )
+    entries += _extract(
+        extractor,
+        window_loader(windows, run.data.num_workers, accelerator.device),
+        manifest,
+        writer,
+        FailurePolicy(run.data.on_error, output_dir),
+        show_progress=accelerator.is_main_process,
+    )
+    entries = gather_object(entries)
+    num_finished = sum(gather_object([num_finished]))
+    if accelerator.is_main_process:
+        writer.write_index(entries)
+        failed = sum(entry.reason is not None for entry in entries)
+        print(
+            f"{len(entries)} videos: {len(entries) - failed - num_finished} extracted, "
+            f"{num_finished} were there already, {failed} failed  -> {output_dir}"
+        )
+    accelerator.end_training()
+
+
+def _extract(
+    extractor: FeatureExtractor,
+    loader: DataLoader[WindowBatch],
+    manifest: Manifest,
+    writer: FeatureWriter,
+    failures: FailurePolicy,
+    show_progress: bool,
+) -> Iterator[IndexEntry]:
+    """Run the model over all windows; write each video when its last window is through."""
+    extractor.model.eval()
+    pending: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
+    bar = tqdm(desc="extract", unit="window", disable=not show_progress)
+    for batch in loader:
+        path = manifest[batch.row].path
+        failures.handle(batch.clips.failures)
+        if batch.clips.failures:
+            pending.pop(batch.row, None)
+            yield IndexEntry(batch.row, path, None, 0, [], batch.clips.failures[0].reason)
+            continue
+        clips = batch.clips
+        parts = pending.setdefault(batch.row, [])
+        parts.append((extractor(clips), clips.start_seconds, clips.end_seconds))
+        bar.update(len(clips))
+        if batch.is_last:
+            features, starts, ends = (torch.cat(part) for part in zip(*parts, strict=True))
+            del pending[batch.row]
+            yield writer.write(batch.row, path, features, starts, ends)
+    bar.close()
+
+
+def _digest(model: nn.Module) -> str:
+    """A fingerprint of the weights, wherever they were loaded from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _settings(run: FeatureRun, clip: ClipSettings, model: nn.Module) -> dict[str, str]:
+    """What features depend on; stored with them, compared on a second run."""
+    return {
+        "weights": _digest(model),
+        "decoder": run.data.decoder,
+        "precision": run.precision,
+        "layer": run.features.layer,
+        "window_seconds": str(run.features.window_seconds),
+        "stride_seconds": str(run.features.stride_seconds),
+        "clip": clip.model_dump_json(),
+    }

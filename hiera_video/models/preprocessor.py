@@ -1,0 +1,45 @@
+"""How pixels become a model's input: kept beside the weights, so that checkpoints need no recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hiera_video.config import ClipSettings
+from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.files import atomic_path
+from hiera_video.models.checkpoints import PREPROCESSOR_FILE
+from hiera_video.models.config import HieraConfig
+
+
+def save_preprocessor(directory: Path, clip: ClipSettings) -> None:
+    """Write ``preprocessor.json``: clip sampling, view size and normalisation."""
+    with atomic_path(directory / PREPROCESSOR_FILE) as path:
+        path.write_text(json.dumps(clip.model_dump(), indent=2) + "\n", encoding="utf-8")
+
+
+def load_preprocessor(source: Path, config: HieraConfig) -> ClipSettings:
+    """Read ``preprocessor.json`` beside the weights in ``source``.
+
+    Weights that were published without one get the published sampling: stride 4, views of the
+    model's own size, mean 0.45 and deviation 0.225 (official repository).
+
+    Raises:
+        CheckpointError: if it cannot be understood, or contradicts the model.
+    """
+    path = source / PREPROCESSOR_FILE
+    num_frames, height, width = config.image_size
+    if height != width:
+        raise CheckpointError(f"{source}: views are square, and the model takes {height}x{width}")
+    if not path.exists():
+        return ClipSettings(num_frames=num_frames, crop_size=height)
+    try:
+        clip = ClipSettings(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: cannot be understood ({error})") from None
+    if [clip.num_frames, clip.crop_size] != [num_frames, height]:
+        raise CheckpointError(
+            f"{path}: clips of {clip.num_frames} frames at {clip.crop_size} pixels do not fit "
+            f"the model's image_size={config.image_size}"
+        )
+    return clip

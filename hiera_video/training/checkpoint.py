@@ -1,0 +1,162 @@
+"""Training checkpoints that a run can go on from.
+
+    OUTPUT/checkpoints/step-00000123/model/             config.json, model.safetensors,
+                                                        preprocessor.json: what users share
+    OUTPUT/checkpoints/step-00000123/training_state.pt  optimizer, scaler, progress
+    OUTPUT/last, OUTPUT/best                            links to the newest and the best model/
+
+A checkpoint is written beside and renamed, so it is there whole or not at all. There is no random
+state to save: see ``seeding.py``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from hiera_video.config import ClipSettings
+from hiera_video.errors import CheckpointError
+from hiera_video.files import atomic_path, atomic_symlink
+from hiera_video.models.checkpoints import PretrainedModel, load_weights
+from hiera_video.models.preprocessor import save_preprocessor
+
+STATE_FILE = "training_state.pt"
+
+
+@dataclass
+class Progress:
+    """Where a run stands: optimizer steps done, epochs done, batches done of the epoch begun."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_accuracy: float = -1.0
+    best_step: int = 0
+
+
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    def __init__(self, output_dir: Path, keep: int) -> None:
+        self.output_dir = output_dir
+        self.keep = keep
+
+    def saved(self) -> list[Path]:
+        """Checkpoints, oldest first."""
+        return sorted(self.output_dir.glob("checkpoints/step-*"))
+
+    def save(
+        self,
+        accelerator: Accelerator,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+        clip: ClipSettings,
+    ) -> None:
+        """Write a checkpoint of ``progress.step``, move the links, remove what is old."""
+        if accelerator.is_main_process:
+            target = self._directory(progress.step)
+            target.parent.mkdir(exist_ok=True)
+            if not target.exists():
+                unwrapped = accelerator.unwrap_model(model, keep_torch_compile=False)
+                self._write(target, accelerator, unwrapped, optimizer, progress, clip)
+            atomic_symlink(self.output_dir / "last", target / "model")
+            best = self._directory(progress.best_step)
+            if best.exists():
+                atomic_symlink(self.output_dir / "best", best / "model")
+            for old in self.saved()[: -self.keep]:
+                if old != best:
+                    shutil.rmtree(old)
+        accelerator.wait_for_everyone()
+
+    def _directory(self, step: int) -> Path:
+        return self.output_dir / "checkpoints" / f"step-{step:08d}"
+
+    @staticmethod
+    def _write(
+        target: Path,
+        accelerator: Accelerator,
+        model: PretrainedModel,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+        clip: ClipSettings,
+    ) -> None:
+        with atomic_path(target) as directory:
+            model.save_pretrained(directory / "model")
+            save_preprocessor(directory / "model", clip)
+            state = {
+                "optimizer": optimizer.state_dict(),
+                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
+                "progress": asdict(progress),
+            }
+            torch.save(state, directory / STATE_FILE)
+
+
+def find_resume(resume: str, output_dir: Path) -> list[Path]:
+    """Where to go on from, best candidate first; empty for a fresh start.
+
+    Args:
+        resume: ``auto`` (this run's own checkpoints, newest first), ``never``, or a checkpoint
+            directory, or the output folder of a run.
+
+    Raises:
+        CheckpointError: if a directory was given that holds none, or ``never`` meets a folder with
+            checkpoints of an earlier run.
+    """
+    saved = Checkpoints(output_dir, keep=1).saved()
+    if resume == "auto":
+        return saved[::-1]
+    if resume == "never":
+        if saved:
+            raise CheckpointError(
+                f"resume=never: {output_dir} holds checkpoints of an earlier run; give another "
+                "output_dir, or remove it, or use resume=auto"
+            )
+        return []
+    given = Path(resume)
+    if (given / STATE_FILE).exists():
+        return [given]
+    candidates = Checkpoints(given, keep=1).saved()[::-1]
+    if not candidates:
+        raise CheckpointError(f"resume={resume}: holds no {STATE_FILE} and no checkpoints/step-*")
+    return candidates
+
+
+def load_checkpoint(candidates: list[Path], model: PretrainedModel) -> dict[str, Any] | None:
+    """Load the weights of the first whole candidate into ``model``; return its training state.
+
+    A damaged one is passed over with a warning.
+
+    Raises:
+        CheckpointError: if there are candidates and none can be used.
+    """
+    reasons = []
+    for candidate in candidates:
+        try:
+            state = _read_state(candidate / STATE_FILE)
+            saved = type(model).from_pretrained(candidate / "model")
+            load_weights(model, saved.state_dict(), candidate)
+            return state
+        except CheckpointError as error:
+            reasons.append(str(error))
+            warnings.warn(f"checkpoint passed over: {error}", stacklevel=2)
+    if reasons:
+        raise CheckpointError(f"no checkpoint can be resumed: {reasons[0]}")
+    return None
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path}: cannot be read ({reason})") from None
+    return {**state, "progress": Progress(**state["progress"])}

@@ -1,0 +1,88 @@
+"""Fine-tuning: what the training loop computes on a batch of labelled clips, and how it validates.
+
+Axes: B clips, K classes.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from hiera_video.batch import ClipBatch, normalize
+from hiera_video.config import TrainRun
+from hiera_video.data.failures import FailurePolicy
+from hiera_video.data.manifest import Manifest
+from hiera_video.data.mixing import Mixing
+from hiera_video.evaluation.metrics import compute_metrics
+from hiera_video.evaluation.views import Scorer
+
+
+class Classification:
+    """Cross entropy on mixed clips, training accuracy, and validation by whole videos."""
+
+    def __init__(
+        self,
+        run: TrainRun,
+        num_classes: int,
+        val_manifest: Manifest | None,
+        failures: FailurePolicy,
+        accelerator: Accelerator,
+    ) -> None:
+        self.clip = run.clip
+        self.label_smoothing = run.train.label_smoothing
+        self.device = accelerator.device
+        self.mixing = Mixing(run.augment, num_classes)
+        self.loss_meter = MeanMetric().to(self.device)
+        self.accuracy_meter = MulticlassAccuracy(max(num_classes, 2), average="micro").to(
+            self.device
+        )
+        self.val_manifest = val_manifest
+        if val_manifest is not None:
+            self.scorer = Scorer(
+                val_manifest,
+                run.clip,
+                run.evaluate,
+                accelerator,
+                decoder=run.data.decoder,
+                num_workers=run.data.num_workers,
+                seed=run.seed,
+                failures=failures,
+            )
+
+    def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
+        """The mean loss over the batch's clips; 0, but with gradients, where it has none.
+
+        Without clips the model still runs, so that no process waits for another one's gradients.
+        """
+        pixel_values = batch.pixel_values.to(self.device, non_blocking=True)
+        pixel_values = normalize(pixel_values, self.clip.mean, self.clip.std)
+        labels = batch.labels.to(self.device, non_blocking=True)
+        pixel_values, targets = self.mixing(pixel_values, labels)
+        logits = model(pixel_values).logits.float()
+        loss = F.cross_entropy(
+            logits, targets, label_smoothing=self.label_smoothing, reduction="sum"
+        ) / max(len(batch), 1)
+        if len(batch):
+            self.loss_meter.update(loss.detach(), weight=len(batch))
+            self.accuracy_meter.update(logits.detach().argmax(1), targets.argmax(1))
+        return loss
+
+    def meters(self) -> dict[str, float]:
+        """Loss and accuracy since the last call, over all processes."""
+        values = {
+            "train/loss": self.loss_meter.compute().item(),
+            "train/accuracy": self.accuracy_meter.compute().item(),
+        }
+        self.loss_meter.reset()
+        self.accuracy_meter.reset()
+        return values
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Accuracies over the validation videos; empty where there are none."""
+        if self.val_manifest is None:
+            return {}
+        metrics = compute_metrics(self.val_manifest, self.scorer(model))
+        return {"val/top1": metrics["top1"], "val/top5": metrics["top5"]}

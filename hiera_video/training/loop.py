@@ -1,0 +1,159 @@
+"""The training loop. Everything that happens in training can be seen in :func:`train_epochs`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from hiera_video.batch import ClipBatch
+from hiera_video.config import TrainRun
+from hiera_video.data.failures import FailurePolicy
+from hiera_video.data.loader import TrainingOrder
+from hiera_video.errors import UserError
+from hiera_video.seeding import derive_seed
+from hiera_video.training.checkpoint import Checkpoints, Progress
+from hiera_video.training.optim import learning_rate, set_learning_rate
+from hiera_video.training.trackers import Stopwatch
+
+
+class Task(Protocol):
+    """What is learned: fine-tuning and pre-training each are one, and share the loop."""
+
+    def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
+        """The loss of a batch, to go backward from."""
+
+    def meters(self) -> dict[str, float]:
+        """Figures since the last call, over all processes."""
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Figures on held-out videos; ``val/top1``, if there, decides which checkpoint is best."""
+
+
+def train_epochs(
+    run: TrainRun,
+    task: Task,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: DataLoader[ClipBatch],
+    order: TrainingOrder,
+    checkpoints: Checkpoints,
+    progress: Progress,
+    failures: FailurePolicy,
+    accelerator: Accelerator,
+) -> None:
+    """Train from ``progress`` to the last epoch."""
+    stopwatch = Stopwatch()
+    while progress.epoch < run.train.epochs:
+        order.epoch, order.first_batch = progress.epoch, progress.batch
+        failed_before = failures.num_failed
+        model.train()
+        bar = _progress_bar(run, order, accelerator)
+        for batch in stopwatch.waiting(loader):
+            failures.handle(batch.failures)
+            stopwatch.count(len(batch))
+            epoch = progress.epoch + progress.batch / order.batches_per_epoch
+            set_learning_rate(optimizer, learning_rate(run.optimizer, epoch, run.train.epochs))
+            _seed_batch(run.seed, progress, accelerator)
+
+            with accelerator.accumulate(model):
+                loss = task.loss(model, batch)
+                accelerator.backward(loss)
+                if accelerator.sync_gradients and run.train.clip_grad_norm:
+                    accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+
+            progress.batch += 1
+            bar.update()
+            if not accelerator.sync_gradients:
+                continue
+            progress.step += 1
+            if progress.step % run.train.log_steps == 0:
+                _log(task, stopwatch, optimizer, progress, epoch, bar, accelerator)
+            if run.train.checkpoint_steps and progress.step % run.train.checkpoint_steps == 0:
+                checkpoints.save(accelerator, model, optimizer, progress, run.clip)
+        bar.close()
+
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        _check_failed_share(run, order, failures.num_failed - failed_before, accelerator)
+        if progress.epoch % run.train.validate_epochs == 0 or progress.epoch == run.train.epochs:
+            _validate(task, model, progress, accelerator)
+            stopwatch = Stopwatch()
+        checkpoints.save(accelerator, model, optimizer, progress, run.clip)
+
+
+def _seed_batch(seed: int, progress: Progress, accelerator: Accelerator) -> None:
+    """Mixing and drop path draw from torch's generators, which start anew for every batch."""
+    torch.manual_seed(derive_seed(seed, progress.epoch, progress.batch, accelerator.process_index))
+
+
+def _progress_bar(run: TrainRun, order: TrainingOrder, accelerator: Accelerator) -> Any:
+    return tqdm(
+        total=order.batches_per_epoch,
+        initial=order.first_batch,
+        desc=f"epoch {order.epoch + 1}/{run.train.epochs}",
+        unit="batch",
+        disable=not accelerator.is_main_process,
+        mininterval=1.0,
+    )
+
+
+def _log(
+    task: Task,
+    stopwatch: Stopwatch,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    epoch: float,
+    bar: Any,
+    accelerator: Accelerator,
+) -> None:
+    meters = task.meters()
+    speed = stopwatch.read(accelerator.num_processes)
+    if not math.isfinite(meters["train/loss"]):
+        raise UserError(
+            f"the loss is {meters['train/loss']} at step {progress.step}: try a lower "
+            "optimizer.lr, train.clip_grad_norm, or precision=bf16 instead of fp16"
+        )
+    rate = optimizer.param_groups[0]["lr"]
+    accelerator.log({**meters, **speed, "lr": rate, "epoch": epoch}, step=progress.step)
+    shown = {name.removeprefix("train/"): f"{value:.3f}" for name, value in meters.items()}
+    bar.set_postfix(
+        shown
+        | {
+            "clips/s": f"{speed['clips_per_second']:.1f}",
+            "data wait": f"{speed['data_wait_share']:.0%}",
+        },
+        refresh=False,
+    )
+
+
+def _validate(task: Task, model: nn.Module, progress: Progress, accelerator: Accelerator) -> None:
+    metrics = task.validate(model)
+    if not metrics:
+        return
+    accelerator.log({**metrics, "epoch": progress.epoch}, step=progress.step)
+    accelerator.print(
+        f"epoch {progress.epoch}: "
+        + "  ".join(f"{name.removeprefix('val/')} {value:.4f}" for name, value in metrics.items())
+    )
+    if metrics["val/top1"] > progress.best_accuracy:
+        progress.best_accuracy, progress.best_step = metrics["val/top1"], progress.step
+
+
+def _check_failed_share(
+    run: TrainRun, order: TrainingOrder, num_failed: int, accelerator: Accelerator
+) -> None:
+    """Under ``data.on_error=skip``, stop when too many of an epoch's videos failed."""
+    counts = torch.tensor([num_failed, len(order) * order.rows_per_batch])
+    failed, seen = accelerator.reduce(counts.to(accelerator.device)).tolist()
+    if failed > run.data.max_failed_share * seen:
+        raise UserError(
+            f"{failed} of {seen} videos could not be read, more than data.max_failed_share="
+            f"{run.data.max_failed_share}; they are listed in {run.output_dir}"
+        )

@@ -1,0 +1,13 @@
+"""Extract features of sliding windows over whole videos.
+
+accelerate launch scripts/extract_features.py checkpoint=DIR data.manifest=CSV output_dir=OUT
+"""
+
+from __future__ import annotations
+
+from hiera_video.command import run_command
+from hiera_video.config import FeatureRun, parse_settings
+from hiera_video.features.windows import extract_features
+
+if __name__ == "__main__":
+    run_command(lambda: extract_features(parse_settings(FeatureRun)))

@@ -1,0 +1,51 @@
+"""Say what videos show, with a trained model.
+
+python scripts/predict.py --checkpoint DIR VIDEO [VIDEO ...]
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hiera_video.command import run_command
+from hiera_video.config import CommandLine, EvaluateSettings
+from hiera_video.evaluation.predict import predict
+
+
+def main() -> None:
+    parser = CommandLine(description="Say what videos show, with a trained model.")
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
+    parser.add_argument("--checkpoint", required=True, help="directory, file or hub id")
+    parser.add_argument("--num-clips", type=int, default=5, help="clips per video (default 5)")
+    parser.add_argument("--num-crops", type=int, default=3, help="crops per clip (default 3)")
+    parser.add_argument("--top-k", type=int, default=5, help="classes to show (default 5)")
+    parser.add_argument("--decoder", default="pyav", choices=["pyav", "decord", "torchcodec"])
+    parser.add_argument("--json", action="store_true", help="one line of JSON per video")
+    options = parser.parse_args()
+    views = EvaluateSettings(num_clips=options.num_clips, num_crops=options.num_crops)
+    predictions = predict(
+        options.checkpoint,
+        options.videos,
+        views,
+        decoder=options.decoder,
+        top_k=options.top_k,
+    )
+    for prediction in predictions:
+        if options.json:
+            print(json.dumps(asdict(prediction)), flush=True)
+            continue
+        table = Table(title=prediction.path, title_justify="left", min_width=40)
+        table.add_column("class")
+        table.add_column("probability", justify="right")
+        for name, probability in prediction.classes:
+            table.add_row(name, f"{probability:.4f}")
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,13 @@
+"""Train a video classifier.
+
+accelerate launch scripts/train.py --config configs/demo/finetune.yaml [key=value ...]
+"""
+
+from __future__ import annotations
+
+from hiera_video.command import run_command
+from hiera_video.config import TrainRun, parse_settings
+from hiera_video.training.run import train
+
+if __name__ == "__main__":
+    run_command(lambda: train(parse_settings(TrainRun)))
