@@ -1,7 +1,7 @@
 """Attention inside mask units, or over all tokens; queries may be pooled on the way.
 
-Axes: B batch, U mask units, n tokens in a unit, D width, h heads, d width of a head, L = tokens that
-attend to each other (n inside units, U n globally), p = tokens merged by query pooling.
+Axes: B batch, U mask units, n tokens in a unit, D width, h heads, d width of a head, L = tokens
+that attend to each other (n inside units, U n globally), p = tokens merged by query pooling.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """``(B, U, n, D_in) -> (B, U, n / p, D_out)``, and the attention weights if asked for.
 
-        ``head_mask`` (broadcastable to the weights) multiplies the attention weights. Weights are
-        ``(B, U, h, n / p, n)`` inside units and ``(B, 1, h, U n / p, U n)`` globally.
+        ``head_mask`` (h,) scales each head's attention weights. Weights are ``(B, U, h, n / p, n)``
+        inside units and ``(B, 1, h, U n / p, U n)`` globally; asking for them leaves the fused
+        kernels.
         """
         B, U, n, _ = x.shape  # noqa: N806 - the axes of the legend
         groups = U if self.within_units else 1
@@ -48,14 +49,20 @@ class Attention(nn.Module):
         query, key, value = qkv.unbind(2)
         query = pool_tokens(query, self.query_pool, dim=1)
         query, key, value = (t.transpose(1, 2) for t in (query, key, value))
+        if head_mask is not None:
+            # Weights times a number per head, times values: the number may as well go to the
+            # values.
+            value = value * head_mask[:, None, None]
 
         weights = None
-        if need_weights or head_mask is not None:
+        if need_weights:
             scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
-            weights = scores.softmax(-1).unflatten(0, (B, groups))
-            if head_mask is not None:
-                weights = weights * head_mask
-            attended = weights.flatten(0, 1) @ value
+            probabilities = scores.softmax(-1)
+            attended = probabilities @ value
+            weights = (
+                probabilities if head_mask is None else probabilities * head_mask[:, None, None]
+            )
+            weights = weights.unflatten(0, (B, groups))
         else:
             attended = F.scaled_dot_product_attention(query, key, value)
         attended = attended.transpose(1, 2).reshape(B, U, n // self.query_pool, -1)

@@ -6,89 +6,150 @@ where training wrote it, ``preprocessor.json`` (what a clip is and how it is nor
 
 from __future__ import annotations
 
-import json
-import os
+import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from huggingface_hub import HfApi
 from torch import Tensor, nn
 
-from hiera_video.errors import CheckpointError, UserError
-from hiera_video.files import atomic_path
+from hiera_video.errors import CheckpointError
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.embeddings import resize_table
+from hiera_video.models.layouts import (
+    CONFIG_FILE,
+    PREPROCESSOR_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    bare_name,
+    find_checkpoint,
+    read_checkpoint,
+    read_config,
+    write_checkpoint,
+)
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-PREPROCESSOR_FILE = "preprocessor.json"
+__all__ = [
+    "CONFIG_FILE",
+    "PREPROCESSOR_FILE",
+    "WEIGHTS_FILE",
+    "PretrainedModel",
+    "find_checkpoint",
+    "read_config",
+]
+
+logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound="PretrainedModel")
+
+#: Position tables that are resized where the user asks for another input size.
+_TABLES = (
+    "position_embedding.joint",
+    "position_embedding.spatial",
+    "position_embedding.temporal",
+    "decoder.position_embedding",
+)
 
 
 class PretrainedModel(nn.Module):
     """A model with a :class:`HieraConfig` that can be saved, loaded and shared."""
 
+    #: Arguments of the constructor besides the config, which ``from_pretrained`` passes on.
+    init_arguments: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
         self.config = config
 
+    def to_checkpoint(self) -> Checkpoint:
+        """The model's class, config and weights, ready for :func:`write_checkpoint`."""
+        weights = {bare_name(name): tensor for name, tensor in self.state_dict().items()}
+        return Checkpoint(type(self).__name__, self.config, weights)
+
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors``; each file appears whole or not at all."""
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        with atomic_path(directory / WEIGHTS_FILE) as path:
-            save_file(weights, path, metadata={"format": "pt"})
-        described = {"architecture": type(self).__name__, **self.config.to_dict()}
-        with atomic_path(directory / CONFIG_FILE) as path:
-            path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        """Write ``config.json`` and ``model.safetensors``; each file whole or not at all."""
+        write_checkpoint(self.to_checkpoint(), directory, "hiera_video")
 
     @classmethod
-    def from_pretrained(cls: type[M], source: str | Path, **overrides: Any) -> M:
-        """Load a model from a directory or a hub id, in evaluation mode.
+    def from_pretrained(
+        cls: type[M], source: str | Path, config: HieraConfig | None = None, **overrides: Any
+    ) -> M:
+        """Load a model from a directory, a file or a hub id, in any of the three layouts.
 
         Args:
-            source: a checkpoint directory, or the id of a model on the hub.
-            overrides: ``HieraConfig`` fields to change. With another ``num_labels`` (or
-                ``id2label``) the classifier starts anew; everything else must fit.
+            source: a checkpoint directory, a bare official ``.pth`` file, or the id of a model on
+            the
+                hub.
+            config: used in place of the checkpoint's own, and needed where an official ``.pth`` is
+            of
+                no published architecture.
+            overrides: ``HieraConfig`` fields to change, and the constructor's own arguments. With
+                another ``num_labels`` (or ``id2label``) the classifier starts anew; with another
+                ``image_size`` position embeddings are resized; everything else must fit.
+
+        Returns:
+            The model in evaluation mode. An encoder loads from any checkpoint, a classifier also
+            from an encoder or pre-training one if ``num_labels`` is given: its head starts anew.
 
         Raises:
-            CheckpointError: if it is missing, damaged, or belongs to another architecture; the
-                message names what differs.
+            CheckpointError: if it is missing, damaged, refused, or does not fit; the message names
+                what differs.
         """
-        directory = find_checkpoint(source)
-        config, architecture = read_config(directory)
-        if architecture != cls.__name__:
-            raise CheckpointError(f"{source}: holds a {architecture}, wanted a {cls.__name__}")
-        saved_labels = config.num_labels
-        if "num_labels" in overrides or "id2label" in overrides:
-            overrides = {"num_labels": None, "id2label": None, "label2id": None, **overrides}
-        values = {**config.to_dict(), **overrides}
-        if values["num_labels"] is None and values["id2label"] is not None:
-            values["num_labels"] = len(values["id2label"])
-        model = cls(HieraConfig.from_dict(values))
-        weights = read_weights(directory)
-        if model.config.num_labels != saved_labels:
-            weights = {n: t for n, t in weights.items() if not n.startswith("classifier.")}
-            weights |= {n: t for n, t in model.state_dict().items() if n.startswith("classifier.")}
+        arguments = {name: overrides.pop(name) for name in cls.init_arguments if name in overrides}
+        checkpoint = read_checkpoint(source, config, overrides)
+        if config is not None:
+            overrides = {"num_labels": config.num_labels, "id2label": config.id2label, **overrides}
+        return cls.from_checkpoint(checkpoint, str(source), overrides, arguments)
+
+    @classmethod
+    def from_checkpoint(
+        cls: type[M],
+        checkpoint: Checkpoint,
+        source: str,
+        overrides: Mapping[str, Any],
+        arguments: Mapping[str, Any] | None = None,
+    ) -> M:
+        """What :meth:`from_pretrained` does after reading; ``source`` is for messages."""
+        config = _adapted_config(cls, checkpoint, overrides)
+        arguments = arguments or {}
+        with torch.device("meta"):  # names and shapes; nothing is initialised in vain
+            model = cls(config, **arguments)
+        wanted = {bare_name(name): tensor for name, tensor in model.state_dict().items()}
+        weights = dict(checkpoint.weights)
+        if "image_size" in overrides:
+            weights |= _resized_tables(weights, wanted, source)
+        _drop_foreign_parts(weights, wanted, checkpoint.architecture == cls.__name__)
+        fresh = _fresh_parts(cls, checkpoint, source, weights, wanted, overrides)
+        if fresh:
+            initial = cls(config, **arguments).state_dict()
+            weights = {n: t for n, t in weights.items() if _part(n) not in fresh}
+            weights |= {bare_name(n): t for n, t in initial.items() if _part(bare_name(n)) in fresh}
         load_weights(model, weights, source)
         return model.eval()
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, **arguments: Any) -> str:
         """Upload what :meth:`save_pretrained` writes, and return the address of the commit.
 
-        ``arguments`` go to ``huggingface_hub.HfApi.upload_folder`` (``token``, ``commit_message``...).
+        ``arguments`` go to ``huggingface_hub.HfApi.upload_folder`` (``token``,
+        ``commit_message``...).
         """
         api = HfApi(token=arguments.pop("token", None))
         api.create_repo(repo_id, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as directory:
             self.save_pretrained(directory)
             return str(api.upload_folder(repo_id=repo_id, folder_path=directory, **arguments))
+
+    def gradient_checkpointing_enable(self, enable: bool = True) -> None:
+        """Recompute blocks in the backward pass rather than keep their intermediate results."""
+        for module in self.modules():
+            if hasattr(module, "gradient_checkpointing"):
+                setattr(module, "gradient_checkpointing", enable)  # noqa: B010 - modules are typed
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Undo :meth:`gradient_checkpointing_enable`."""
+        self.gradient_checkpointing_enable(False)
 
     def _initialize(self, module: nn.Module) -> None:
         """Initialise one module's own parameters as the official code does."""
@@ -106,80 +167,122 @@ class PretrainedModel(nn.Module):
                 nn.init.trunc_normal_(parameter, std=std)
 
 
-def find_checkpoint(source: str | Path) -> Path:
-    """The directory of a checkpoint given by directory or hub id.
+def _part(name: str) -> str:
+    """The part of a model that a weight belongs to; each norm of a backbone is one of its own."""
+    first, _, rest = name.partition(".")
+    return f"norms.{rest.partition('.')[0]}" if first == "norms" else first
+
+
+def _adapted_config(
+    cls: type[PretrainedModel], checkpoint: Checkpoint, overrides: Mapping[str, Any]
+) -> HieraConfig:
+    values = checkpoint.config.to_dict()
+    classifies = cls.__name__.endswith("Classification")
+    if classifies and checkpoint.architecture == "HieraForPreTraining":
+        # Pre-training leaves out the pooling before the last stage; its weights fit with it too,
+        # and published classifiers were fine-tuned so.
+        values["num_query_pool"] = len(values["depths"]) - 1
+    return HieraConfig.from_dict(values, **overrides)
+
+
+def _resized_tables(
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
+    """Position tables of ``weights`` at the sizes of ``wanted``, where they differ."""
+    resized = {}
+    for name in _TABLES:
+        table, target = weights.get(name), wanted.get(name)
+        if table is None or target is None or table.shape == target.shape:
+            continue
+        if table.ndim == target.ndim and table.shape[-1] == target.shape[-1]:
+            resized[name] = resize_table(table, tuple(target.shape[:-1]))
+            logger.warning(
+                "%s: %s resized from %s to %s",
+                source,
+                name,
+                "x".join(map(str, table.shape[:-1])),
+                "x".join(map(str, target.shape[:-1])),
+            )
+    return resized
+
+
+def _drop_foreign_parts(
+    weights: dict[str, Tensor], wanted: Mapping[str, Tensor], same_class: bool
+) -> None:
+    """Remove what another class's model has and this one does not: its head, decoder, pooler.
+
+    Within one class nothing but the pooler, which the user can leave out, may be too much.
+    """
+    parts = {_part(name) for name in wanted}
+    for name in list(weights):
+        if _part(name) not in parts and (not same_class or _part(name) == "norm"):
+            del weights[name]
+
+
+def _fresh_parts(
+    cls: type[PretrainedModel],
+    checkpoint: Checkpoint,
+    source: str,
+    weights: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    overrides: Mapping[str, Any],
+) -> list[str]:
+    """Parts that start anew because the user asked for it, each with a warning.
 
     Raises:
-        CheckpointError: if there is none.
+        CheckpointError: if a classifier would start anew and nobody asked for one.
     """
-    path = Path(source)
-    if path.is_dir():
-        return path
-    if path.exists() or os.sep in str(source).rstrip(os.sep).partition(os.sep)[2]:
-        raise CheckpointError(f"{source}: wanted a directory with {CONFIG_FILE} and {WEIGHTS_FILE}")
-    try:
-        return Path(snapshot_download(str(source)))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{source}: is no directory here, and the hub gave none ({reason})"
-        ) from None
+    held, asked = checkpoint.architecture, "num_labels" in overrides or "id2label" in overrides
+    missing = {_part(name) for name in wanted} - {_part(name) for name in weights}
+    fresh: dict[str, str] = {}
+    if "classifier" in missing and not held.endswith("Classification"):
+        if not asked:
+            raise CheckpointError(
+                f"{source}: holds a {held}, wanted a {cls.__name__}: give num_labels to start a "
+                "new classifier on its encoder"
+            )
+        fresh["classifier"] = f"a {held} has none"
+    elif asked and "classifier" not in missing and "classifier.weight" in wanted:
+        before, now = checkpoint.config.num_labels, len(wanted["classifier.weight"])
+        if before != now:
+            fresh["classifier"] = f"{now} labels instead of {before}"
+    if held != cls.__name__:
+        for part in sorted(missing - {"classifier", "patch_embedding", "encoder"}):
+            if part != "norm" or not held.endswith("Classification"):
+                fresh[part] = f"a {held} has none"
+    elif "out_features" in overrides or "out_indices" in overrides:
+        fresh |= {part: "not among the saved ones" for part in missing if part.startswith("norms.")}
+    for part, reason in fresh.items():
+        logger.warning("%s: %s starts anew (%s)", source, part, reason)
+    return list(fresh)
 
 
-def read_config(directory: Path) -> tuple[HieraConfig, str]:
-    """The configuration in a checkpoint directory, and the name of the model class it is for.
-
-    Raises:
-        CheckpointError: if it is missing or cannot be understood.
-    """
-    path = directory / CONFIG_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        architecture = values.pop("architecture")
-        return HieraConfig.from_dict(values), architecture
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, AttributeError, KeyError, UserError) as error:
-        raise CheckpointError(f"{path}: is not a configuration of this package ({error})") from None
-
-
-def read_weights(directory: Path) -> dict[str, Tensor]:
-    """The weights in a checkpoint directory.
-
-    Raises:
-        CheckpointError: if they are missing or damaged.
-    """
-    path = directory / WEIGHTS_FILE
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from None
-
-
-def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path) -> None:
-    """Load ``weights`` strictly.
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put ``weights`` (bare names) in place of the model's parameters, strictly.
 
     Raises:
         CheckpointError: naming the tensors that are missing, left over, or of another shape.
     """
-    wanted = model.state_dict()
-    missing = sorted(wanted.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - wanted.keys())
+    state = model.state_dict()
+    names = {bare_name(name): name for name in state}
+    missing = sorted(names.keys() - weights.keys())
+    unexpected = sorted(weights.keys() - names.keys())
     reshaped = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in sorted(wanted.keys() & weights.keys())
-        if wanted[name].shape != weights[name].shape
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(state[full].shape)}"
+        for name, full in sorted(names.items())
+        if name in weights and weights[name].shape != state[full].shape
     ]
     faults = [
-        f"{what}: {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        for what, names in (
+        f"{what}: {', '.join(found[:3])}" + (f" and {len(found) - 3} more" if found[3:] else "")
+        for what, found in (
             ("missing", missing),
             ("unexpected", unexpected),
             ("of another shape", reshaped),
         )
-        if names
+        if found
     ]
     if faults:
         raise CheckpointError(f"{source}: weights do not fit the model ({'; '.join(faults)})")
-    with torch.no_grad():
-        model.load_state_dict(weights)
+    # A copy each: models are in 32 bits whatever the file's precision, and share no memory with it.
+    tensors = {full: weights[name].to(torch.float32, copy=True) for name, full in names.items()}
+    model.load_state_dict(tensors, assign=True)

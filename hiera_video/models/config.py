@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from hiera_video.config import Settings
+from hiera_video.config import Settings, suggest
+from hiera_video.errors import ConfigError
 
 #: ``hidden_act`` by name: the ``torch.nn`` class and its arguments.
 ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -79,13 +80,21 @@ class HieraConfig(Settings):
     separate_position_embeddings: bool = Field(
         False, description="clips only: spatial + temporal ones, as in the published video models"
     )
+    global_position_size: list[int] | None = Field(
+        None,
+        description="size of a global position table that is resized to the tokens, beside one "
+        "that repeats with the mask units (arXiv 2311.05613, `abswin`); default: one plain table",
+    )
     head_dropout: float = Field(0.0, ge=0, lt=1, description="before the classifier")
 
     @model_validator(mode="before")
     @classmethod
     def _num_labels_from_names(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("id2label") and values.get("num_labels") is None:
-            values = {**values, "num_labels": len(values["id2label"])}
+        if isinstance(values, dict) and values.get("num_labels") is None:
+            names = values.get("id2label") or values.get("label2id")
+            values = {name: value for name, value in values.items() if name != "num_labels"}
+            if names:
+                values["num_labels"] = len(names)
         return values
 
     @model_validator(mode="after")
@@ -94,6 +103,8 @@ class HieraConfig(Settings):
         self._check_widths()
         self._check_sizes()
         self._check_labels()
+        self._check_decoder()
+        self._check_stages_out()
         if self.hidden_act not in ACTIVATIONS:
             raise ValueError(f"hidden_act={self.hidden_act!r}: valid: {', '.join(ACTIVATIONS)}")
         return self
@@ -132,6 +143,11 @@ class HieraConfig(Settings):
                 f"num_query_pool={self.num_query_pool}: with {num_stages} stages there are at "
                 f"most {num_stages - 1} poolings between them"
             )
+        if self.global_position_size is not None and len(self.global_position_size) != num_axes:
+            raise ValueError(
+                f"global_position_size={self.global_position_size}: wanted {num_axes} values, "
+                "one per axis"
+            )
         if self.separate_position_embeddings and num_axes == 2:
             raise ValueError("separate_position_embeddings needs an image_size of [T, H, W]")
 
@@ -156,11 +172,10 @@ class HieraConfig(Settings):
         for axis, unit, pool in zip(axes, self.masked_unit_size, self.query_stride, strict=True):
             pooled = pool**self.num_query_pool
             if unit % pooled:
-                nearest = " or ".join(str(n) for n in _multiples_around(unit, pooled))
                 raise ValueError(
                     f"masked_unit_size={self.masked_unit_size}: query_stride={self.query_stride} "
                     f"pooled {self.num_query_pool} times does not divide {unit} on axis {axis}; "
-                    f"nearest that would do: {nearest}"
+                    f"nearest that would do: {_nearest(unit, pooled)}"
                 )
         self.check_input_size(self.image_size, "image_size")
 
@@ -168,26 +183,28 @@ class HieraConfig(Settings):
         """Refuse a pixel size that does not split into whole mask units.
 
         Raises:
-            ValueError: naming the nearest sizes that would do.
+            ConfigError: naming the nearest sizes that would do.
         """
         units = [
             stride * unit
             for stride, unit in zip(self.patch_stride, self.masked_unit_size, strict=True)
         ]
         if len(size) != len(units):
-            raise ValueError(f"{name}={list(size)}: wanted {len(units)} values, like {units}")
+            raise ConfigError(f"{name}={list(size)}: wanted {len(units)} values, like {units}")
         faults = [
-            f"{length} on axis {axis} (nearest: {' or '.join(map(str, _multiples_around(length, unit)))})"
+            f"{length} on axis {axis} (nearest: {_nearest(length, unit)})"
             for axis, length, unit in zip(_AXES[len(units)], size, units, strict=True)
             if length < unit or length % unit
         ]
         if faults:
-            raise ValueError(
+            raise ConfigError(
                 f"{name}={list(size)}: mask units span {'x'.join(map(str, units))} pixels "
                 f"(patch_stride x masked_unit_size), which does not divide {', '.join(faults)}"
             )
 
     def _check_labels(self) -> None:
+        if self.id2label is None and self.label2id is not None:
+            self.id2label = {index: name for name, index in self.label2id.items()}
         if self.id2label is None:
             self.id2label = {index: f"LABEL_{index}" for index in range(self.num_labels)}
         if sorted(self.id2label) != list(range(self.num_labels)):
@@ -197,6 +214,50 @@ class HieraConfig(Settings):
             )
         if self.label2id is None:
             self.label2id = {name: index for index, name in self.id2label.items()}
+
+    def _check_decoder(self) -> None:
+        decoder = {
+            name: getattr(self, name)
+            for name in ("decoder_hidden_size", "decoder_depth", "decoder_num_heads")
+        }
+        missing = [name for name, value in decoder.items() if value is None]
+        if missing and len(missing) < len(decoder):
+            raise ValueError(f"a decoder needs {', '.join(missing)} too")
+        if not missing and decoder["decoder_hidden_size"] % decoder["decoder_num_heads"]:
+            raise ValueError(
+                f"decoder_num_heads={self.decoder_num_heads} does not divide "
+                f"decoder_hidden_size={self.decoder_hidden_size}"
+            )
+
+    def _check_stages_out(self) -> None:
+        names = self.stage_names
+        for name in self.out_features or []:
+            if name not in names:
+                raise ValueError(f"out_features: {name!r} is no stage, {suggest(name, names)}")
+        for index in self.out_indices or []:
+            if not -len(names) <= index < len(names):
+                raise ValueError(f"out_indices: {index} is no stage, valid: 0 to {len(names) - 1}")
+        by_index = [names[index] for index in self.out_indices or []]
+        if self.out_features and by_index and set(by_index) != set(self.out_features):
+            raise ValueError(
+                f"out_features={self.out_features} and out_indices={self.out_indices} "
+                "name different stages"
+            )
+
+    @property
+    def stage_names(self) -> list[str]:
+        """What ``out_features`` and ``out_indices`` choose from: embeddings, then stages."""
+        return ["stem", *(f"stage{stage}" for stage in range(1, len(self.depths) + 1))]
+
+    @property
+    def stages_out(self) -> list[str]:
+        """The stages that a backbone gives, in the order of the network; default: the last one."""
+        names = self.stage_names
+        if self.out_features:
+            wanted = set(self.out_features)
+        else:
+            wanted = {names[index] for index in self.out_indices or [-1]}
+        return [name for name in names if name in wanted]
 
     @property
     def is_video(self) -> bool:
@@ -227,7 +288,13 @@ class HieraConfig(Settings):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> HieraConfig:
-        """The inverse of :meth:`to_dict`, with some fields replaced."""
+        """The inverse of :meth:`to_dict`, with some fields replaced.
+
+        ``num_labels``, ``id2label`` and ``label2id`` are replaced together: those not given follow.
+        """
+        labels = ("num_labels", "id2label", "label2id")
+        if any(name in overrides for name in labels):
+            values = {name: value for name, value in values.items() if name not in labels}
         return cls(**{**values, **overrides})
 
     def to_json_file(self, path: str | Path) -> None:
@@ -240,7 +307,7 @@ class HieraConfig(Settings):
         return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
-def _multiples_around(value: int, step: int) -> list[int]:
-    """The multiples of ``step`` just below and above ``value``, without zero."""
+def _nearest(value: int, step: int) -> str:
+    """The multiples of ``step`` just below and above ``value``, without zero, for a message."""
     below = value // step * step
-    return [n for n in (below, below + step) if n > 0]
+    return " or ".join(str(n) for n in (below, below + step) if n > 0)

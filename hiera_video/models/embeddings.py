@@ -1,21 +1,25 @@
-"""From pixels to tokens: patch embedding in 2-D and 3-D, and position embeddings.
+"""From pixels to tokens: patch embedding in 2-D and 3-D, and position embeddings of any size.
 
-Axes: B batch, C channels, T H W frames, rows and columns (of pixels or of tokens), D width.
+Axes: B batch, C channels, T H W frames, rows and columns (of pixels or of tokens), U mask units, n
+tokens in a unit, V visible units, D width.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.mask_units import TokenGrid, UnitMask, take_units
 
 
 class PatchEmbedding(nn.Module):
     """A strided convolution with overlapping kernels (paper, Sec. 3 and App. A).
 
-    ``(B, C, H, W) -> (B, H', W', D)`` for images, ``(B, C, T, H, W) -> (B, T', H', W', D)`` for clips.
+    Takes images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)``, gives tokens in mask-unit order
+    ``(B, U, n, D)``; with a mask, those of visible units only, ``(B, V, n, D)``.
     """
 
     def __init__(self, config: HieraConfig) -> None:
@@ -29,29 +33,84 @@ class PatchEmbedding(nn.Module):
             padding=tuple(config.patch_padding),  # type: ignore[arg-type]
         )
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        return rearrange(self.projection(pixel_values), "b d ... -> b ... d")
+    def forward(self, pixel_values: Tensor, grid: TokenGrid, mask: UnitMask | None) -> Tensor:
+        if mask is not None:
+            pixel_values = zero_hidden_units(pixel_values, grid, mask)
+        tokens = rearrange(self.projection(pixel_values), "b d ... -> b ... d")
+        units = grid.unroll(tokens)
+        return units if mask is None else take_units(units, mask.visible)
+
+
+def zero_hidden_units(pixel_values: Tensor, grid: TokenGrid, mask: UnitMask) -> Tensor:
+    """``pixel_values`` with zeros where units are hidden.
+
+    Kernels overlap, so without this, the visible tokens at a border would see hidden pixels. The
+    reference implementations do the same; weights depend on it.
+    """
+    keep = mask.keep_mask.unflatten(1, grid.units).unsqueeze(1).to(pixel_values.dtype)
+    return pixel_values * F.interpolate(keep, size=pixel_values.shape[2:])
 
 
 class PositionEmbedding(nn.Module):
-    """Learned position embeddings, one per token, or spatial + temporal ones for clips.
+    """Learned position embeddings: one table for all axes, or a spatial and a temporal one.
 
-    The published video models use the second form: the spatial embedding is repeated over time and
-    the temporal one over space.
+    ``config.separate_position_embeddings`` chooses the second form, which the published video
+    models
+    have: the spatial table is repeated over time and the temporal one over space.
+
+    With ``config.global_position_size``, the first table has that size and is resized to the grid,
+    and a further table of the size of one mask unit is repeated over all units. Attention inside
+    mask units learns positions that repeat from unit to unit; resizing those would shift them
+    against the units ("Window Attention is Bugged", arXiv 2311.05613; called ``abswin`` in
+    ``timm``).
     """
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
-        self.size = config.token_grid
-        width = config.embed_dim
-        if config.separate_position_embeddings:
-            frames, *space = self.size
-            self.spatial = nn.Parameter(torch.zeros(1, *space, width))
-            self.temporal = nn.Parameter(torch.zeros(frames, 1, 1, width))
-        else:
-            self.joint = nn.Parameter(torch.zeros(*self.size, width))
+        grid, width = config.token_grid, config.embed_dim
         self.separate = config.separate_position_embeddings
+        self.window_aware = config.global_position_size is not None
+        size = config.global_position_size or grid
+        unit = config.masked_unit_size
+        if self.separate:
+            size, unit = [1, *size[1:]], [1, *unit[1:]]
+            self.spatial = nn.Parameter(torch.zeros(*size, width))
+            self.temporal = nn.Parameter(torch.zeros(grid[0], 1, 1, width))
+        else:
+            self.joint = nn.Parameter(torch.zeros(*size, width))
+        if self.window_aware:
+            self.window = nn.Parameter(torch.zeros(*unit, width))
 
-    def forward(self) -> Tensor:
-        """Embeddings of all tokens, ``(*token_grid, D)``."""
-        return self.spatial + self.temporal if self.separate else self.joint
+    def forward(self, grid: TokenGrid) -> Tensor:
+        """Embeddings of all tokens of ``grid`` in mask-unit order, ``(1, U, n, D)``."""
+        size = grid.size
+        if self.separate:
+            table = self._over_space(self.spatial, (1, *size[1:]))
+            table = table + resize_table(self.temporal, (size[0], 1, 1))
+        else:
+            table = self._over_space(self.joint, size)
+        return grid.unroll(table.unsqueeze(0))
+
+    def _over_space(self, table: Tensor, size: tuple[int, ...]) -> Tensor:
+        if not self.window_aware:
+            return resize_table(table, size)
+        repeats = [n // unit for n, unit in zip(size, self.window.shape, strict=False)]
+        # Antialiased, as the weights published with this option (`timm`) expect.
+        return resize_table(table, size, antialias=True) + self.window.repeat(*repeats, 1)
+
+
+def resize_table(table: Tensor, size: tuple[int, ...], antialias: bool = False) -> Tensor:
+    """A table ``([T,] H, W, D)`` at another size: bicubic over space, linear over time.
+
+    The table itself where it has that size already.
+    """
+    *time, height, width = size
+    if table.shape[-3:-1] != (height, width):
+        maps = table.reshape(-1, *table.shape[-3:]).movedim(-1, 1)  # (T or 1, D, H, W)
+        maps = F.interpolate(maps, (height, width), mode="bicubic", antialias=antialias)
+        table = maps.movedim(1, -1).reshape(*table.shape[:-3], height, width, -1)
+    if time and table.shape[0] != time[0]:
+        columns = rearrange(table, "t h w d -> (h w) d t")
+        columns = F.interpolate(columns, time[0], mode="linear")
+        table = rearrange(columns, "(h w) d t -> t h w d", h=height)
+    return table

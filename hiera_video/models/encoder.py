@@ -5,7 +5,7 @@ Axes: B batch, U mask units, n tokens in a unit (fewer after each query pooling)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import cast
 
@@ -46,9 +46,9 @@ class Block(nn.Module):
         dim_out: int,
         num_heads: int,
         *,
-        query_pool: int,
-        within_units: bool,
-        drop_path_rate: float,
+        query_pool: int = 1,
+        within_units: bool = False,
+        drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
         self.query_pool = query_pool
@@ -73,6 +73,27 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x))), weights
 
 
+class Stage(nn.ModuleList):
+    """Blocks one after the other, whose results may be recomputed in the backward pass."""
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        super().__init__(blocks)
+        self.gradient_checkpointing = False
+
+    def forward(
+        self, x: Tensor, head_mask: Tensor | None = None, output_attentions: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """The output of the last block, and its attention weights if asked for."""
+        weights = None
+        for position, block in enumerate(self):
+            arguments = (x, head_mask, output_attentions and position == len(self) - 1)
+            if self.gradient_checkpointing and self.training:
+                x, weights = checkpoint(block, *arguments, use_reentrant=False)
+            else:
+                x, weights = block(*arguments)
+        return x, weights
+
+
 class Encoder(nn.Module):
     """Stages of blocks (paper, Sec. 3).
 
@@ -82,14 +103,13 @@ class Encoder(nn.Module):
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
-        self.gradient_checkpointing = False
         widths = config.stage_dims
         drop_path_rates = iter(
             torch.linspace(0, config.drop_path_rate, sum(config.depths), device="cpu").tolist()
         )
         self.stages = nn.ModuleList()
         for stage, depth in enumerate(config.depths):
-            blocks = nn.ModuleList()
+            blocks = []
             for position in range(depth):
                 enters = position == 0 and stage > 0
                 before = stage - 1 if enters else stage
@@ -105,7 +125,17 @@ class Encoder(nn.Module):
                         drop_path_rate=next(drop_path_rates),
                     )
                 )
-            self.stages.append(blocks)
+            self.stages.append(Stage(blocks))
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether blocks are recomputed in the backward pass instead of kept in memory."""
+        return any(cast(Stage, stage).gradient_checkpointing for stage in self.stages)
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, value: bool) -> None:
+        for stage in self.stages:
+            cast(Stage, stage).gradient_checkpointing = value
 
     def forward(
         self,
@@ -113,22 +143,17 @@ class Encoder(nn.Module):
         head_mask: Sequence[Tensor | None] | None = None,
         output_attentions: bool = False,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """``x``: ``(B, U, n, D)`` in mask-unit order; ``head_mask``: one per stage.
+        """``x``: ``(B, U, n, D)`` in mask-unit order; ``head_mask``: per stage, None or ``(h,)``.
 
         Returns the output of every stage, ``(B, U, n, D)`` with that stage's n and D, and, if asked
         for, the attention weights of every stage's last block.
         """
         outputs: list[Tensor] = []
         attentions: list[Tensor] = []
-        for stage, blocks in enumerate(self.stages):
-            mask = head_mask[stage] if head_mask is not None else None
-            weights = None
-            for block in cast(nn.ModuleList, blocks):
-                if self.gradient_checkpointing and self.training:
-                    x, weights = checkpoint(block, x, mask, output_attentions, use_reentrant=False)
-                else:
-                    x, weights = block(x, mask, output_attentions)
+        masks = head_mask if head_mask is not None else [None] * len(self.stages)
+        for stage, mask in zip(self.stages, masks, strict=True):
+            x, weights = stage(x, mask, output_attentions)
             outputs.append(x)
-            if weights is not None and output_attentions:
+            if weights is not None:
                 attentions.append(weights)
         return outputs, attentions

@@ -1,37 +1,87 @@
-"""The encoder with its embeddings and pooler, and the two classifiers on top of it.
+"""The encoder with its embeddings and pooler.
 
-Axes: B batch, C channels, T H W frames, rows, columns, U mask units, n tokens in a unit, D width.
+Axes: B batch, C channels, T H W frames, rows, columns, U mask units, n tokens in a unit, V visible
+units, N tokens, D width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hiera_video.errors import ConfigError
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import PatchEmbedding, PositionEmbedding
 from hiera_video.models.encoder import Encoder
-from hiera_video.models.mask_units import TokenGrid
-from hiera_video.models.outputs import HieraClassificationOutput, HieraModelOutput
+from hiera_video.models.mask_units import TokenGrid, UnitMask
+from hiera_video.models.outputs import HieraModelOutput
 
-#: The official classifiers start from a head scaled down by this, so that fine-tuning begins with
-#: even scores and the encoder is not shaken by a random head.
-HEAD_INIT_SCALE = 0.001
+
+@dataclass
+class Encoded:
+    """What the encoder computed, in its own memory order.
+
+    ``states``: the embeddings and the output of every stage, each ``(B, V, n, D)``; ``grids``:
+    their token grids; ``attentions``: see :class:`Encoder`.
+    """
+
+    grids: list[TokenGrid]
+    states: list[Tensor]
+    attentions: list[Tensor]
+    mask: UnitMask | None
+
+    def flat_state(self, index: int) -> Tensor:
+        """A state as ``(B, N, D)`` in the reference order."""
+        state, grid = self.states[index], self.grids[index]
+        if grid.tokens_per_unit == 1:
+            return state.flatten(1, 2)
+        order = grid.reference_order(state.shape[1]).to(state.device)
+        return state.flatten(1, 2)[:, order]
+
+    def hidden_states(self) -> tuple[Tensor, ...]:
+        """All states as ``(B, N, D)`` in the reference order."""
+        return tuple(self.flat_state(index) for index in range(len(self.states)))
+
+    def reshaped_hidden_states(self) -> tuple[Tensor, ...]:
+        """All states as maps ``(B, [T,] H, W, D)``; unit by unit where only some are visible."""
+        return tuple(
+            grid.reroll(state) if self.mask is None else grid.reroll_units(state)
+            for grid, state in zip(self.grids, self.states, strict=True)
+        )
+
+    def attention_maps(self) -> tuple[Tensor, ...]:
+        """Attention weights as ``(B, heads, U or 1, queries, keys)`` in the reference order."""
+        maps = []
+        for stage, weights in enumerate(self.attentions):
+            inside = weights.shape[1]
+            num_units = 1 if inside > 1 else self.states[0].shape[1]
+            queries = self.grids[stage + 1].reference_order(num_units).to(weights.device)
+            keys = self.grids[stage].reference_order(num_units).to(weights.device)
+            if weights.shape[-1] != len(keys):  # only a stage of one block attends to unpooled keys
+                keys = queries
+            maps.append(weights[..., queries[:, None], keys].transpose(1, 2))
+        return tuple(maps)
 
 
 class HieraModel(PretrainedModel):
     """Patch and position embeddings, the shared encoder, and a pooler.
 
     The pooler averages the last stage's tokens and normalises the average, in this order (official
-    implementation; weights depend on it).
+    implementation; weights depend on it). With ``is_mae``, a random ``config.mask_ratio`` of the
+    mask units is hidden and the encoder sees the others only.
     """
 
-    def __init__(self, config: HieraConfig, add_pooling_layer: bool = True) -> None:
+    init_arguments = ("add_pooling_layer", "is_mae")
+
+    def __init__(
+        self, config: HieraConfig, add_pooling_layer: bool = True, is_mae: bool = False
+    ) -> None:
         super().__init__(config)
+        self.is_mae = is_mae
         self.patch_embedding = PatchEmbedding(config)
         self.position_embedding = PositionEmbedding(config)
         self.encoder = Encoder(config)
@@ -45,128 +95,113 @@ class HieraModel(PretrainedModel):
     def forward(
         self,
         pixel_values: Tensor,
+        noise: Tensor | None = None,
         head_mask: Sequence[Tensor | None] | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
+        interpolate_pos_encoding: bool | None = None,
         return_dict: bool | None = None,
     ) -> HieraModelOutput | tuple[Tensor, ...]:
         """Encode images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)`` of normalised pixels.
 
         Args:
-            head_mask: per stage, None or a tensor that broadcasts to its attention weights.
+            noise: ``(B, U)``, what ``is_mae`` sorts mask units by; small is visible. Default:
+            random.
+            head_mask: per stage, None or ``(heads,)`` factors for its attention weights.
+            interpolate_pos_encoding: resize position embeddings to inputs of any size that mask
+            units
+                divide; otherwise, a size that is not the config's is an error.
             output_attentions, output_hidden_states, return_dict: default to the config's.
 
         Raises:
-            ValueError: if the input's axes or sizes are not those of the config.
+            ConfigError: if the input's axes or sizes do not fit.
         """
         config = self.config
-        grid = self._check_input(pixel_values)
-        tokens = self.patch_embedding(pixel_values) + self.position_embedding()
-        embedded = grid.unroll(tokens)
-        stages, attentions = self.encoder(
-            embedded,
+        encoded = self.encode(
+            pixel_values,
+            noise=noise,
             head_mask=head_mask,
-            output_attentions=_default(output_attentions, config.output_attentions),
+            output_attentions=choose(output_attentions, config.output_attentions),
+            interpolate_pos_encoding=bool(interpolate_pos_encoding),
         )
-        last = stages[-1].flatten(1, 2)
-        output = HieraModelOutput(last_hidden_state=last)
+        output = HieraModelOutput(last_hidden_state=encoded.flat_state(-1))
         if self.norm is not None:
-            output.pooler_output = self.norm(last.mean(1))
-        if attentions:
-            output.attentions = tuple(attentions)
-        if _default(output_hidden_states, config.output_hidden_states):
-            states = [embedded, *stages]
-            poolings = [0, *(min(stage, config.num_query_pool) for stage in range(len(stages)))]
-            output.hidden_states = tuple(state.flatten(1, 2) for state in states)
-            output.reshaped_hidden_states = tuple(
-                grid.pooled(count).reroll(state)
-                for count, state in zip(poolings, states, strict=True)
-            )
-        return output if _default(return_dict, config.return_dict) else output.to_tuple()
+            output.pooler_output = self.norm(encoded.states[-1].mean((1, 2)))
+        if encoded.mask is not None:
+            output.bool_masked_pos = encoded.mask.keep_mask
+            output.ids_restore = encoded.mask.ids_restore
+        if encoded.attentions:
+            output.attentions = encoded.attention_maps()
+        if choose(output_hidden_states, config.output_hidden_states):
+            output.hidden_states = encoded.hidden_states()
+            output.reshaped_hidden_states = encoded.reshaped_hidden_states()
+        return output if choose(return_dict, config.return_dict) else output.to_tuple()
 
-    def _check_input(self, pixel_values: Tensor) -> TokenGrid:
-        config = self.config
-        wanted = ("B", config.num_channels, *config.image_size)
-        if pixel_values.shape[1:] != wanted[1:]:
-            raise ValueError(
-                f"pixel_values has shape {tuple(pixel_values.shape)}, wanted "
-                f"({', '.join(map(str, wanted))})"
-            )
-        return TokenGrid.of_input(config, tuple(pixel_values.shape[2:]))
-
-
-class _HieraClassifier(PretrainedModel):
-    """What both classifiers share: dropout and a linear head on the pooled output."""
-
-    def __init__(self, config: HieraConfig) -> None:
-        super().__init__(config)
-        self._check_axes(config)
-        self.hiera = HieraModel(config)
-        self.dropout = nn.Dropout(config.head_dropout)
-        self.classifier = nn.Linear(config.stage_dims[-1], config.num_labels)
-        self._initialize(self.classifier)
-        with torch.no_grad():
-            self.classifier.weight.mul_(HEAD_INIT_SCALE)
-            self.classifier.bias.mul_(HEAD_INIT_SCALE)
-
-    @staticmethod
-    def _check_axes(config: HieraConfig) -> None:
-        raise NotImplementedError
-
-    def forward(
+    def encode(
         self,
         pixel_values: Tensor,
+        *,
+        noise: Tensor | None = None,
         head_mask: Sequence[Tensor | None] | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> HieraClassificationOutput | tuple[Tensor, ...]:
-        """Logits ``(B, num_labels)`` of images or clips (see :meth:`HieraModel.forward`).
-
-        With ``labels`` there is a loss too: cross entropy for class indices ``(B,)`` or soft targets
-        ``(B, num_labels)``, mean squared error if ``num_labels`` is 1.
-        """
-        features = self.hiera(
-            pixel_values,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
+        output_attentions: bool = False,
+        interpolate_pos_encoding: bool = False,
+    ) -> Encoded:
+        """What :meth:`forward` computes, before it is put into the documented order."""
+        grid = self._check_input(pixel_values, interpolate_pos_encoding)
+        self._check_head_mask(head_mask)
+        mask = self._draw_mask(pixel_values, grid, noise) if self.is_mae else None
+        embedded = self.patch_embedding(pixel_values, grid, mask)
+        positions = self.position_embedding(grid)
+        if mask is not None:
+            positions = positions[0, mask.visible]
+        embedded = embedded + positions
+        stages, attentions = self.encoder(embedded, head_mask, output_attentions)
+        poolings = [0, *(min(stage, self.config.num_query_pool) for stage in range(len(stages)))]
+        return Encoded(
+            grids=[grid.pooled(count) for count in poolings],
+            states=[embedded, *stages],
+            attentions=attentions,
+            mask=mask,
         )
-        logits = self.classifier(self.dropout(features.pooler_output))
-        output = HieraClassificationOutput(
-            loss=None if labels is None else self._loss(logits, labels),
-            logits=logits,
-            hidden_states=features.hidden_states,
-            attentions=features.attentions,
-            reshaped_hidden_states=features.reshaped_hidden_states,
-        )
-        return output if _default(return_dict, self.config.return_dict) else output.to_tuple()
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.config.num_labels == 1:
-            return F.mse_loss(logits.squeeze(1), labels.to(logits.dtype).view(-1))
-        return F.cross_entropy(logits, labels)
+    def _draw_mask(self, pixel_values: Tensor, grid: TokenGrid, noise: Tensor | None) -> UnitMask:
+        shape = (len(pixel_values), grid.num_units)
+        if noise is None:
+            noise = torch.rand(shape, device=pixel_values.device)
+        elif noise.shape != shape:
+            raise ConfigError(
+                f"noise has shape {tuple(noise.shape)}, wanted one value per sample and mask "
+                f"unit, {shape}"
+            )
+        return UnitMask.from_noise(noise, self.config.mask_ratio)
+
+    def _check_input(self, pixel_values: Tensor, any_size: bool) -> TokenGrid:
+        config = self.config
+        size = config.image_size
+        if any_size and pixel_values.ndim == 2 + len(size):
+            size = list(pixel_values.shape[2:])
+        if pixel_values.shape[1:] != (config.num_channels, *size):
+            hint = "" if any_size else " (other sizes: interpolate_pos_encoding=True)"
+            raise ConfigError(
+                f"pixel_values has shape {tuple(pixel_values.shape)}, wanted "
+                f"(B, {', '.join(map(str, (config.num_channels, *size)))}){hint}"
+            )
+        return TokenGrid.of_input(config, tuple(size))
+
+    def _check_head_mask(self, head_mask: Sequence[Tensor | None] | None) -> None:
+        heads = self.config.num_heads
+        if head_mask is None:
+            return
+        shapes = [None if mask is None else tuple(mask.shape) for mask in head_mask]
+        if len(shapes) != len(heads) or any(
+            shape not in (None, (count,)) for shape, count in zip(shapes, heads, strict=True)
+        ):
+            raise ConfigError(
+                f"head_mask has shapes {shapes}, wanted None or one value per head for each stage: "
+                f"{[(count,) for count in heads]}"
+            )
 
 
-class HieraForVideoClassification(_HieraClassifier):
-    """Classifies clips ``(B, C, T, H, W)``."""
-
-    @staticmethod
-    def _check_axes(config: HieraConfig) -> None:
-        if not config.is_video:
-            raise ValueError(f"image_size={config.image_size}: clips need [T, H, W]")
-
-
-class HieraForImageClassification(_HieraClassifier):
-    """Classifies images ``(B, C, H, W)``."""
-
-    @staticmethod
-    def _check_axes(config: HieraConfig) -> None:
-        if config.is_video:
-            raise ValueError(f"image_size={config.image_size}: images need [H, W]")
-
-
-def _default(given: bool | None, configured: bool) -> bool:
+def choose(given: bool | None, configured: bool) -> bool:
+    """An argument of ``forward``, or the config's value where it is None."""
     return configured if given is None else given

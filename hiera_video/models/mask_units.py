@@ -2,18 +2,20 @@
 
 Axes: B batch, T H W tokens along time, height and width, U mask units, n tokens in a unit, D width.
 
-The encoder works on ``(B, U, n, D)``. Units follow each other in raster order. Inside a unit, tokens
-are sorted so that every group that a query pooling merges is contiguous, level by level: the 8x8
-tokens of a unit with query stride 2x2 are four quadrants of four quadrants of four tokens (Z-order).
-So, without any further reordering,
+The encoder works on ``(B, U, n, D)``. Units follow each other in raster order. Inside a unit,
+tokens are sorted so that every group that a query pooling merges is contiguous, level by level: the
+8x8 tokens of a unit with query stride 2x2 are four quadrants of four quadrants of four tokens
+(Z-order). So, without any further reordering,
 
 - attention inside mask units is attention over the last-but-one axis,
 - global attention is attention over ``(U n)``,
 - query pooling is a maximum over consecutive groups of ``prod(query_stride)`` tokens,
 - dropping masked units is indexing one axis.
 
-The official implementation reaches the same groups with the order of the levels reversed (units vary
-fastest there); results agree up to that permutation of tokens.
+The reference implementations reach the same groups with the order of the levels reversed (units
+vary fastest there); results agree up to that permutation of tokens. Flat token sequences that leave
+a model are put in that *reference order* (:meth:`TokenGrid.reference_order`), because it is
+documented; maps are put in raster order (:meth:`TokenGrid.reroll`).
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
+from hiera_video.errors import ConfigError
 from hiera_video.models.config import HieraConfig
 
 
@@ -31,9 +35,9 @@ from hiera_video.models.config import HieraConfig
 class TokenGrid:
     """The tokens of one input, and how they form mask units.
 
-    ``size``, ``unit_size`` and ``query_stride`` count tokens per axis; ``num_levels`` is the number of
-    query poolings. ``unit_size`` divides ``size``, and ``query_stride ** num_levels`` divides
-    ``unit_size``.
+    ``size``, ``unit_size`` and ``query_stride`` count tokens per axis; ``num_levels`` is the number
+    of query poolings that the order allows. ``unit_size`` divides ``size``, and ``query_stride **
+    num_levels`` divides ``unit_size``.
     """
 
     size: tuple[int, ...]
@@ -46,14 +50,21 @@ class TokenGrid:
         """The grid of an input of ``input_size`` pixels, ``(H, W)`` or ``(T, H, W)``.
 
         Raises:
-            ValueError: if the size does not split into whole mask units.
+            ConfigError: if the size does not split into whole mask units.
         """
         config.check_input_size(input_size, "input size")
+        # Pre-training models pool less often than their order would allow. The reference orders
+        # their tokens for every stage all the same, so we do too wherever units are large enough.
+        most = len(config.depths) - 1
+        fits = all(
+            unit % stride**most == 0
+            for unit, stride in zip(config.masked_unit_size, config.query_stride, strict=True)
+        )
         return cls(
             size=tuple(n // s for n, s in zip(input_size, config.patch_stride, strict=True)),
             unit_size=tuple(config.masked_unit_size),
             query_stride=tuple(config.query_stride),
-            num_levels=config.num_query_pool,
+            num_levels=most if fits else config.num_query_pool,
         )
 
     @property
@@ -81,31 +92,113 @@ class TokenGrid:
 
     def unroll(self, x: Tensor) -> Tensor:
         """``(B, *size, D)`` in raster order -> ``(B, U, n, D)`` in mask-unit order."""
-        raster, unit_order, lengths = self._patterns()
-        return rearrange(x, f"b {raster} d -> b {unit_order} d", **lengths)
+        units, raster, memory = self._axes()
+        axes = " ".join(f"({u} {t})" for u, t in zip(units, raster, strict=True))
+        return rearrange(x, f"b {axes} d -> b ({' '.join(units)}) ({memory}) d", **self._lengths())
 
     def reroll(self, x: Tensor) -> Tensor:
         """``(B, U, n, D)`` in mask-unit order -> ``(B, *size, D)`` in raster order."""
-        raster, unit_order, lengths = self._patterns()
-        return rearrange(x, f"b {unit_order} d -> b {raster} d", **lengths)
+        units, raster, memory = self._axes()
+        axes = " ".join(f"({u} {t})" for u, t in zip(units, raster, strict=True))
+        return rearrange(x, f"b ({' '.join(units)}) ({memory}) d -> b {axes} d", **self._lengths())
 
-    def _patterns(self) -> tuple[str, str, dict[str, int]]:
-        """Both sides of the reordering in einops' notation, and the length of each of its axes.
+    def reroll_units(self, x: Tensor) -> Tensor:
+        """``(B, V, n, D)`` -> ``(B, V, *unit_size, D)``: raster order inside each unit."""
+        _, raster, memory = self._axes()
+        axes = " ".join(f"({t})" for t in raster)
+        lengths = {name: n for name, n in self._lengths().items() if not name.startswith("u")}
+        return rearrange(x, f"b v ({memory}) d -> b v {axes} d", **lengths)
 
-        Axis ``i`` splits into units ``u{i}``, blocks ``r{i}`` that are never pooled, and one digit
-        ``l{level}{i}`` per query pooling, the coarsest (pooled last) first. For two axes and two
-        levels: ``(u0 r0 l00 l10) (u1 r1 l01 l11)`` <-> ``(u0 u1) (r0 r1 l00 l01 l10 l11)``.
+    def reference_order(self, num_units: int) -> Tensor:
+        """Where the tokens of the reference order lie in ``num_units`` flattened units, ``(U n,)``.
+
+        ``x.flatten(1, 2)[:, order]`` puts ``(B, U, n, D)`` in the order that the documented API
+        has: the tokens that a pooling merges are farthest apart, and units vary fastest.
+        """
+        blocks, *levels = self._digits()
+        order = " ".join(" ".join(names) for names in [*reversed(levels), blocks])
+        _, _, memory = self._axes()
+        lengths = {name: n for name, n in self._lengths().items() if not name.startswith("u")}
+        here = torch.arange(num_units * self.tokens_per_unit)
+        return rearrange(here, f"(v {memory}) -> ({order} v)", v=num_units, **lengths)
+
+    def _digits(self) -> list[list[str]]:
+        """Names of the digits of a token's place in its unit, from slow to fast in memory.
+
+        First the blocks ``r{axis}`` that are never pooled, then one digit ``l{level}{axis}`` per
+        query pooling and axis, the coarsest (pooled last) first.
         """
         axes = range(len(self.size))
-        levels = range(self.num_levels)
-        raster = " ".join(
-            f"(u{i} r{i} {' '.join(f'l{level}{i}' for level in levels)})" for i in axes
+        levels = [[f"l{level}{i}" for i in axes] for level in range(self.num_levels)]
+        return [[f"r{i}" for i in axes], *levels]
+
+    def _axes(self) -> tuple[list[str], list[str], str]:
+        """In einops' notation: the unit's digit per axis; a token's digits per axis, in raster
+        order; a token's digits in memory order.
+
+        For two axes and two levels: ``u0, u1``; ``r0 l00 l10, r1 l01 l11``; ``r0 r1 l00 l01 l10
+        l11``.
+        """
+        digits = self._digits()
+        units = [f"u{i}" for i in range(len(self.size))]
+        raster = [" ".join(names) for names in zip(*digits, strict=True)]
+        return units, raster, " ".join(" ".join(names) for names in digits)
+
+    def _lengths(self) -> dict[str, int]:
+        lengths = {f"u{i}": count for i, count in enumerate(self.units)}
+        for i, (unit, stride) in enumerate(zip(self.unit_size, self.query_stride, strict=True)):
+            lengths[f"r{i}"] = unit // stride**self.num_levels
+            lengths |= {f"l{level}{i}": stride for level in range(self.num_levels)}
+        return lengths
+
+
+@dataclass(frozen=True)
+class UnitMask:
+    """Which mask units are visible; every sample of a batch has equally many.
+
+    ``visible`` (B, V) and ``hidden`` (B, U - V) are unit indices in ascending order;
+    ``ids_restore`` (B, U) is the rank of each unit's noise, as the documented API returns it.
+    """
+
+    visible: Tensor
+    hidden: Tensor
+    ids_restore: Tensor
+
+    @classmethod
+    def from_noise(cls, noise: Tensor, mask_ratio: float) -> UnitMask:
+        """Keep the ``int(U (1 - mask_ratio))`` units with the smallest ``noise`` (B, U).
+
+        Raises:
+            ConfigError: if no unit would be left.
+        """
+        num_units = noise.shape[1]
+        num_visible = int(num_units * (1 - mask_ratio))
+        if num_visible == 0:
+            raise ConfigError(
+                f"mask_ratio={mask_ratio} hides all of an input's {num_units} mask units: "
+                f"wanted at most {1 - 1 / num_units:.3g}"
+            )
+        ids_shuffle = noise.argsort(1)
+        return cls(
+            visible=ids_shuffle[:, :num_visible].sort(1).values,
+            hidden=ids_shuffle[:, num_visible:].sort(1).values,
+            ids_restore=ids_shuffle.argsort(1),
         )
-        blocks = [f"r{i}" for i in axes]
-        digits = [f"l{level}{i}" for level in levels for i in axes]
-        unit_order = f"({' '.join(f'u{i}' for i in axes)}) ({' '.join(blocks + digits)})"
-        lengths = {f"u{i}": self.units[i] for i in axes}
-        lengths |= {f"l{level}{i}": self.query_stride[i] for level in levels for i in axes}
-        for i in axes:
-            lengths[f"r{i}"] = self.unit_size[i] // self.query_stride[i] ** self.num_levels
-        return raster, unit_order, lengths
+
+    @property
+    def keep_mask(self) -> Tensor:
+        """``(B, U)``, True = visible."""
+        return self.ids_restore < self.visible.shape[1]
+
+    def restore(self, visible: Tensor, hidden: Tensor) -> Tensor:
+        """Units ``(B, V, ...)`` and ``(B, U - V, ...)`` back in the places they came from."""
+        places = torch.cat([self.visible, self.hidden], 1).argsort(1)
+        return take_units(torch.cat([visible, hidden], 1), places)
+
+
+def take_units(x: Tensor, indices: Tensor) -> Tensor:
+    """``x`` (B, U, ...) at each sample's own unit ``indices`` (B, V): ``(B, V, ...)``."""
+    batch, num_units = x.shape[:2]
+    first = torch.arange(batch, device=x.device)[:, None] * num_units
+    # One flat index: its backward is an addition of whole rows, which is fast everywhere.
+    return x.flatten(0, 1).index_select(0, (first + indices).flatten()).unflatten(0, (batch, -1))

@@ -36,10 +36,14 @@ class ModelOutput:
 class HieraModelOutput(ModelOutput):
     """Output of ``HieraModel``.
 
-    ``last_hidden_state`` (B, N, D) in mask-unit order; ``pooler_output`` (B, D);
-    ``bool_masked_pos`` (B, U), True = visible; ``ids_restore`` (B, U); ``hidden_states``: the
-    embeddings and the output of every stage, (B, N, D); ``attentions``: weights of every stage's
-    last block; ``reshaped_hidden_states``: hidden states as (B, H, W, D) or (B, T, H, W, D).
+    ``last_hidden_state`` (B, N, D); ``pooler_output`` (B, D); ``bool_masked_pos`` (B, U), True =
+    visible; ``ids_restore`` (B, U); ``hidden_states``: the embeddings and the output of every
+    stage, (B, N, D); ``attentions``: weights of every stage's last block, (B, heads, U, queries,
+    keys) inside mask units and (B, heads, 1, queries, keys) globally; ``reshaped_hidden_states``:
+    hidden states as (B, H, W, D) or (B, T, H, W, D), or unit by unit, (B, V, h, w, D), where V
+    units are visible.
+
+    Flat tokens are in the reference order (:mod:`hiera_video.models.mask_units`).
     """
 
     last_hidden_state: Tensor
@@ -60,3 +64,30 @@ class HieraClassificationOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     reshaped_hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class HieraPreTrainingOutput(ModelOutput):
+    """Output of ``HieraForPreTraining``.
+
+    ``logits`` (B, N, P) predict the P pixel values of each of N patches, in raster order;
+    ``bool_masked_pos`` (B, N), True = visible; ``ids_restore`` (B, U) is per mask unit. The loss is
+    the mean over masked patches. Hidden states and attentions are the encoder's.
+    """
+
+    loss: Tensor
+    logits: Tensor
+    bool_masked_pos: Tensor
+    ids_restore: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    reshaped_hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class HieraBackboneOutput(ModelOutput):
+    """Output of ``HieraBackbone``: one map (B, D, H, W) or (B, D, T, H, W) per chosen stage."""
+
+    feature_maps: tuple[Tensor, ...]
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -1,0 +1,71 @@
+"""Feature maps of chosen stages, for detectors, segmenters and the like.
+
+Axes: B batch, D width, T H W tokens along time, height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from hiera_video.models.checkpoints import PretrainedModel
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.hiera import HieraModel, choose
+from hiera_video.models.outputs import HieraBackboneOutput
+
+
+class HieraBackbone(PretrainedModel):
+    """The encoder, and a norm for each stage in ``config.out_features`` (or ``out_indices``).
+
+    Feature maps are the ``reshaped_hidden_states`` of :class:`HieraModel`, normalised. (The class
+    of this name in ``transformers`` never puts tokens in mask-unit order, so its maps are not.)
+    """
+
+    def __init__(self, config: HieraConfig) -> None:
+        super().__init__(config)
+        self.hiera = HieraModel(config, add_pooling_layer=False)
+        self.out_features = config.stages_out
+        #: Width of each feature map.
+        self.channels = [
+            dict(zip(config.stage_names, [config.embed_dim, *config.stage_dims], strict=True))[name]
+            for name in self.out_features
+        ]
+        # The default epsilon rather than the config's, as in `transformers`.
+        self.norms = nn.ModuleDict(
+            {
+                name: nn.LayerNorm(width)
+                for name, width in zip(self.out_features, self.channels, strict=True)
+            }
+        )
+        self.norms.apply(self._initialize)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        head_mask: Sequence[Tensor | None] | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        interpolate_pos_encoding: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> HieraBackboneOutput | tuple[Tensor, ...]:
+        """One map ``(B, D, [T,] H, W)`` per chosen stage (see :meth:`HieraModel.forward`)."""
+        config = self.config
+        encoded = self.hiera.encode(
+            pixel_values,
+            head_mask=head_mask,
+            output_attentions=choose(output_attentions, config.output_attentions),
+            interpolate_pos_encoding=bool(interpolate_pos_encoding),
+        )
+        maps = []
+        for name in self.out_features:
+            index = config.stage_names.index(name)
+            normed = cast(nn.LayerNorm, self.norms[name])(encoded.states[index])
+            maps.append(encoded.grids[index].reroll(normed).movedim(-1, 1).contiguous())
+        output = HieraBackboneOutput(feature_maps=tuple(maps))
+        if choose(output_hidden_states, config.output_hidden_states):
+            output.hidden_states = encoded.hidden_states()
+        if encoded.attentions:
+            output.attentions = encoded.attention_maps()
+        return output if choose(return_dict, config.return_dict) else output.to_tuple()

@@ -1,0 +1,151 @@
+"""Checkpoints on disk, in three layouts: ours, the one of ``transformers``, and the official one.
+
+Each has one module that maps names, shapes and configuration both ways; what is read is always a
+:class:`Checkpoint` in our own terms.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hiera_video.errors import CheckpointError, UserError
+from hiera_video.files import atomic_path
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.layouts import official, transformers
+from hiera_video.models.layouts.base import Checkpoint, bare_name, full_name
+from hiera_video.models.layouts.files import (
+    CONFIG_FILE,
+    PREPROCESSOR_FILE,
+    WEIGHTS_FILE,
+    find_checkpoint,
+    read_json,
+    read_weights,
+)
+
+__all__ = [
+    "CONFIG_FILE",
+    "LAYOUTS",
+    "PREPROCESSOR_FILE",
+    "WEIGHTS_FILE",
+    "Checkpoint",
+    "bare_name",
+    "find_checkpoint",
+    "read_checkpoint",
+    "read_config",
+    "write_checkpoint",
+]
+
+LAYOUTS = ("hiera_video", "transformers", "official")
+
+
+def read_checkpoint(
+    source: str | Path,
+    config: HieraConfig | None = None,
+    hints: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """A checkpoint in any layout, from a directory, a file or a hub id.
+
+    Args:
+        config: used in place of the checkpoint's own.
+        hints: ``HieraConfig`` fields that help to tell an architecture: ``num_heads``.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, refused, or of no known layout.
+    """
+    path = find_checkpoint(source)
+    weights = read_weights(path)
+    directory = path if path.is_dir() else path.parent
+    config_path = directory / CONFIG_FILE
+    # A .pth file says nothing about the files that happen to lie beside it.
+    describes = config_path.exists() and (path.is_dir() or path.name == WEIGHTS_FILE)
+    values = read_json(config_path) if describes else None
+    try:
+        if official.recognises(weights):
+            heads = (hints or {}).get("num_heads")
+            return official.read(values, weights, config, heads)
+        if values is None and config is None:
+            raise CheckpointError(f"{config_path}: is missing, and these weights need it")
+        if transformers.recognises(weights):
+            return transformers.read(config.to_dict() if config else values or {}, weights)
+        return _read_own(values or {}, weights, config)
+    except UserError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+
+
+def _read_own(
+    values: dict[str, Any], weights: dict[str, Tensor], config: HieraConfig | None
+) -> Checkpoint:
+    if not any(bare_name(name).startswith("patch_embedding.") for name in weights):
+        names = ", ".join(sorted(weights)[:3])
+        raise CheckpointError(f"holds no Hiera weights of a known layout (but {names}, ...)")
+    described, architecture = _own_config(values) if values else (None, None)
+    config = config or described
+    if config is None or architecture is None:
+        raise CheckpointError(f"{CONFIG_FILE} is missing, which says what model this is")
+    return Checkpoint(architecture, config, {bare_name(n): t for n, t in weights.items()})
+
+
+def _own_config(values: dict[str, Any]) -> tuple[HieraConfig, str]:
+    values = dict(values)
+    architecture = values.pop("architecture", None)
+    if not isinstance(architecture, str):
+        raise CheckpointError(f"{CONFIG_FILE} names no architecture")
+    return HieraConfig.from_dict(values), architecture
+
+
+def read_config(path: Path) -> tuple[HieraConfig, str]:
+    """The configuration of a checkpoint directory or file, and the model class it is for.
+
+    Raises:
+        CheckpointError: if it is missing or cannot be understood.
+    """
+    values = read_json(path / CONFIG_FILE) if path.is_dir() else {}
+    if "architecture" not in values:
+        checkpoint = read_checkpoint(path)
+        return checkpoint.config, checkpoint.architecture
+    try:
+        return _own_config(values)
+    except UserError as error:
+        raise CheckpointError(
+            f"{path / CONFIG_FILE}: is not a configuration of this package ({error})"
+        ) from None
+
+
+def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str) -> list[Path]:
+    """Write a checkpoint in one of :data:`LAYOUTS`; each file appears whole or not at all.
+
+    The official layout gets both of its forms, hub and ``.pth``.
+
+    Returns:
+        What was written.
+
+    Raises:
+        CheckpointError: if that layout cannot express the model.
+    """
+    if layout == "transformers":
+        values, weights = transformers.write(checkpoint)
+    elif layout == "official":
+        values, weights = official.write(checkpoint)
+    else:
+        values = {"architecture": checkpoint.architecture, **checkpoint.config.to_dict()}
+        weights = {full_name(n, checkpoint.architecture): t for n, t in checkpoint.weights.items()}
+    weights = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = [directory / WEIGHTS_FILE, directory / CONFIG_FILE]
+    with atomic_path(paths[0]) as path:
+        save_file(weights, path, metadata={"format": "pt"})
+    with atomic_path(paths[1]) as path:
+        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    if layout == "official":
+        paths.append(directory / "model.pth")
+        with atomic_path(paths[-1]) as path:
+            torch.save({"model_state": weights}, path)
+    return paths

@@ -1,0 +1,122 @@
+"""What all layouts share: checkpoints in our own terms, and translation of names and shapes.
+
+Inside, weights have *bare* names: those of the model's ``state_dict`` without the ``hiera.`` that a
+model with a head puts before the encoder's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from einops import rearrange
+from torch import Tensor
+
+from hiera_video.errors import CheckpointError
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.mask_units import TokenGrid
+
+TRUNK = ("patch_embedding", "position_embedding", "encoder", "norm")
+
+
+@dataclass
+class Checkpoint:
+    """A model's class name, its configuration, and its weights under bare names."""
+
+    architecture: str
+    config: HieraConfig
+    weights: dict[str, Tensor]
+
+
+def bare_name(name: str) -> str:
+    """A name in any of our models' ``state_dict`` -> its bare form."""
+    return name.removeprefix("hiera.")
+
+
+def full_name(name: str, architecture: str) -> str:
+    """A bare name -> the name in the ``state_dict`` of our class ``architecture``."""
+    in_trunk = name.partition(".")[0] in TRUNK
+    return f"hiera.{name}" if in_trunk and architecture != "HieraModel" else name
+
+
+class NameTable:
+    """Pairs of name beginnings, ours and a reference's; ``#`` stands for a number in both.
+
+    A name that no pair fits stays as it is: strict loading then names it.
+    """
+
+    def __init__(self, pairs: Mapping[str, str]) -> None:
+        self._to_reference = [(_pattern(ours), theirs) for ours, theirs in pairs.items()]
+        self._from_reference = [(_pattern(theirs), ours) for ours, theirs in pairs.items()]
+
+    def to_reference(self, name: str) -> str:
+        return _translate(name, self._to_reference)
+
+    def from_reference(self, name: str) -> str:
+        return _translate(name, self._from_reference)
+
+
+def _pattern(beginning: str) -> re.Pattern[str]:
+    return re.compile(r"(\d+)".join(map(re.escape, beginning.split("#"))) + r"(?=\.|$)")
+
+
+def _translate(name: str, table: Iterable[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, beginning in table:
+        if match := pattern.match(name):
+            start = beginning.replace("#", "{}").format(*match.groups())
+            return start + name[match.end() :]
+    return name
+
+
+def to_reference_shape(name: str, tensor: Tensor, config: HieraConfig) -> Tensor:
+    """A tensor of ours as both references shape it; tables become ``(1, N, D)``."""
+    if name in _table_sizes(config) or name == "decoder.mask_token":
+        return tensor.reshape(1, -1, tensor.shape[-1])
+    if match := re.fullmatch(r"fusion\.layers\.(\d+)\.weight", name):
+        kernel = _fusion_kernel(config, int(match[1]))
+        units = tensor.unflatten(1, (1, kernel.tokens_per_unit, -1))
+        return rearrange(kernel.reroll(units), "o ... i -> o i ...").contiguous()
+    return tensor
+
+
+def from_reference_shape(name: str, tensor: Tensor, config: HieraConfig) -> Tensor:
+    """The inverse of :func:`to_reference_shape`.
+
+    Raises:
+        CheckpointError: if a position table does not have the size that the config asks for.
+    """
+    if name == "decoder.mask_token":
+        return tensor.flatten()
+    if (size := _table_sizes(config).get(name)) is not None:
+        if tensor.shape[:-1] != (1, prod(size)):
+            raise CheckpointError(
+                f"{name}: has shape {tuple(tensor.shape)}, and image_size={config.image_size} "
+                f"needs {prod(size)} positions"
+            )
+        return tensor.reshape(*size, -1)
+    match = re.fullmatch(r"fusion\.layers\.(\d+)\.weight", name)
+    if match and tensor.ndim == 2 + len(config.image_size):
+        kernel = _fusion_kernel(config, int(match[1]))
+        if tensor.shape[2:] == kernel.size:
+            return kernel.unroll(rearrange(tensor, "o i ... -> o ... i")).flatten(1)
+    return tensor
+
+
+def _table_sizes(config: HieraConfig) -> dict[str, tuple[int, ...]]:
+    grid = config.token_grid
+    decoder = TokenGrid.of_input(config, tuple(config.image_size)).pooled(config.num_query_pool)
+    return {
+        "position_embedding.joint": grid,
+        "position_embedding.spatial": (1, *grid[1:]),
+        "position_embedding.temporal": (grid[0], 1, 1),
+        "decoder.position_embedding": decoder.size,
+    }
+
+
+def _fusion_kernel(config: HieraConfig, stage: int) -> TokenGrid:
+    """The tokens under the kernel of a stage's fusion, as one mask unit in our memory order."""
+    levels = config.num_query_pool - stage
+    size = tuple(stride**levels for stride in config.query_stride)
+    return TokenGrid(size, size, tuple(config.query_stride), levels)

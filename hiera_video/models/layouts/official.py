@@ -1,0 +1,242 @@
+"""The layout of the official package (``facebookresearch/hiera``, PyPI ``hiera-transformer``).
+
+Its hub layout is ``config.json`` with the constructor's arguments beside ``model.safetensors``; its
+``.pth`` files hold ``{"model_state": weights}`` and no config, so the architecture is told from the
+weights' shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+from math import isqrt, prod
+from typing import Any
+
+from torch import Tensor
+
+from hiera_video.errors import CheckpointError
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.layouts.base import (
+    Checkpoint,
+    NameTable,
+    from_reference_shape,
+    to_reference_shape,
+)
+from hiera_video.models.variants import IMAGE, VARIANTS, VIDEO
+
+_BLOCK = {
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "attention.qkv": "attn.qkv",
+    "attention.projection": "attn.proj",
+    "mlp": "mlp",
+    "skip": "proj",
+}
+_NAMES = NameTable(
+    {
+        "patch_embedding.projection": "patch_embed.proj",
+        "position_embedding.joint": "pos_embed",
+        "position_embedding.spatial": "pos_embed_spatial",
+        "position_embedding.temporal": "pos_embed_temporal",
+        # Blocks are counted through all stages there: numbers are translated apart.
+        **{f"blocks.#.{a}": f"blocks.#.{b}" for a, b in _BLOCK.items()},
+        **{f"decoder.blocks.#.{a}": f"decoder_blocks.#.{b}" for a, b in _BLOCK.items()},
+        "classifier": "head.projection",
+        "fusion.layers.#": "multi_scale_fusion_heads.#",
+        "decoder.embedding": "decoder_embed",
+        "decoder.position_embedding": "decoder_pos_embed",
+        "decoder.mask_token": "mask_token",
+        "decoder.norm": "decoder_norm",
+        "decoder.prediction": "decoder_pred",
+    }
+)
+
+#: Constructor arguments there -> fields here, where the value is the same.
+_FIELDS = {
+    "input_size": "image_size",
+    "in_chans": "num_channels",
+    "embed_dim": "embed_dim",
+    "num_classes": "num_labels",
+    "stages": "depths",
+    "q_pool": "num_query_pool",
+    "q_stride": "query_stride",
+    "mask_unit_size": "masked_unit_size",
+    "mask_unit_attn": "masked_unit_attention",
+    "dim_mul": "embed_dim_multiplier",
+    "patch_kernel": "patch_size",
+    "patch_stride": "patch_stride",
+    "patch_padding": "patch_padding",
+    "mlp_ratio": "mlp_ratio",
+    "drop_path_rate": "drop_path_rate",
+    "head_dropout": "head_dropout",
+    "sep_pos_embed": "separate_position_embeddings",
+}
+_DECODER_FIELDS = {
+    "decoder_embed_dim": "decoder_hidden_size",
+    "decoder_depth": "decoder_depth",
+    "decoder_num_heads": "decoder_num_heads",
+}
+#: The constructor's defaults where ours differ; stored configs may leave defaults out.
+_DEFAULTS = {"num_labels": 1000}
+#: The official constructors' value; weight shapes cannot tell it.
+_DECODER_NUM_HEADS = 16
+
+
+def recognises(names: Collection[str]) -> bool:
+    """Whether weights of these names are in this layout."""
+    return "patch_embed.proj.weight" in names
+
+
+def read(
+    values: dict[str, Any] | None,
+    weights: dict[str, Tensor],
+    config: HieraConfig | None = None,
+    num_heads: list[int] | None = None,
+) -> Checkpoint:
+    """From weights, and ``config.json`` where there is one.
+
+    Args:
+        config: used in place of what ``values`` or the weights' shapes say.
+        num_heads: heads per stage, for an architecture that is none of the published ones.
+
+    Raises:
+        CheckpointError: if the architecture cannot be told.
+    """
+    is_mae = "decoder_pos_embed" in weights
+    if config is None:
+        fields = _from_arguments(values) if values is not None else _deduce(weights, num_heads)
+        if is_mae:
+            fields |= {
+                "decoder_hidden_size": weights["decoder_embed.weight"].shape[0],
+                "decoder_depth": len(
+                    {n.split(".")[1] for n in weights if n.startswith("decoder_bl")}
+                ),
+                "decoder_num_heads": (values or {}).get("decoder_num_heads", _DECODER_NUM_HEADS),
+                "mask_ratio": 0.9 if len(fields.get("image_size", [])) == 3 else 0.6,
+            }
+        elif "head.projection.weight" in weights:
+            fields["num_labels"] = weights["head.projection.weight"].shape[0]
+        config = HieraConfig(**fields)
+    places = [f"{s}.{b}" for s, depth in enumerate(config.depths) for b in range(depth)]
+    ours = {}
+    for name, tensor in weights.items():
+        bare = _NAMES.from_reference(name)
+        start, _, rest = bare.partition(".")
+        number, _, rest = rest.partition(".")
+        if start == "blocks" and number.isdigit() and int(number) < len(places):
+            bare = f"encoder.stages.{places[int(number)]}.{rest}"
+        ours[bare] = from_reference_shape(bare, tensor, config)
+    if is_mae:
+        architecture = "HieraForPreTraining"
+    elif "classifier.weight" in ours:
+        architecture = f"HieraFor{'Video' if config.is_video else 'Image'}Classification"
+    else:
+        architecture = "HieraModel"
+    return Checkpoint(architecture, config, ours)
+
+
+def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """``config.json`` and weights.
+
+    Raises:
+        CheckpointError: for what the official classes cannot express.
+    """
+    config = checkpoint.config
+    if checkpoint.architecture in ("HieraModel", "HieraBackbone"):
+        raise CheckpointError(
+            "the official package has classifiers and pre-training models, no "
+            f"{checkpoint.architecture}"
+        )
+    heads = config.num_heads
+    growth = heads[1] / heads[0] if len(heads) > 1 else 1.0
+    faults = [
+        f"{name}={value}"
+        for name, value, fits in (
+            ("hidden_act", config.hidden_act, config.hidden_act == "gelu"),
+            ("layer_norm_eps", config.layer_norm_eps, config.layer_norm_eps == 1e-6),
+            ("global_position_size", config.global_position_size, not config.global_position_size),
+            ("num_heads", heads, heads == [int(heads[0] * growth**i) for i in range(len(heads))]),
+        )
+        if not fits
+    ]
+    if faults:
+        raise CheckpointError(f"the official package has no {', '.join(faults)}")
+    stored = config.to_dict()
+    values = {theirs: stored[ours] for theirs, ours in _FIELDS.items()}
+    values |= {"num_heads": heads[0], "head_mul": growth}
+    if checkpoint.architecture == "HieraForPreTraining":
+        values |= {theirs: stored[ours] for theirs, ours in _DECODER_FIELDS.items()}
+    starts = [sum(config.depths[:stage]) for stage in range(len(config.depths))]
+    weights = {}
+    for name, tensor in checkpoint.weights.items():
+        flat = name
+        if name.startswith("encoder.stages."):
+            _, _, stage, block, rest = name.split(".", 4)
+            flat = f"blocks.{starts[int(stage)] + int(block)}.{rest}"
+        weights[_NAMES.to_reference(flat)] = to_reference_shape(name, tensor, config)
+    return values, weights
+
+
+def _from_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of our config from stored constructor arguments."""
+    fields: dict[str, Any] = dict(_DEFAULTS)
+    fields |= {ours: values[theirs] for theirs, ours in _FIELDS.items() if theirs in values}
+    depths = fields.get("depths", [2, 3, 16, 3])
+    first, growth = values.get("num_heads", 1), values.get("head_mul", 2.0)
+    return {**fields, "num_heads": [int(first * growth**stage) for stage in range(len(depths))]}
+
+
+def _deduce(weights: Mapping[str, Tensor], num_heads: list[int] | None) -> dict[str, Any]:
+    """Fields of our config from the shapes of official weights.
+
+    What shapes cannot tell (strides, mask units, heads) is taken from the published variants.
+    """
+    try:
+        width, channels, *kernel = weights["patch_embed.proj.weight"].shape
+        num_blocks = 1 + max(int(n.split(".")[1]) for n in weights if n.startswith("blocks."))
+        starts = [i for i in range(num_blocks) if f"blocks.{i}.proj.weight" in weights]
+        edges = [0, *starts, num_blocks]
+        depths = [end - start for start, end in pairwise(edges)]
+        hidden = weights["blocks.0.mlp.fc1.weight"].shape[0]
+        fusions = sum(n.startswith("multi_scale_fusion") and n.endswith("weight") for n in weights)
+        fields: dict[str, Any] = {
+            **(VIDEO if len(kernel) == 3 else IMAGE),
+            "embed_dim": width,
+            "num_channels": channels,
+            "patch_size": kernel,
+            "depths": depths,
+            "mlp_ratio": hidden / width,
+            "num_query_pool": fusions or len(depths) - 1,
+            "separate_position_embeddings": "pos_embed_spatial" in weights,
+            "masked_unit_attention": [True, True, *[False] * (len(depths) - 2)][: len(depths)],
+        }
+        fields["image_size"] = _deduce_size(weights, fields)
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"the architecture cannot be told from the weights ({error})"
+        ) from None
+    by_shape = {(v.embed_dim, v.depths): list(v.num_heads) for v in VARIANTS.values()}
+    heads = num_heads or by_shape.get((width, tuple(depths)))
+    if heads is None:
+        raise CheckpointError(
+            f"embed_dim={width}, depths={depths} is no published variant, and weights do not tell "
+            "the number of attention heads: give num_heads"
+        )
+    return {**fields, "num_heads": heads}
+
+
+def _deduce_size(weights: Mapping[str, Tensor], fields: Mapping[str, Any]) -> list[int]:
+    """The input size, square in space."""
+    *frame_stride, _, stride = fields.get("patch_stride", [4, 4])
+    if not fields["separate_position_embeddings"]:
+        num_positions = weights["pos_embed"].shape[1]
+        # One table for a clip does not tell frames from rows; the published length is assumed.
+        frames = [fields["image_size"][0]] if frame_stride else []
+        num_positions //= prod(frames) // prod(frame_stride)
+    else:
+        num_positions = weights["pos_embed_spatial"].shape[1]
+        frames = [weights["pos_embed_temporal"].shape[1] * frame_stride[0]]
+    side = isqrt(num_positions)
+    if side * side != num_positions:
+        raise ValueError(f"{num_positions} positions are no square: give the config")
+    return [*frames, side * stride, side * stride]

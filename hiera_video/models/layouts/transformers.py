@@ -1,0 +1,110 @@
+"""The layout of ``transformers``: images only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from torch import Tensor
+
+from hiera_video.errors import CheckpointError
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.layouts.base import (
+    Checkpoint,
+    NameTable,
+    from_reference_shape,
+    to_reference_shape,
+)
+
+#: Fields of our config that ``transformers`` does not have.
+_OURS = {"separate_position_embeddings", "global_position_size", "head_dropout", "num_labels"}
+
+_BLOCK = {
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "attention.qkv": "attn.qkv",
+    "attention.projection": "attn.proj",
+    "mlp": "mlp",
+    "skip": "proj",
+}
+_NAMES = NameTable(
+    {
+        "patch_embedding": "embeddings.patch_embeddings",
+        "position_embedding.joint": "embeddings.position_embeddings",
+        **{f"encoder.stages.#.#.{a}": f"encoder.stages.#.layers.#.{b}" for a, b in _BLOCK.items()},
+        **{
+            f"decoder.blocks.#.{a}": f"decoder.decoder_block.layers.#.{b}"
+            for a, b in _BLOCK.items()
+        },
+        "norm": "pooler.layernorm",
+        "norms": "hidden_states_norms",
+        "fusion.layers.#": "multiscale_fusion.multi_scale_fusion_heads.#",
+        "decoder.embedding": "decoder.decoder_embeddings",
+        "decoder.position_embedding": "decoder.decoder_position_embeddings",
+        "decoder.norm": "decoder.decoder_norm",
+        "decoder.prediction": "decoder.decoder_pred",
+    }
+)
+
+
+def recognises(names: Collection[str]) -> bool:
+    """Whether weights of these names are in this layout."""
+    return any(name.removeprefix("hiera.").startswith("embeddings.patch_emb") for name in names)
+
+
+def read(values: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
+    """From ``config.json`` and weights. Keys that only that ecosystem needs are passed over."""
+    known = set(HieraConfig.model_fields) - _OURS
+    config = HieraConfig(**{key: values[key] for key in known & values.keys()})
+    weights = {
+        _NAMES.from_reference(name.removeprefix("hiera.")): tensor
+        for name, tensor in weights.items()
+    }
+    return Checkpoint(
+        architecture=(values.get("architectures") or [_architecture(weights)])[0],
+        config=config,
+        weights={n: from_reference_shape(n, t, config) for n, t in weights.items()},
+    )
+
+
+def _architecture(weights: dict[str, Tensor]) -> str:
+    parts = {name.partition(".")[0] for name in weights}
+    for part, architecture in (
+        ("decoder", "HieraForPreTraining"),
+        ("classifier", "HieraForImageClassification"),
+        ("norms", "HieraBackbone"),
+    ):
+        if part in parts:
+            return architecture
+    return "HieraModel"
+
+
+def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """``config.json`` and weights.
+
+    Raises:
+        CheckpointError: for what that library's Hiera does not have: clips, window-aware positions.
+    """
+    config, architecture = checkpoint.config, checkpoint.architecture
+    if config.is_video:
+        raise CheckpointError(
+            "the Hiera of transformers takes images only, and this model takes clips"
+        )
+    if config.global_position_size is not None:
+        raise CheckpointError("the Hiera of transformers has no global_position_size")
+    values = {key: value for key, value in config.to_dict().items() if key not in _OURS}
+    values |= {
+        "architectures": [architecture],
+        "model_type": "hiera",
+        "dtype": "float32",
+        "out_features": config.stages_out,
+        "out_indices": [config.stage_names.index(name) for name in config.stages_out],
+    }
+    with_head = architecture in ("HieraForImageClassification", "HieraForPreTraining")
+    weights = {}
+    for name, tensor in checkpoint.weights.items():
+        theirs = _NAMES.to_reference(name)
+        in_trunk = theirs.partition(".")[0] in ("embeddings", "encoder", "pooler")
+        theirs = f"hiera.{theirs}" if with_head and in_trunk else theirs
+        weights[theirs] = to_reference_shape(name, tensor, config)
+    return values, weights

@@ -1,0 +1,204 @@
+"""Masked pre-training: hide most mask units, predict their pixels (paper, Sec. 3 and App. A).
+
+Axes: B batch, C channels, T H W frames, rows, columns, U mask units, V visible units, n tokens in a
+unit after all query poolings, N = U n patches to predict, M hidden ones of them, P pixel values of
+a patch, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from hiera_video.errors import ConfigError
+from hiera_video.models.checkpoints import PretrainedModel
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.embeddings import resize_table
+from hiera_video.models.encoder import Block, Stage
+from hiera_video.models.hiera import Encoded, HieraModel, choose
+from hiera_video.models.mask_units import TokenGrid, UnitMask, take_units
+from hiera_video.models.outputs import HieraPreTrainingOutput
+
+
+def patch_span(config: HieraConfig) -> list[int]:
+    """Frames, rows and columns of pixels per patch that the decoder predicts."""
+    pools = config.num_query_pool
+    return [s * q**pools for s, q in zip(config.patch_stride, config.query_stride, strict=True)]
+
+
+class MultiScaleFusion(nn.Module):
+    """Stages of all resolutions, brought to the last one's size and width, and added.
+
+    The paper uses convolutions whose stride is their kernel. The tokens that such a kernel covers
+    are neighbours in memory, so here each is a linear layer on groups of tokens.
+    """
+
+    def __init__(self, config: HieraConfig) -> None:
+        super().__init__()
+        widths = config.stage_dims
+        self.group_sizes = [
+            prod(config.query_stride) ** (config.num_query_pool - stage)
+            for stage in range(config.num_query_pool)
+        ]
+        self.layers = nn.ModuleList(
+            nn.Linear(group * width, widths[-1])
+            for group, width in zip(self.group_sizes, widths, strict=False)
+        )
+
+    def forward(self, stages: Sequence[Tensor]) -> Tensor:
+        """Outputs of all stages, ``(B, V, n_stage, D_stage)`` -> ``(B, V, n, D)``."""
+        fused = stages[-1]
+        for stage, layer, group in zip(stages, self.layers, self.group_sizes, strict=False):
+            fused = fused + layer(rearrange(stage, "b v (n g) d -> b v n (g d)", g=group))
+        return fused
+
+
+class Decoder(nn.Module):
+    """A small transformer over all patches; hidden ones are represented by a mask token."""
+
+    def __init__(self, config: HieraConfig) -> None:
+        super().__init__()
+        width, depth, heads = _decoder_sizes(config)
+        size = (
+            TokenGrid.of_input(config, tuple(config.image_size)).pooled(config.num_query_pool).size
+        )
+        self.embedding = nn.Linear(config.stage_dims[-1], width)
+        self.mask_token = nn.Parameter(torch.zeros(width))
+        self.position_embedding = nn.Parameter(torch.zeros(*size, width))
+        self.blocks = Stage(Block(config, width, width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        num_values = config.num_channels * prod(patch_span(config)[-2:])
+        self.prediction = nn.Linear(width, num_values)
+
+    def forward(self, visible: Tensor, mask: UnitMask, grid: TokenGrid) -> Tensor:
+        """Fused tokens ``(B, V, n, D)`` -> predictions ``(B, N, P)`` in raster order."""
+        visible = self.embedding(visible)
+        hidden = self.mask_token.to(visible.dtype).expand(*mask.hidden.shape, visible.shape[2], -1)
+        x = grid.reroll(mask.restore(visible, hidden))
+        x = x + resize_table(self.position_embedding, grid.size)
+        x, _ = self.blocks(x.flatten(1, -2).unsqueeze(1))
+        return self.prediction(self.norm(x.squeeze(1)))
+
+
+class HieraForPreTraining(PretrainedModel):
+    """Masked autoencoder: the encoder on visible units, multi-scale fusion, decoder, pixel loss.
+
+    Raises:
+        ConfigError: if the config has no decoder (``decoder_hidden_size``, ``decoder_depth`` and
+            ``decoder_num_heads``).
+    """
+
+    def __init__(self, config: HieraConfig) -> None:
+        super().__init__(config)
+        self.hiera = HieraModel(config, add_pooling_layer=False, is_mae=True)
+        self.fusion = MultiScaleFusion(config)
+        self.encoder_norm = nn.LayerNorm(config.stage_dims[-1], eps=config.layer_norm_eps)
+        self.decoder = Decoder(config)
+        # The fusion keeps PyTorch's initialisation, as the official convolutions do.
+        for module in (self.hiera, self.encoder_norm, self.decoder):
+            module.apply(self._initialize)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        noise: Tensor | None = None,
+        head_mask: Sequence[Tensor | None] | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        interpolate_pos_encoding: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> HieraPreTrainingOutput | tuple[Tensor, ...]:
+        """Hide a random ``config.mask_ratio`` of the mask units and predict their pixels.
+
+        Arguments as in :meth:`HieraModel.forward`. The loss is the mean squared error over hidden
+        patches; predictions are given for all.
+        """
+        config = self.config
+        encoded = self.hiera.encode(
+            pixel_values,
+            noise=noise,
+            head_mask=head_mask,
+            output_attentions=choose(output_attentions, config.output_attentions),
+            interpolate_pos_encoding=bool(interpolate_pos_encoding),
+        )
+        mask, grid = _mask(encoded), encoded.grids[-1]
+        fused = self.encoder_norm(self.fusion(encoded.states[1:]))
+        logits = self.decoder(fused, mask, grid)
+        hidden = hidden_patches(grid, mask)
+        errors = take_units(logits, hidden) - self.pixel_targets(pixel_values, hidden)
+        output = HieraPreTrainingOutput(
+            loss=errors.square().mean(),
+            logits=logits,
+            bool_masked_pos=visible_patches(grid, mask),
+            ids_restore=mask.ids_restore,
+        )
+        if encoded.attentions:
+            output.attentions = encoded.attention_maps()
+        if choose(output_hidden_states, config.output_hidden_states):
+            output.hidden_states = encoded.hidden_states()
+            output.reshaped_hidden_states = encoded.reshaped_hidden_states()
+        return output if choose(return_dict, config.return_dict) else output.to_tuple()
+
+    def pixel_targets(self, pixel_values: Tensor, patches: Tensor) -> Tensor:
+        """Pixels of ``patches`` (B, M), each normalised by its own mean and variance, (B, M, P).
+
+        For clips, the first frame of each patch stands for all of them. Quirks of the official
+        code, which weights depend on: the variance is the unbiased one, and channels come first
+        inside a patch of an image, last inside one of a clip.
+        """
+        *frames, height, width = patch_span(self.config)
+        if frames:
+            pixel_values = pixel_values[:, :, :: frames[0]]
+            pattern = "b c t (h p) (w q) -> b (t h w) (p q c)"
+        else:
+            pattern = "b c (h p) (w q) -> b (h w) (c p q)"
+        targets = take_units(rearrange(pixel_values, pattern, p=height, q=width), patches)
+        if self.config.normalize_pixel_loss:
+            variance, mean = torch.var_mean(targets, -1, keepdim=True)
+            targets = (targets - mean) / (variance + 1e-6).sqrt()
+        return targets
+
+    def _initialize(self, module: nn.Module) -> None:
+        """Initialise one module's own parameters as the official pre-training code does."""
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
+            nn.init.xavier_uniform_(module.weight.flatten(1))  # a view: kernels count as one row
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            nn.init.constant_(module.weight, self.config.layer_norm_init)
+            nn.init.zeros_(module.bias)
+        else:
+            super()._initialize(module)
+
+
+def hidden_patches(grid: TokenGrid, mask: UnitMask) -> Tensor:
+    """Raster indices of the patches in hidden units, ascending, ``(B, M)``."""
+    count = grid.num_units * grid.tokens_per_unit
+    indices = torch.arange(count, device=mask.hidden.device).view(1, *grid.size, 1)
+    return grid.unroll(indices)[0, mask.hidden].flatten(1).sort(1).values
+
+
+def visible_patches(grid: TokenGrid, mask: UnitMask) -> Tensor:
+    """The mask of units as one of patches in raster order, ``(B, N)``, True = visible."""
+    keep = mask.keep_mask[:, :, None, None].expand(-1, -1, grid.tokens_per_unit, -1)
+    return grid.reroll(keep).flatten(1)
+
+
+def _mask(encoded: Encoded) -> UnitMask:
+    assert encoded.mask is not None, "a pre-training encoder always masks"
+    return encoded.mask
+
+
+def _decoder_sizes(config: HieraConfig) -> tuple[int, int, int]:
+    sizes = (config.decoder_hidden_size, config.decoder_depth, config.decoder_num_heads)
+    width, depth, heads = sizes
+    if width is None or depth is None or heads is None:
+        raise ConfigError(
+            "pre-training needs a decoder: give decoder_hidden_size, decoder_depth and "
+            "decoder_num_heads (published: 512, 8 and 16)"
+        )
+    return width, depth, heads

@@ -1,0 +1,90 @@
+"""The published variants, as one table (paper, Tab. 2 and App. A)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hiera_video.config import suggest
+from hiera_video.errors import ConfigError
+from hiera_video.models.config import HieraConfig
+
+
+class Variant(NamedTuple):
+    """Width of the first stage, blocks per stage, heads per stage, and published top-1 accuracies.
+
+    Accuracies in percent: Kinetics-400 with 16 frames and 5x3 views (paper, Tab. 4), ImageNet-1K at
+    224x224 (official repository).
+    """
+
+    embed_dim: int
+    depths: tuple[int, ...]
+    num_heads: tuple[int, ...]
+    imagenet1k: float
+    kinetics400: float | None = None
+
+
+VARIANTS = {
+    "tiny": Variant(96, (1, 2, 7, 2), (1, 2, 4, 8), 82.8),
+    "small": Variant(96, (1, 2, 11, 2), (1, 2, 4, 8), 83.8),
+    "base": Variant(96, (2, 3, 16, 3), (1, 2, 4, 8), 84.5, 84.0),
+    "base_plus": Variant(112, (2, 3, 16, 3), (2, 4, 8, 16), 85.2, 85.0),
+    "large": Variant(144, (2, 6, 36, 4), (2, 4, 8, 16), 86.1, 87.3),
+    "huge": Variant(256, (2, 6, 36, 4), (4, 8, 16, 32), 86.9, 87.8),
+}
+
+IMAGE: dict[str, Any] = {"num_labels": 1000}
+VIDEO: dict[str, Any] = {
+    "image_size": [16, 224, 224],
+    "patch_size": [3, 7, 7],
+    "patch_stride": [2, 4, 4],
+    "patch_padding": [1, 3, 3],
+    "query_stride": [1, 2, 2],
+    "masked_unit_size": [1, 8, 8],
+    "separate_position_embeddings": True,
+    "num_labels": 400,
+}
+#: Pre-training: no pooling before the last stage, and a decoder. The paper says 8 decoder heads for
+#: video; the published weights were made with 16, like those for images.
+DECODER: dict[str, Any] = {
+    "num_query_pool": 2,
+    "decoder_hidden_size": 512,
+    "decoder_depth": 8,
+    "decoder_num_heads": 16,
+}
+
+
+def list_models() -> list[str]:
+    """The names that ``create_model`` knows: ``[mae_]hiera_{variant}_{224 | 16x224}``."""
+    images = [f"hiera_{name}_224" for name in VARIANTS]
+    clips = [f"hiera_{name}_16x224" for name, v in VARIANTS.items() if v.kinetics400 is not None]
+    return [*images, *clips, *(f"mae_{name}" for name in images + clips)]
+
+
+def variant_config(name: str, **overrides: Any) -> HieraConfig:
+    """The configuration of a named variant, with some fields replaced.
+
+    Raises:
+        ConfigError: for an unknown name (with the nearest known one) or fields that do not fit.
+    """
+    return HieraConfig.from_dict(variant_fields(name), **overrides)
+
+
+def variant_fields(name: str) -> dict[str, Any]:
+    """The ``HieraConfig`` fields that make a named variant.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest known one.
+    """
+    if name not in list_models():
+        raise ConfigError(f"model.name={name}: unknown model, {suggest(name, list_models())}")
+    size, _, input_size = name.removeprefix("mae_").removeprefix("hiera_").rpartition("_")
+    variant, is_video = VARIANTS[size], input_size == "16x224"
+    fields = {
+        **(VIDEO if is_video else IMAGE),
+        "embed_dim": variant.embed_dim,
+        "depths": list(variant.depths),
+        "num_heads": list(variant.num_heads),
+    }
+    if name.startswith("mae_"):
+        fields |= {**DECODER, "mask_ratio": 0.9 if is_video else 0.6}
+    return fields
