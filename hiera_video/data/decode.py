@@ -35,7 +35,8 @@ class VideoIndex:
     ``timestamps``: presentation timestamps of the frames in the order they are shown, in units of
     the stream's time base; ``keyframes``: those at which decoding can start; ``seekable``: whether
     frames can be found by their timestamps, rather than by counting from the start; ``container``
-    and ``codec``: FFmpeg's names; ``has_b_frames``: whether frames are stored out of order.
+    and ``codec``: FFmpeg's names; ``has_b_frames``: whether frames are stored out of order;
+    ``has_open_gops``: whether some are stored after a keyframe and shown before it.
     """
 
     timestamps: tuple[int, ...]
@@ -45,6 +46,7 @@ class VideoIndex:
     container: str
     codec: str
     has_b_frames: bool
+    has_open_gops: bool
 
     @property
     def num_frames(self) -> int:
@@ -66,7 +68,7 @@ class VideoReader(ABC):
         self.path = path
         try:
             self.index = read_index(path)
-        except OSError as error:
+        except (OSError, av.FFmpegError) as error:
             raise VideoError(str(path), _reason(path, error)) from None
 
     def frames(self, indices: Sequence[int]) -> Tensor:
@@ -82,7 +84,7 @@ class VideoReader(ABC):
             raise IndexError(f"frames {indices} of {self.index.num_frames}")
         try:
             frames = self._decode(wanted)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, av.FFmpegError, ValueError, RuntimeError) as error:
             raise VideoError(str(self.path), _reason(self.path, error)) from None
         positions = {index: position for position, index in enumerate(wanted)}
         if list(indices) != wanted:
@@ -207,23 +209,15 @@ class PyAVReader(VideoReader):
 class DecordReader(VideoReader):
     """decord. Its bundled FFmpeg is old: newer codecs are missing.
 
-    It gives other frames than asked for where a container has no index of them (MPEG-TS, H.264 in
-    AVI) and for MPEG-4 part 2 with B-frames. Those are refused rather than read wrongly.
+    It gives other frames than asked for in some files (see :func:`_misplaced_by_decord`). Those are
+    refused rather than read wrongly.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        index = self.index
-        misplaced = (
-            not index.seekable
-            or index.container == "mpegts"
-            or (index.codec == "mpeg4" and index.has_b_frames)
-        )
+        misplaced = _misplaced_by_decord(self.index)
         if misplaced:
-            raise VideoError(
-                str(path),
-                f"decord misplaces frames of {index.codec} in {index.container}; use pyav",
-            )
+            raise VideoError(str(path), f"decord misplaces frames of {misplaced}; use pyav")
         decord = _import_decoder("decord")
         decord.logging.set_level(decord.logging.QUIET)
         try:
@@ -239,6 +233,23 @@ class DecordReader(VideoReader):
 
     def _decode(self, wanted: list[int]) -> Tensor:
         return torch.from_numpy(self._reader.get_batch(wanted).asnumpy())
+
+
+def _misplaced_by_decord(index: VideoIndex) -> str | None:
+    """What a file is, if it is one of those in which decord takes one frame for another.
+
+    These are containers without an index of their frames (MPEG-TS, H.264 in AVI), MPEG-4 part 2
+    with B-frames, and open groups of pictures: a seek to their keyframes ends at the frames shown
+    before it.
+    """
+    in_avi = index.container == "avi" and index.codec in ("h264", "hevc")
+    if not index.seekable or index.container == "mpegts" or in_avi:
+        return f"{index.codec} in {index.container}"
+    if index.codec == "mpeg4" and index.has_b_frames:
+        return "mpeg4 with B-frames"
+    if index.has_open_gops:
+        return f"{index.codec} with open groups of pictures"
+    return None
 
 
 class TorchCodecReader(VideoReader):
@@ -280,11 +291,13 @@ def read_index(path: Path) -> VideoIndex:
 
     Raises:
         VideoError: if the file holds no video, or fewer frames than its header promises.
-        OSError: if it cannot be opened or is in no known format.
+        OSError, FFmpegError: if it cannot be opened or is in no known format.
     """
     if path.is_file() and path.stat().st_size == 0:
         raise VideoError(str(path), "the file is empty (0 bytes)")
     with av.open(str(path)) as container:
+        if container.format.name.endswith("_pipe"):  # FFmpeg's readers of single pictures
+            raise VideoError(str(path), "the file is a picture, not a video")
         stream = _video_stream(container)
         packets = [packet for packet in container.demux(stream) if packet.size]
         shown = [packet for packet in packets if not packet.is_discard]
@@ -317,7 +330,19 @@ def read_index(path: Path) -> VideoIndex:
             container=container.format.name,
             codec=stream.codec_context.name,
             has_b_frames=has_b_frames,
+            has_open_gops=_has_open_gops(packets),
         )
+
+
+def _has_open_gops(packets: Sequence[av.Packet]) -> bool:
+    """Whether a packet, in the order they are stored, is shown before the keyframe it follows."""
+    keyframe = None
+    for packet in packets:
+        if packet.is_keyframe:
+            keyframe = packet.pts
+        elif keyframe is not None and packet.pts is not None and packet.pts < keyframe:
+            return True
+    return False
 
 
 class _SeekError(Exception):
@@ -345,7 +370,7 @@ def _import_decoder(module: str) -> Any:
 
 def _reason(path: Path, error: Exception) -> str:
     """One line that says what is wrong, without the path, which messages name already."""
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError | av.FFmpegError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     text = str(error).replace(str(path), "").strip(" :'\n")
     return text.partition("\n")[0] or type(error).__name__

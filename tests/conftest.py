@@ -1,0 +1,31 @@
+"""What all tests share: the repository root on the import path, quiet caches, and tiny datasets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # `from tests.support import ...` works however pytest was started
+    sys.path.insert(0, str(ROOT))
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in these tests may ask a hub
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+from tests.support import TinyDataset, save_checkpoint, write_dataset  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> TinyDataset:
+    """36 training and 9 validation videos of three classes. Tests only read it."""
+    return write_dataset(tmp_path_factory.mktemp("dataset"), num_train=36, num_val=9)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: TinyDataset) -> Path:
+    """A random classifier for the classes of ``tiny_dataset``. Tests only read it."""
+    folder = tmp_path_factory.mktemp("model") / "checkpoint"
+    return save_checkpoint(folder, classes=tiny_dataset.classes)

@@ -1,0 +1,328 @@
+"""Videos, datasets, checkpoints and processes that tests are made of.
+
+Axes: T frames, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
+from torch import Tensor, nn
+
+from hiera_video.config import ClipSettings
+from hiera_video.models.classification import HieraForVideoClassification
+from hiera_video.models.preprocessor import save_preprocessor
+from hiera_video.models.zoo import variant_config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Colours are so far apart that any model tells them.
+CLASS_COLOURS = {"blue": (30, 30, 220), "green": (30, 220, 30), "red": (220, 30, 30)}
+
+#: Overrides of ``hiera_base_16x224`` that run in milliseconds. Mask units span 32 pixels and two
+#: frames.
+TINY_MODEL: dict[str, Any] = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8]}
+TINY_CLIP: dict[str, Any] = {"num_frames": 4, "stride": 2, "crop_size": 32}
+#: The same for the command line.
+TINY_ARGUMENTS = [
+    *(f"model.{key}={value}" for key, value in TINY_MODEL.items()),
+    *(f"clip.{key}={value}" for key, value in TINY_CLIP.items()),
+]
+
+#: The frame number is written into the picture as this many black and white blocks.
+_NUMBER_BITS = 8
+
+
+def numbered_frames(num_frames: int, height: int, width: int) -> np.ndarray:
+    """RGB frames ``(T, H, W, 3)`` that differ from each other; :func:`frame_numbers` reads them.
+
+    The number stands in binary in blocks along the top; the rest is a pattern that moves.
+    """
+    rows, columns = np.mgrid[0:height, 0:width]
+    frames = np.empty((num_frames, height, width, 3), np.uint8)
+    blocks = np.minimum(columns[: height // 2] * _NUMBER_BITS // width, _NUMBER_BITS - 1)
+    for number, frame in enumerate(frames):
+        frame[..., 0] = (rows * 3 + number * 5) % 200
+        frame[..., 1] = (columns * 2 + number * 7) % 200
+        frame[..., 2] = (rows + columns) % 200
+        frame[: height // 2] = (((number >> blocks) & 1) * 255)[..., None]
+    return frames
+
+
+def frame_numbers(frames: Tensor) -> list[int]:
+    """The numbers in frames ``(T, C, H, W)`` made by :func:`numbered_frames`, uncropped."""
+    height, width = frames.shape[-2:]
+    centres = [(2 * bit + 1) * width // (2 * _NUMBER_BITS) for bit in range(_NUMBER_BITS)]
+    bits = frames[:, 0, height // 4, centres] > 127
+    return (bits * 2 ** torch.arange(_NUMBER_BITS)).sum(1).tolist()
+
+
+def write_video(
+    path: Path,
+    *,
+    num_frames: int = 24,
+    size: int | tuple[int, int] = 64,
+    codec: str = "libx264",
+    b_frames: int = 2,
+    gop: int = 12,
+    frame_rate: int = 24,
+    first_timestamp: int = 0,
+    frames: np.ndarray | None = None,
+    faststart: bool = False,
+    open_gop: bool = False,
+) -> Path:
+    """Write ``frames`` ``(T, H, W, 3)``, by default numbered ones, with constant GOPs.
+
+    The container follows from the suffix. ``size`` is a side or ``(height, width)`` in pixels;
+    ``first_timestamp`` is that of the first frame, in frames.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if frames is None:
+        frames = numbered_frames(num_frames, height, width)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"movflags": "+faststart"} if faststart else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=frame_rate)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.gop_size = gop
+        stream.codec_context.thread_count = 1
+        if codec != "libvpx-vp9":
+            stream.codec_context.max_b_frames = b_frames
+        stream.options = dict(_encoder_options(codec, b_frames, gop, open_gop))
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = first_timestamp + number
+            frame.time_base = Fraction(1, frame_rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def _encoder_options(codec: str, b_frames: int, gop: int, open_gop: bool) -> dict[str, str]:
+    common = f"bframes={b_frames}:b-adapt=0:keyint={gop}:scenecut=0:open-gop={int(open_gop)}"
+    if codec == "libx264":
+        return {"preset": "ultrafast", "x264-params": f"{common}:threads=1"}
+    if codec == "libx265":
+        return {"preset": "ultrafast", "x265-params": f"{common}:pools=1:log-level=none"}
+    if codec == "libvpx-vp9":
+        return {"deadline": "realtime", "cpu-used": "8"}
+    return {"qscale": "3"}
+
+
+def write_audio(path: Path, *, seconds: float = 1.0, rate: int = 16000) -> Path:
+    """A file with sound and no picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=rate)
+        assert isinstance(stream, AudioStream)
+        stream.layout = "mono"
+        tone = np.sin(np.arange(int(seconds * rate)) / 20).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+        frame.rate, frame.pts = rate, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def coloured_frames(name: str, seed: int, num_frames: int = 12, side: int = 32) -> np.ndarray:
+    """Frames ``(T, H, W, 3)`` of one of the ``CLASS_COLOURS``, with noise of their own."""
+    noise = np.random.default_rng(seed).integers(-25, 26, (num_frames, side, side, 3))
+    return np.clip(np.array(CLASS_COLOURS[name]) + noise, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class TinyDataset:
+    """A folder with ``train.csv``, ``val.csv`` and ``classes.txt``."""
+
+    folder: Path
+    classes: tuple[str, ...]
+
+    @property
+    def train(self) -> Path:
+        return self.folder / "train.csv"
+
+    @property
+    def val(self) -> Path:
+        return self.folder / "val.csv"
+
+
+def write_dataset(
+    folder: Path,
+    num_train: int,
+    num_val: int,
+    *,
+    classes: Sequence[str] = tuple(CLASS_COLOURS),
+    num_frames: int = 12,
+) -> TinyDataset:
+    """Videos of one colour each; the colour is the class. Classes take turns."""
+    for split, count in (("train", num_train), ("val", num_val)):
+        rows = []
+        for index in range(count):
+            name = classes[index % len(classes)]
+            path = Path(split) / name / f"{index:03d}.mp4"
+            frames = coloured_frames(name, seed=index + 1000 * (split == "val"))
+            write_video(folder / path, frames=frames[:num_frames], frame_rate=12, gop=6)
+            rows.append((path.as_posix(), name))
+        write_manifest(folder / f"{split}.csv", rows)
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+    return TinyDataset(folder, tuple(classes))
+
+
+def write_manifest(
+    path: Path, rows: Sequence[Sequence[object]], header: str = "path,label"
+) -> Path:
+    """A manifest with these rows."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.write(header + "\n")
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def read_manifest(path: Path) -> list[tuple[str, str]]:
+    """``(path, label)`` of each row."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [(row["path"], row["label"]) for row in csv.DictReader(file)]
+
+
+def save_checkpoint(
+    folder: Path,
+    *,
+    classes: Sequence[str] = tuple(CLASS_COLOURS),
+    clip: ClipSettings | None = None,
+    seed: int = 0,
+    **overrides: Any,
+) -> Path:
+    """A random tiny classifier whose scores differ from video to video."""
+    clip = clip or ClipSettings(**TINY_CLIP)
+    config = variant_config(
+        "hiera_base_16x224",
+        **{
+            **TINY_MODEL,
+            "image_size": [clip.num_frames, clip.crop_size, clip.crop_size],
+            "num_labels": len(classes),
+            "id2label": dict(enumerate(classes)),
+            **overrides,
+        },
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = HieraForVideoClassification(config)
+        # Classifiers start with a head of almost zero: give it an ordinary size.
+        if isinstance(model.classifier, nn.Linear):
+            nn.init.normal_(model.classifier.weight)
+    model.save_pretrained(folder)
+    save_preprocessor(folder, clip)
+    return folder
+
+
+def run_script(
+    name: str,
+    *arguments: object,
+    num_processes: int = 1,
+    accelerate: bool = False,
+    timeout: float = 120,
+) -> subprocess.CompletedProcess[str]:
+    """Start ``scripts/NAME.py`` as users do, on CPUs, and wait for it.
+
+    One process starts bare, or by ``accelerate launch``; several start by ``torchrun``: on CPUs
+    ``accelerate launch --num_processes 2`` starts one. Launchers add lines of their own to standard
+    error and end with status 1 whatever the script's was.
+    """
+    process = start_script(name, *arguments, num_processes=num_processes, accelerate=accelerate)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        kill_script(process)
+        output, errors = process.communicate()
+        raise AssertionError(f"{name} ran longer than {timeout} s\n{output}\n{errors}") from None
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def start_script(
+    name: str, *arguments: object, num_processes: int = 1, accelerate: bool = False
+) -> subprocess.Popen[str]:
+    """Start a script as :func:`run_script` does, without waiting for it."""
+    launcher: list[str] = []
+    if num_processes > 1:
+        launcher = ["-m", "torch.distributed.run", "--standalone"]
+        launcher += [f"--nproc_per_node={num_processes}"]
+    elif accelerate:
+        launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes=1"]
+    command = [sys.executable, *launcher, str(ROOT / "scripts" / f"{name}.py")]
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": "/nonexistent",  # no settings of `accelerate config` either
+    }
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+
+
+def kill_script(process: subprocess.Popen[str]) -> None:
+    """End a script and its workers at once, as a crash or a power cut would."""
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def succeed(result: subprocess.CompletedProcess[str]) -> str:
+    """Standard output of a script that must have ended well."""
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def error_line(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a user's mistake: status 2 and nothing else on standard error."""
+    assert result.returncode == 2, f"{result.stdout}\n{result.stderr}"
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    line = re.fullmatch(r"\w+\.py: error: (.+)", lines[0])
+    assert line, result.stderr
+    return line[1]
+
+
+def files_below(folder: Path) -> list[str]:
+    """All files and links below a folder, hidden ones too, as sorted relative paths."""
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    )
+
+
+def cut_off(source: Path, target: Path, share: float) -> Path:
+    """The first ``share`` of a file's bytes."""
+    data = source.read_bytes()
+    target.write_bytes(data[: int(share * len(data))])
+    return target
+
+
+def copy_dataset(dataset: TinyDataset, folder: Path) -> TinyDataset:
+    """A dataset of one's own, to break videos in."""
+    shutil.copytree(dataset.folder, folder)
+    return TinyDataset(folder, dataset.classes)
