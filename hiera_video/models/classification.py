@@ -17,10 +17,6 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.hiera import HieraModel, choose
 from hiera_video.models.outputs import HieraClassificationOutput
 
-#: The official classifiers start from a head scaled down by this, so that fine-tuning begins with
-#: even scores and the encoder is not shaken by a random head.
-HEAD_INIT_SCALE = 0.001
-
 
 class HieraClassifier(PretrainedModel):
     """What both classifiers share. With ``num_labels=0``, logits are the pooled features."""
@@ -38,7 +34,7 @@ class HieraClassifier(PretrainedModel):
         self._initialize(self.classifier)
         with torch.no_grad():
             for parameter in self.classifier.parameters():
-                parameter.mul_(HEAD_INIT_SCALE)
+                parameter.mul_(config.head_init_scale)
 
     @staticmethod
     def _check_axes(config: HieraConfig) -> None:

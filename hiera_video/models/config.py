@@ -86,6 +86,12 @@ class HieraConfig(Settings):
         "that repeats with the mask units (arXiv 2311.05613, `abswin`); default: one plain table",
     )
     head_dropout: float = Field(0.0, ge=0, lt=1, description="before the classifier")
+    head_init_scale: float = Field(
+        1.0,
+        gt=0,
+        description="of a new classifier's weights; the official code fine-tunes from 0.001, with "
+        "which training from scratch hardly starts",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -95,11 +95,13 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
-        if "nsupported" in reason or "GLOBAL" in reason:
+        if "GLOBAL" in reason or "Unsupported class" in reason:
             raise CheckpointError(
                 f"{path}: is refused: it holds more than tensors, and reading it could run code"
             ) from None
-        raise CheckpointError(f"{path}: holds no weights that can be read") from None
+        raise CheckpointError(
+            f"{path}: holds no weights that can be read without running code"
+        ) from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: cannot be read ({reason})") from None

@@ -69,6 +69,7 @@ _FIELDS = {
     "mlp_ratio": "mlp_ratio",
     "drop_path_rate": "drop_path_rate",
     "head_dropout": "head_dropout",
+    "head_init_scale": "head_init_scale",
     "sep_pos_embed": "separate_position_embeddings",
 }
 _DECODER_FIELDS = {

@@ -17,7 +17,13 @@ from hiera_video.models.layouts.base import (
 )
 
 #: Fields of our config that ``transformers`` does not have.
-_OURS = {"separate_position_embeddings", "global_position_size", "head_dropout", "num_labels"}
+_OURS = {
+    "separate_position_embeddings",
+    "global_position_size",
+    "head_dropout",
+    "head_init_scale",
+    "num_labels",
+}
 
 _BLOCK = {
     "norm1": "layernorm_before",

@@ -1,0 +1,50 @@
+"""The work of ``scripts/convert_checkpoint.py``: one layout in, another one out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from hiera_video.config import CommandLine
+from hiera_video.files import atomic_path, make_output_directory
+from hiera_video.models.layouts import (
+    LAYOUTS,
+    PREPROCESSOR_FILE,
+    find_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from hiera_video.models.loading import instantiate
+
+
+def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path]:
+    """Read a checkpoint in any layout and write it in ``layout``; returns what was written.
+
+    The weights are first loaded strictly into the model they are for, so that nothing is written
+    that could not be read again. What is known about pixels (``preprocessor.json``) comes along.
+
+    Raises:
+        CheckpointError: if it cannot be read, or ``layout`` cannot express the model.
+    """
+    source_path = find_checkpoint(source)
+    model = instantiate(read_checkpoint(source_path), str(source))
+    directory = make_output_directory(directory)
+    written = write_checkpoint(model.to_checkpoint(), directory, layout)
+    preprocessor = source_path / PREPROCESSOR_FILE
+    if preprocessor.is_file() and layout == "hiera_video":
+        with atomic_path(directory / PREPROCESSOR_FILE) as path:
+            shutil.copyfile(preprocessor, path)
+        written.append(directory / PREPROCESSOR_FILE)
+    return written
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: prints what was written, one file a line."""
+    parser = CommandLine(description="Write a checkpoint in another layout.")
+    parser.add_argument("source", help="directory, file or hub id")
+    parser.add_argument("target_dir", type=Path, help="folder to write to; made if missing")
+    parser.add_argument("--layout", choices=LAYOUTS, default="hiera_video")
+    options = parser.parse_args(arguments)
+    for path in convert(options.source, options.target_dir, options.layout):
+        print(f"{path} ({path.stat().st_size:,} bytes)")

@@ -1,0 +1,51 @@
+"""What crosses from data to models checks itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hiera_video.batch import ClipBatch, Failure, normalize
+
+
+def make_batch(num_clips: int = 2, **changes: object) -> ClipBatch:
+    values: dict[str, object] = {
+        "pixel_values": torch.randint(0, 256, (num_clips, 3, 4, 8, 8), dtype=torch.uint8),
+        "rows": torch.arange(num_clips),
+        "labels": torch.arange(num_clips),
+        "start_seconds": torch.zeros(num_clips, dtype=torch.float64),
+        "end_seconds": torch.ones(num_clips, dtype=torch.float64),
+    }
+    return ClipBatch(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_shapes_and_types_must_fit() -> None:
+    with pytest.raises(ValueError, match=r"labels has shape \(3,\), wanted \(2,\)"):
+        make_batch(labels=torch.arange(3))
+    with pytest.raises(ValueError, match="wanted uint8"):
+        make_batch(pixel_values=torch.zeros(2, 3, 4, 8, 8))
+
+
+def test_concatenation_keeps_clips_and_failures_in_order() -> None:
+    failed = ClipBatch.of_failure(Failure(7, "b.mp4", "broken"), (3, 4, 8, 8))
+    first, last = make_batch(2), make_batch(1)
+    batch = ClipBatch.concatenate([first, failed, last])
+    assert len(batch) == 3
+    assert batch.pixel_values.equal(torch.cat([first.pixel_values, last.pixel_values]))
+    assert batch.rows.tolist() == [0, 1, 0]
+    assert [failure.path for failure in batch.failures] == ["b.mp4"]
+
+
+def test_a_batch_of_failures_has_no_clips() -> None:
+    failed = ClipBatch.of_failure(Failure(7, "b.mp4", "broken"), (3, 4, 8, 8))
+    assert len(ClipBatch.concatenate([failed, failed])) == 0
+
+
+def test_normalisation_is_per_channel() -> None:
+    pixels = torch.randint(0, 256, (2, 3, 4, 8, 8), dtype=torch.uint8)
+    mean, std = (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)
+    expected = torch.stack(
+        [(pixels[:, c].double() / 255 - mean[c]) / std[c] for c in range(3)], dim=1
+    )
+    torch.testing.assert_close(normalize(pixels, mean, std).double(), expected, rtol=0, atol=1e-5)
+    assert normalize(pixels, mean, std).dtype == torch.float32

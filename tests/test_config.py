@@ -1,0 +1,126 @@
+"""Settings: YAML and overrides in, every mistake named in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hiera_video.config import (
+    EvaluateRun,
+    FeatureRun,
+    TrainRun,
+    dump_yaml,
+    load_yaml,
+    parse_settings,
+)
+from hiera_video.errors import ConfigError
+
+
+def parse(*arguments: str) -> TrainRun:
+    return parse_settings(TrainRun, ["output_dir=out", *arguments])
+
+
+def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("output_dir: a\ntrain: {epochs: 7, batch_size: 3}\noptimizer: {lr: 1e-3}\n")
+    run = parse_settings(TrainRun, ["--config", str(config), "train.epochs=9"])
+    assert (run.train.epochs, run.train.batch_size, run.train.accumulate_steps) == (9, 3, 1)
+    assert run.optimizer.lr == 1e-3
+    assert run.output_dir == Path("a")
+
+
+def test_values_are_yaml() -> None:
+    run = parse("clip.mean=[0.1, 0.2, 0.3]", "compile=true", "train.clip_grad_norm=null")
+    assert run.clip.mean == (0.1, 0.2, 0.3)
+    assert run.compile is True
+    assert run.train.clip_grad_norm is None
+
+
+def test_an_empty_section_of_a_file_can_be_filled(tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("output_dir: a\ntrain:\n")
+    run = parse_settings(TrainRun, ["--config", str(config), "train.epochs=2"])
+    assert run.train.epochs == 2
+
+
+def test_settings_written_as_yaml_read_back_alike(tmp_path: Path) -> None:
+    run = parse("model.name=hiera_base_16x224", "model.depths=[1,1,1,1]", "data.root=/videos")
+    (tmp_path / "config.yaml").write_text(dump_yaml(run))
+    assert TrainRun(**load_yaml(tmp_path / "config.yaml")) == run
+
+
+def test_model_fields_are_kept_as_given() -> None:
+    run = parse("model.embed_dim=8", "model.drop_path_rate=0.1")
+    assert run.model.overrides == {"embed_dim": 8, "drop_path_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("train.epoch=3", "train.epoch: unknown key, did you mean epochs?"),
+        ("trian.epochs=3", "trian: unknown key, did you mean train?"),
+        ("xyzzy=1", "xyzzy: unknown key, valid: output_dir, seed"),
+        ("optimizer.lr=fast", "optimizer.lr: input should be a valid number"),
+        ("optimizer.lr=-1", "optimizer.lr: input should be greater than 0, got -1"),
+        ("data.decoder=vlc", "data.decoder: input should be 'pyav', 'decord' or 'torchcodec'"),
+        ("precision=fp8", "precision: input should be 'fp32', 'bf16' or 'fp16', got 'fp8'"),
+        ("train=3", "train: input should be a valid dictionary"),
+        ("output_dir.x=3", "output_dir.x=3: output_dir is a single value"),
+        ("epochs", "'epochs': wanted key=value, such as train.epochs=10"),
+        ("augment.scale=[1, 0.5]", "augment.scale: wanted two positive numbers"),
+        ("clip.std=[1, 1]", "clip: mean and std need one value per channel"),
+        ("clip.short_side=8", "clip: short_side=8 is smaller than crop_size=224"),
+        ("train.repeated_sampling=3", "repeated_sampling=3 does not divide batch_size=8"),
+    ],
+)
+def test_a_mistake_names_key_value_and_fix(argument: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(argument)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("train.epochs=0", "optimizer.lr=x", "seeds=1")
+    assert "train.epochs" in str(caught.value)
+    assert "optimizer.lr" in str(caught.value)
+    assert "seeds: unknown key, did you mean seed?" in str(caught.value)
+
+
+def test_what_is_required_is_named() -> None:
+    with pytest.raises(ConfigError, match="output_dir: is required.*checkpoint: is required"):
+        parse_settings(EvaluateRun, [])
+
+
+def test_windows_must_not_leave_gaps() -> None:
+    arguments = ["output_dir=o", "checkpoint=c", "features.window_seconds=1"]
+    with pytest.raises(ConfigError, match="stride_seconds=2.0 is longer than window_seconds=1.0"):
+        parse_settings(FeatureRun, [*arguments, "features.stride_seconds=2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "is not valid YAML"),
+        ("- 1\n- 2\n", "wanted `key: value` lines, got list"),
+        (None, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+    config = tmp_path / "run.yaml"
+    if text is not None:
+        config.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        parse("--config", str(config))
+    assert str(config) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_help_lists_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--help")
+    text = capsys.readouterr().out
+    for key in ("train.epochs", "data.val.manifest", "clip.frames_per_second", "optimizer.lr"):
+        assert f"  {key} [" in text

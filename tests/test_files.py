@@ -1,0 +1,52 @@
+"""Nothing is ever seen half-written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hiera_video.errors import UserError
+from hiera_video.files import atomic_path, atomic_symlink, make_output_directory
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    with atomic_path(target) as path:
+        path.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_directory_appears_whole(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "folder") as path:
+        (path / "inner").mkdir(parents=True)
+        (path / "inner" / "a").write_text("a")
+        assert not (tmp_path / "folder").exists()
+    assert (tmp_path / "folder" / "inner" / "a").read_text() == "a"
+
+
+def test_a_link_is_replaced_and_stays_relative(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        atomic_symlink(tmp_path / "last", tmp_path / name)
+    assert (tmp_path / "last").resolve() == tmp_path / "two"
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    assert (moved / "last").resolve() == moved / "two"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"output_dir=.*file/out: cannot be written \(Not a dir"):
+        make_output_directory(tmp_path / "file" / "out")
