@@ -1,0 +1,66 @@
+"""Order and division over processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from hiera_video.data.loader import TrainingOrder, evaluation_order
+from hiera_video.errors import ConfigError
+
+
+def make_order(
+    num_rows: int, *, process: int = 0, processes: int = 1, batch: int = 2, **changes: int
+):  # type: ignore[no-untyped-def]
+    arguments = {"accumulate_steps": 1, "seed": 0} | changes
+    return TrainingOrder(
+        num_rows,
+        rows_per_batch=batch,
+        num_processes=processes,
+        process_index=process,
+        **arguments,
+    )
+
+
+def test_an_epoch_is_a_permutation_and_each_epoch_another() -> None:
+    order = make_order(10)
+    rows = []
+    for epoch in range(2):
+        order.epoch = epoch
+        keys = [key for batch in order for key in batch]
+        assert {key[0] for key in keys} == {epoch}
+        rows.append([key[1] for key in keys])
+        assert sorted(rows[-1]) == list(range(10))
+    assert rows[0] != rows[1]
+
+
+def test_rows_that_do_not_fill_a_step_are_left_out() -> None:
+    assert len(list(make_order(11, batch=2, accumulate_steps=2))) == 4
+    assert make_order(11, batch=2, accumulate_steps=2).batches_per_epoch == 4
+
+
+def test_processes_share_the_same_steps() -> None:
+    alone = [{key[1] for key in batch} for batch in make_order(12, batch=4)]
+    pairs = zip(
+        *(make_order(12, batch=2, processes=2, process=process) for process in (0, 1)), strict=True
+    )
+    assert alone == [{key[1] for key in first + second} for first, second in pairs]
+
+
+def test_going_on_gives_the_rest_of_the_epoch() -> None:
+    whole = list(make_order(10))
+    order = make_order(10)
+    order.first_batch = 3
+    assert list(order) == whole[3:]
+    assert len(order) == 2
+
+
+def test_too_few_videos_are_refused_with_the_sum() -> None:
+    with pytest.raises(ConfigError, match="7 training videos do not fill one step of 8"):
+        make_order(7, batch=2, processes=2, accumulate_steps=2)
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 3])
+def test_every_row_is_evaluated_once_in_the_same_batches(num_processes: int) -> None:
+    shares = [evaluation_order(11, 4, num_processes, index) for index in range(num_processes)]
+    batches = sorted(batch for share in shares for batch in share)
+    assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]

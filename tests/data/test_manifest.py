@@ -1,0 +1,100 @@
+"""Manifests and class lists, good and bad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hiera_video.config import DataSettings, DataSource
+from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.errors import ManifestError
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_rows_paths_and_sorted_classes(tmp_path: Path) -> None:
+    manifest = Manifest(write(tmp_path / "m.csv", "path,label\na.mp4,run\n/abs/b.mp4,jump\n"))
+    assert manifest.classes == ["jump", "run"]
+    assert [manifest[i].label for i in range(2)] == [1, 0]
+    assert manifest[0].file == tmp_path / "a.mp4"
+    assert manifest[1].file == Path("/abs/b.mp4")
+    assert (manifest[0].start_seconds, manifest[0].end_seconds) == (0.0, None)
+
+
+def test_classes_file_fixes_the_order(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "run\njump\nswim\n")
+    manifest = Manifest(write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,jump\n"))
+    assert manifest.classes == ["run", "jump", "swim"]
+    assert [manifest[i].label for i in range(2)] == [0, 1]
+
+
+def test_given_classes_and_root_win(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "run\njump\n")
+    path = write(tmp_path / "m.csv", "path,label\na.mp4,run\n")
+    manifest = Manifest(path, classes=["jump", "run"], root=Path("/videos"))
+    assert manifest[0].label == 1
+    assert manifest[0].file == Path("/videos/a.mp4")
+
+
+def test_segments_quotes_and_labels_that_look_like_other_types(tmp_path: Path) -> None:
+    text = 'path,label,start_seconds,end_seconds\n"a, b.mp4",1,0.5,2\nc.mp4,NULL,,\n'
+    manifest = Manifest(write(tmp_path / "m.csv", text))
+    assert manifest.classes == ["1", "NULL"]
+    assert manifest[0].path == "a, b.mp4"
+    assert (manifest[0].start_seconds, manifest[0].end_seconds) == (0.5, 2.0)
+    assert (manifest[1].start_seconds, manifest[1].end_seconds) == (0.0, None)
+
+
+def test_labels_are_not_needed_for_features(tmp_path: Path) -> None:
+    manifest = Manifest(write(tmp_path / "m.csv", "path\na.mp4\n"), labelled=False)
+    assert manifest[0].label == -1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not a manifest (it is empty)"),
+        ("path,label\n", "the manifest has a header and no rows"),
+        ("a.mp4 3\nb.mp4 4\n", "wanted a header with path,label, got a.mp4 3"),
+        ("path,label\na.mp4\n", "is not a manifest (CSV parse error: Expected 2 columns, got 1"),
+        ("path,label,start_seconds\na,b,x\n", "is not a manifest (In CSV column #2"),
+        ("path,label,start_seconds,end_seconds\na,b,2,1\n", "line 2: wanted 0 <= start_seconds"),
+    ],
+)
+def test_a_bad_manifest_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path / "m.csv", text)
+    with pytest.raises(ManifestError) as caught:
+        Manifest(path)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_label_names_line_and_nearest_class(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,jmup\n")
+    with pytest.raises(ManifestError, match=r"line 3: label 'jmup' is not .* did you mean jump\?"):
+        Manifest(path, classes=["run", "jump"])
+
+
+def test_a_class_named_twice_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "run\nrun\n")
+    with pytest.raises(ManifestError, match="'run' is there twice"):
+        Manifest(write(tmp_path / "m.csv", "path,label\na.mp4,run\n"))
+
+
+def test_missing_files_are_found_before_anything_starts(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", "")
+    path = write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,run\nc.mp4,run\n")
+    data = DataSettings(val=DataSource(manifest=path))
+    with pytest.raises(ManifestError, match=r"line 3: no such file: .*b\.mp4 \(and 1 more\)"):
+        open_manifest(data, "data.val.manifest")
+    skipping = DataSettings(val=DataSource(manifest=path), on_error="skip")
+    assert len(open_manifest(skipping, "data.val.manifest")) == 3
+
+
+def test_a_manifest_that_was_not_given_is_named() -> None:
+    with pytest.raises(ManifestError, match=r"data\.train\.manifest: is required"):
+        open_manifest(DataSettings(), "data.train.manifest")

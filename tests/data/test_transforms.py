@@ -1,0 +1,68 @@
+"""Views of a clip: alike for all frames, a function of the seed, crops where they belong."""
+
+from __future__ import annotations
+
+import torch
+
+from hiera_video.config import AugmentSettings, ClipSettings
+from hiera_video.data.transforms import EvaluationViews, TrainView
+
+CLIP = ClipSettings(num_frames=4, crop_size=32)
+
+
+def still_clip() -> torch.Tensor:
+    """The same random picture four times, (T, C, H, W)."""
+    picture = torch.randint(0, 256, (3, 48, 64), generator=torch.Generator().manual_seed(0))
+    return picture.to(torch.uint8).expand(4, -1, -1, -1)
+
+
+def test_all_frames_are_treated_alike() -> None:
+    augment = AugmentSettings(rand_augment_num_ops=3, rand_augment_magnitude=20)
+    view = TrainView(augment, CLIP)
+    for seed in range(10):
+        frames = view(still_clip(), seed)
+        assert frames.shape == (4, 3, 32, 32)
+        assert frames.dtype == torch.uint8
+        assert frames[1:].equal(frames[:1].expand(3, -1, -1, -1))
+
+
+def test_views_are_a_function_of_the_seed() -> None:
+    view = TrainView(AugmentSettings(rand_augment_num_ops=2), CLIP)
+    state = torch.get_rng_state()
+    assert view(still_clip(), 1).equal(view(still_clip(), 1))
+    assert not view(still_clip(), 1).equal(view(still_clip(), 2))
+    assert torch.get_rng_state().equal(state)
+
+
+def test_flip_probability_is_kept() -> None:
+    whole = {"scale": (1.0, 1.0), "ratio": (4 / 3, 4 / 3)}
+    frames = still_clip()
+    never = TrainView(AugmentSettings(horizontal_flip=0.0, **whole), CLIP)
+    always = TrainView(AugmentSettings(horizontal_flip=1.0, **whole), CLIP)
+    assert never(frames, 3).flip(-1).equal(always(frames, 3))
+
+
+def test_rand_augment_changes_the_picture() -> None:
+    plain = TrainView(AugmentSettings(horizontal_flip=0), CLIP)
+    strong = TrainView(AugmentSettings(horizontal_flip=0, rand_augment_num_ops=2), CLIP)
+    assert any(not plain(still_clip(), s).equal(strong(still_clip(), s)) for s in range(5))
+
+
+def test_three_crops_lie_left_centre_right() -> None:
+    columns = torch.arange(64).expand(1, 3, 32, 64).to(torch.uint8)
+    crops = EvaluationViews(CLIP, 3)(columns)
+    assert [crop[0, 0, 0, 0].item() for crop in crops] == [0, 16, 32]
+    assert all(crop.shape == (1, 3, 32, 32) for crop in crops)
+
+
+def test_three_crops_of_a_tall_clip_lie_top_centre_bottom() -> None:
+    rows = torch.arange(64)[:, None].expand(1, 3, 64, 32).to(torch.uint8)
+    assert [c[0, 0, 0, 0].item() for c in EvaluationViews(CLIP, 3)(rows)] == [0, 16, 32]
+
+
+def test_one_crop_is_the_centre_after_resizing_the_short_side() -> None:
+    columns = torch.arange(64).expand(1, 3, 48, 64).to(torch.uint8)
+    clip = ClipSettings(num_frames=1, crop_size=32, short_side=48)
+    (crop,) = EvaluationViews(clip, 1)(columns)
+    assert crop[0, 0, 0].tolist() == list(range(16, 48))
+    assert EvaluationViews(CLIP, 1)(columns)[0].shape == (1, 3, 32, 32)
