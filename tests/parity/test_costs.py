@@ -1,0 +1,71 @@
+"""Parameters and multiply-adds of every variant against the official package and the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import hiera
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hiera_video import list_models
+from hiera_video.models.table import variant_cost
+from tests.parity.compare import without_initialization
+
+#: Giga-multiply-adds per view, paper, Tab. 2 and 4.
+PUBLISHED = {
+    "hiera_tiny_224": 5,
+    "hiera_small_224": 6,
+    "hiera_base_224": 9,
+    "hiera_base_plus_224": 13,
+    "hiera_large_224": 40,
+    "hiera_huge_224": 125,
+    "hiera_base_16x224": 102,
+    "hiera_base_plus_16x224": 133,
+    "hiera_large_16x224": 413,
+    "hiera_huge_16x224": 1159,
+}
+
+
+def official_on_meta(name: str) -> nn.Module:
+    """The official constructors read numbers out of a ``linspace``, which only works off meta."""
+    linspace: Callable[..., Tensor] = torch.linspace
+    with torch.device("meta"), patch("torch.linspace", lambda *a: linspace(*a, device="cpu")):
+        model: nn.Module = getattr(hiera, name)()
+    return model
+
+
+def official_multiply_adds(model: nn.Module, name: str, **arguments: Any) -> float:
+    device = next(model.parameters()).device
+    shape = (1, 3, 16, 224, 224) if "16x224" in name else (1, 3, 224, 224)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model.eval()(torch.zeros(shape, device=device), **arguments)
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_parameters(name: str) -> None:
+    theirs = sum(parameter.numel() for parameter in official_on_meta(name).parameters())
+    assert variant_cost(name).num_parameters == theirs
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_multiply_adds(name: str) -> None:
+    ours = variant_cost(name).multiply_adds
+    assert ours == pytest.approx(official_multiply_adds(official_on_meta(name), name), rel=0.01)
+    assert ours / 1e9 == pytest.approx(PUBLISHED[name], rel=0.01, abs=0.5)
+
+
+@pytest.mark.parametrize("name", ["mae_hiera_tiny_224", "mae_hiera_base_16x224"])
+def test_multiply_adds_of_pretraining(name: str) -> None:
+    """On real tensors: the official code selects tokens in a way that has no shape on meta."""
+    with without_initialization():
+        theirs = getattr(hiera, name)()
+    mask_ratio = 0.9 if "16x224" in name else 0.6
+    wanted = official_multiply_adds(theirs, name, mask_ratio=mask_ratio)
+    assert variant_cost(name).multiply_adds == pytest.approx(wanted, rel=0.01)
