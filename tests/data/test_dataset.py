@@ -1,0 +1,284 @@
+"""From rows to batches: what is drawn, what a segment bounds, which views and windows come out."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from hiera_video.batch import ClipBatch
+from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows
+from hiera_video.data.decode import READERS, PyAVReader
+from hiera_video.data.loader import TrainingOrder, clip_loader, window_loader
+from hiera_video.data.manifest import Row
+from tests.support import frame_numbers, write_video
+
+CPU = torch.device("cpu")
+CLIP = ClipSettings(num_frames=4, stride=2, crop_size=32)
+#: Views that keep the whole picture of a square video, so that frame numbers can be read.
+WHOLE = AugmentSettings(scale=(1.0, 1.0), ratio=(1.0, 1.0), horizontal_flip=0.0)
+NUM_FRAMES, RATE = 60, 12  # five seconds
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    """Six videos of five seconds."""
+    folder = tmp_path_factory.mktemp("videos")
+    found = []
+    for index in range(6):
+        path = write_video(folder / f"{index}.mp4", num_frames=NUM_FRAMES, frame_rate=RATE)
+        found.append(Row(index, path.name, path, index % 3, 0.0, None))
+    return found
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Row:
+    """A row whose file is no video."""
+    path = tmp_path / "broken.mp4"
+    path.write_text("this is a text\n" * 100)
+    return Row(0, path.name, path, 0, 0.0, None)
+
+
+class RecordingReader(PyAVReader):
+    """Takes note of what it is asked for."""
+
+    calls: list[tuple[Path, int]] = []  # noqa: RUF012 - shared on purpose, emptied by its fixture
+
+    def frames(self, indices: Sequence[int]) -> Tensor:
+        self.calls.append((self.path, len(indices)))
+        return super().frames(indices)
+
+
+@pytest.fixture
+def reader_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, int]]:
+    """The path and the number of frames of each call of a reader."""
+    monkeypatch.setitem(READERS, "pyav", RecordingReader)
+    RecordingReader.calls.clear()
+    return RecordingReader.calls
+
+
+def train_clips(
+    rows: list[Row],
+    seed: int = 0,
+    repeats: int = 2,
+    augment: AugmentSettings | None = None,
+    clip: ClipSettings = CLIP,
+) -> TrainClips:
+    return TrainClips(rows, clip, augment or AugmentSettings(), "pyav", seed, repeats)
+
+
+def evaluation_clips(rows: list[Row], seed: int = 0, **settings: object) -> EvaluationClips:
+    return EvaluationClips(rows, CLIP, EvaluateSettings(**settings), "pyav", seed)
+
+
+def windows(rows: list[Row], **settings: object) -> VideoWindows:
+    arguments = {"window_seconds": None, "stride_seconds": None, "batch_size": 3, **settings}
+    return VideoWindows(rows, range(len(rows)), CLIP, "pyav", **arguments)  # type: ignore[arg-type]
+
+
+def numbers(batch: ClipBatch) -> list[list[int]]:
+    """Frame numbers of each clip."""
+    return [frame_numbers(clip.transpose(0, 1)) for clip in batch.pixel_values]
+
+
+def assert_same(one: ClipBatch, other: ClipBatch) -> None:
+    assert torch.equal(one.pixel_values, other.pixel_values)
+    assert torch.equal(one.rows, other.rows)
+    assert torch.equal(one.start_seconds, other.start_seconds)
+
+
+def test_a_sample_is_a_function_of_seed_epoch_row_and_repeat(rows: list[Row]) -> None:
+    keys = [(epoch, row) for epoch in range(2) for row in range(6)]
+    first = {key: train_clips(rows)[key] for key in keys}
+    again = train_clips(rows)
+    random.seed(5)
+    torch.manual_seed(5)
+    for key in reversed(keys):  # in another order, and whatever was drawn before
+        torch.rand(3)
+        assert_same(again[key], first[key])
+    more_repeats = train_clips(rows, repeats=3)[0, 0]
+    assert torch.equal(more_repeats.pixel_values[:2], first[0, 0].pixel_values)
+
+
+def test_each_of_seed_epoch_and_row_changes_the_sample(rows: list[Row]) -> None:
+    alike = [replace(row, file=rows[0].file) for row in rows]  # the same video in every row
+    base = train_clips(alike)[0, 0].pixel_values
+    assert not torch.equal(base, train_clips(alike)[1, 0].pixel_values)
+    assert not torch.equal(base, train_clips(alike)[0, 1].pixel_values)
+    assert not torch.equal(base, train_clips(alike, seed=1)[0, 0].pixel_values)
+
+
+def test_the_number_of_workers_changes_nothing(rows: list[Row]) -> None:
+    def batches(num_workers: int) -> list[ClipBatch]:
+        order = TrainingOrder(
+            6, rows_per_batch=2, accumulate_steps=1, num_processes=1, process_index=0, seed=0
+        )
+        return list(clip_loader(train_clips(rows), order, num_workers, CPU))
+
+    expected = batches(0)
+    assert len(expected) == 3
+    for num_workers in (1, 2):
+        for one, other in zip(batches(num_workers), expected, strict=True):
+            assert_same(one, other)
+
+
+def test_global_generators_are_left_alone(rows: list[Row]) -> None:
+    states = random.getstate(), torch.get_rng_state(), pickle.dumps(np.random.get_state())
+    augment = AugmentSettings(rand_augment_num_ops=2)
+    train_clips(rows, augment=augment)[0, 0]
+    evaluation_clips(rows, shuffle_frames=True)[0]
+    assert random.getstate() == states[0]
+    assert torch.equal(torch.get_rng_state(), states[1])
+    assert pickle.dumps(np.random.get_state()) == states[2]
+
+
+def test_repeated_sampling_takes_different_clips_from_one_pass(
+    rows: list[Row], reader_calls: list[tuple[Path, int]]
+) -> None:
+    batch = train_clips(rows, repeats=4, augment=WHOLE)[0, 2]
+    assert len(reader_calls) == 1
+    assert batch.rows.tolist() == [2] * 4
+    assert batch.labels.tolist() == [2] * 4
+    assert len(set(batch.start_seconds.tolist())) == 4
+    for clip, start in zip(numbers(batch), batch.start_seconds, strict=True):
+        first = int(start * RATE)
+        assert clip == list(range(first, first + 8, 2))
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_a_segment_bounds_every_clip(rows: list[Row], decoder: str) -> None:
+    segment = replace(rows[0], start_seconds=2.0, end_seconds=3.5)
+    clips = TrainClips([segment], CLIP, WHOLE, decoder, seed=0, repeats=16)
+    seen = {number for clip in numbers(clips[0, 0]) for number in clip}
+    assert min(seen) >= 24
+    assert max(seen) < 42
+    evaluation = EvaluationClips([segment], CLIP, EvaluateSettings(num_crops=1), decoder, 0)[0]
+    assert evaluation.start_seconds[0] == 2.0
+    assert numbers(evaluation)[0] == [24, 26, 28, 30]
+    assert max(max(clip) for clip in numbers(evaluation)) < 42
+
+
+def test_a_segment_shorter_than_a_clip_repeats_its_last_frame(rows: list[Row]) -> None:
+    """Frames after the segment's end show something else: they are never taken."""
+    segment = replace(rows[0], start_seconds=1.0, end_seconds=1.25)
+    batch = evaluation_clips([segment], num_clips=1, num_crops=1)[0]
+    assert numbers(batch) == [[12, 14, 14, 14]]
+
+
+def test_a_segment_past_the_end_is_a_failure_with_a_reason(rows: list[Row]) -> None:
+    batch = train_clips([replace(rows[0], start_seconds=9.0)])[0, 0]
+    assert len(batch) == 0
+    assert batch.failures[0].reason == "start_seconds=9.0 is past the video's end (5.000 s)"
+
+
+def test_evaluation_views_are_clips_by_crops_in_this_order(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "wide.mp4", num_frames=40, size=(48, 96), frame_rate=RATE)
+    row = Row(0, path.name, path, 1, 0.0, None)
+    clip = ClipSettings(num_frames=4, stride=2, crop_size=32, short_side=40)
+    settings = EvaluateSettings(num_clips=2, num_crops=3)
+    batch = EvaluationClips([row], clip, settings, "pyav", 0)[0]
+    assert batch.pixel_values.shape == (6, 3, 4, 32, 32)
+    assert batch.labels.tolist() == [1] * 6
+    starts = [0.0] * 3 + [pytest.approx(16 / RATE)] * 3  # half of the 32 frames that can be a start
+    assert batch.start_seconds.tolist() == starts
+    assert torch.allclose(batch.end_seconds - batch.start_seconds, torch.tensor(8 / RATE).double())
+    with PyAVReader(path) as reader:
+        for number, first in enumerate((0, 16)):
+            frames = F.resize(reader.frames(range(first, first + 8, 2)), [40], antialias=True)
+            assert frames.shape[-2:] == (40, 80)
+            for crop, left in enumerate((0, 24, 48)):
+                expected = frames[..., 4:36, left : left + 32].transpose(0, 1)
+                assert torch.equal(batch.pixel_values[3 * number + crop], expected)
+
+
+def test_evaluation_does_not_depend_on_the_seed(rows: list[Row]) -> None:
+    assert_same(evaluation_clips(rows, seed=1)[0], evaluation_clips(rows, seed=2)[0])
+
+
+def test_shuffled_frames_are_the_same_frames_in_another_order(rows: list[Row]) -> None:
+    clip = ClipSettings(num_frames=16, stride=2, crop_size=32)
+
+    def clips(shuffle: bool, seed: int = 0) -> list[list[int]]:
+        settings = EvaluateSettings(num_clips=3, num_crops=1, shuffle_frames=shuffle)
+        return numbers(EvaluationClips(rows, clip, settings, "pyav", seed)[1])
+
+    straight, shuffled = clips(False), clips(True)
+    assert [sorted(frames) for frames in shuffled] == straight
+    assert all(one != other for one, other in zip(shuffled, straight, strict=True))
+    assert clips(True) == shuffled
+    assert clips(True, seed=1) != shuffled
+
+
+def test_windows_cover_the_whole_video(rows: list[Row]) -> None:
+    clips = ClipBatch.concatenate([batch.clips for batch in windows(rows[:1])])
+    assert [clip[0] for clip in numbers(clips)] == [0, 8, 16, 24, 32, 40, 48, 52]
+    assert clips.start_seconds[0] == 0
+    assert clips.end_seconds[-1] == pytest.approx(NUM_FRAMES / RATE)
+
+
+def test_windows_of_given_length_and_stride(rows: list[Row]) -> None:
+    found = list(windows(rows[:1], window_seconds=2.0, stride_seconds=1.0, batch_size=8))
+    assert [batch.is_last for batch in found] == [True]
+    assert found[0].clips.start_seconds.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert numbers(found[0].clips)[1] == [12, 18, 24, 30]  # four frames over two seconds
+
+
+def test_memory_for_windows_is_bounded_by_the_batch(
+    tmp_path: Path, reader_calls: list[tuple[Path, int]]
+) -> None:
+    """A long video is never held whole: frames are asked for a batch at a time."""
+    path = write_video(tmp_path / "long.mp4", num_frames=250, frame_rate=RATE)
+    batches = iter(windows([Row(0, path.name, path, -1, 0.0, None)], batch_size=3))
+    next(batches)
+    assert len(reader_calls) == 1
+    found = [next(batches) for _ in range(5)]
+    assert len(reader_calls) == 6
+    assert max(count for _, count in reader_calls) <= 3 * CLIP.num_frames
+    assert all(len(batch.clips) == 3 and not batch.is_last for batch in found)
+
+
+def test_windows_of_several_videos_are_divided_over_workers(rows: list[Row]) -> None:
+    found: dict[int, list[float]] = {row.index: [] for row in rows}
+    for batch in window_loader(windows(rows), 2, CPU):
+        found[batch.row] += batch.clips.start_seconds.tolist()
+    starts = [pytest.approx(frame / RATE) for frame in (0, 8, 16, 24, 32, 40, 48, 52)]
+    assert all(seconds == starts for seconds in found.values())
+
+
+def test_a_failure_is_carried_in_the_batch(rows: list[Row], broken: Row) -> None:
+    """Nothing raises in a worker, nothing is put in the bad video's place."""
+    mixed = [rows[0], replace(broken, index=1), rows[2]]
+    loader = clip_loader(train_clips(mixed), [[(0, 0), (0, 1), (0, 2)]], 1, CPU)  # type: ignore[list-item]
+    (batch,) = loader
+    assert batch.rows.tolist() == [0, 0, 2, 2]
+    (failure,) = batch.failures
+    assert (failure.row, failure.path) == (1, str(broken.file))
+    assert failure.reason == "invalid data found when processing input"
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_a_batch_of_failures_alone_has_no_clips(broken: Row, decoder: str) -> None:
+    for dataset, key in (
+        (TrainClips([broken], CLIP, WHOLE, decoder, 0, 2), (0, 0)),
+        (EvaluationClips([broken], CLIP, EvaluateSettings(), decoder, 0), 0),
+    ):
+        batch = dataset[key]  # type: ignore[index]
+        assert len(batch) == 0
+        assert batch.pixel_values.shape == (0, 3, 4, 32, 32)
+        assert len(batch.failures) == 1
+
+
+def test_a_video_that_fails_ends_its_windows_with_a_reason(rows: list[Row], broken: Row) -> None:
+    first, *others = windows([broken, rows[1]])
+    assert first.is_last
+    assert first.clips.failures[0].path == str(broken.file)
+    assert {batch.row for batch in others} == {1}
