@@ -90,13 +90,15 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_what_is_required_is_named() -> None:
-    with pytest.raises(ConfigError, match="output_dir: is required.*checkpoint: is required"):
+    with pytest.raises(ConfigError, match=r"output_dir: is required.*checkpoint: is required"):
         parse_settings(EvaluateRun, [])
 
 
 def test_windows_must_not_leave_gaps() -> None:
     arguments = ["output_dir=o", "checkpoint=c", "features.window_seconds=1"]
-    with pytest.raises(ConfigError, match="stride_seconds=2.0 is longer than window_seconds=1.0"):
+    with pytest.raises(
+        ConfigError, match=r"stride_seconds=2\.0 is longer than window_seconds=1\.0"
+    ):
         parse_settings(FeatureRun, [*arguments, "features.stride_seconds=2"])
 
 

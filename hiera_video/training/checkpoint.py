@@ -53,6 +53,20 @@ class Checkpoints:
         """Checkpoints, oldest first."""
         return sorted(self.output_dir.glob("checkpoints/step-*"))
 
+    def rewind(self, progress: Progress) -> None:
+        """Prepare a folder for a run that starts at ``progress``.
+
+        Removes later checkpoints (damaged ones that were passed over, or what came of another
+        course) and what an interrupted save left behind. Forgets a best one that is not here.
+        """
+        for checkpoint in self.saved():
+            if checkpoint > self._directory(progress.step):
+                shutil.rmtree(checkpoint)
+        for unfinished in self.output_dir.glob("checkpoints/.step-*"):
+            shutil.rmtree(unfinished)
+        if not self._directory(progress.best_step).exists():
+            progress.best_accuracy, progress.best_step = -1.0, 0
+
     def save(
         self,
         accelerator: Accelerator,
@@ -143,7 +157,7 @@ def load_checkpoint(candidates: list[Path], model: PretrainedModel) -> dict[str,
         try:
             state = _read_state(candidate / STATE_FILE)
             saved = type(model).from_pretrained(candidate / "model")
-            load_weights(model, saved.state_dict(), candidate)
+            load_weights(model, saved.state_dict(), str(candidate))
             return state
         except CheckpointError as error:
             reasons.append(str(error))

@@ -5,10 +5,12 @@ Axes: B clips, K classes.
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from hiera_video.batch import ClipBatch, normalize
@@ -35,7 +37,9 @@ class Classification:
         self.label_smoothing = run.train.label_smoothing
         self.device = accelerator.device
         self.mixing = Mixing(run.augment, num_classes)
-        self.loss_meter = MeanMetric().to(self.device)
+        # Not a number stays so: by default it would be left out of the mean.
+        self.loss_meter = MeanMetric(nan_strategy=math.nan).to(self.device)
+        self.clip_meter = SumMetric().to(self.device)
         self.accuracy_meter = MulticlassAccuracy(max(num_classes, 2), average="micro").to(
             self.device
         )
@@ -65,19 +69,22 @@ class Classification:
         loss = F.cross_entropy(
             logits, targets, label_smoothing=self.label_smoothing, reduction="sum"
         ) / max(len(batch), 1)
+        self.clip_meter.update(len(batch))
         if len(batch):
             self.loss_meter.update(loss.detach(), weight=len(batch))
             self.accuracy_meter.update(logits.detach().argmax(1), targets.argmax(1))
         return loss
 
     def meters(self) -> dict[str, float]:
-        """Loss and accuracy since the last call, over all processes."""
-        values = {
-            "train/loss": self.loss_meter.compute().item(),
-            "train/accuracy": self.accuracy_meter.compute().item(),
-        }
-        self.loss_meter.reset()
-        self.accuracy_meter.reset()
+        """Loss and accuracy since the last call, over all processes; empty without any clip."""
+        values = {}
+        if self.clip_meter.compute() > 0:
+            values = {
+                "train/loss": self.loss_meter.compute().item(),
+                "train/accuracy": self.accuracy_meter.compute().item(),
+            }
+        for meter in (self.clip_meter, self.loss_meter, self.accuracy_meter):
+            meter.reset()
         return values
 
     def validate(self, model: nn.Module) -> dict[str, float]:

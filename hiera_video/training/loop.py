@@ -76,7 +76,7 @@ def train_epochs(
             progress.step += 1
             if progress.step % run.train.log_steps == 0:
                 _log(task, stopwatch, optimizer, progress, epoch, bar, accelerator)
-            if run.train.checkpoint_steps and progress.step % run.train.checkpoint_steps == 0:
+            if _checkpoint_is_due(run, order, progress):
                 checkpoints.save(accelerator, model, optimizer, progress, run.clip)
         bar.close()
 
@@ -86,6 +86,13 @@ def train_epochs(
             _validate(task, model, progress, accelerator)
             stopwatch = Stopwatch()
         checkpoints.save(accelerator, model, optimizer, progress, run.clip)
+
+
+def _checkpoint_is_due(run: TrainRun, order: TrainingOrder, progress: Progress) -> bool:
+    """Within an epoch, every ``train.checkpoint_steps``; its end is saved after validation."""
+    every = run.train.checkpoint_steps
+    within = progress.batch < order.batches_per_epoch
+    return within and every is not None and progress.step % every == 0
 
 
 def _seed_batch(seed: int, progress: Progress, accelerator: Accelerator) -> None:
@@ -115,7 +122,8 @@ def _log(
 ) -> None:
     meters = task.meters()
     speed = stopwatch.read(accelerator.num_processes)
-    if not math.isfinite(meters["train/loss"]):
+    # Where every video since the last line failed, there is no loss.
+    if not math.isfinite(meters.get("train/loss", 0.0)):
         raise UserError(
             f"the loss is {meters['train/loss']} at step {progress.step}: try a lower "
             "optimizer.lr, train.clip_grad_norm, or precision=bf16 instead of fp16"

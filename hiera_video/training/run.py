@@ -71,14 +71,19 @@ def train(run: TrainRun) -> None:
         optimizer.load_state_dict(state["optimizer"])
         if accelerator.scaler and state["scaler"]:
             accelerator.scaler.load_state_dict(state["scaler"])
+    failures = FailurePolicy(run.data.on_error, output_dir)
+    checkpoints = Checkpoints(output_dir, run.train.keep_checkpoints)
     if accelerator.is_main_process:
         with atomic_path(output_dir / "config.yaml") as path:
             path.write_text(dump_yaml(run), encoding="utf-8")
         rewind_log(output_dir / LOG_FILE, progress.step)
+        checkpoints.rewind(progress)
+        if state is None:
+            failures.forget()
+    accelerator.wait_for_everyone()
     accelerator.init_trackers("tensorboard")
     _introduce(run, train_manifest, model, order, progress, accelerator)
 
-    failures = FailurePolicy(run.data.on_error, output_dir)
     train_epochs(
         run,
         Classification(run, len(classes), val_manifest, failures, accelerator),
@@ -86,7 +91,7 @@ def train(run: TrainRun) -> None:
         optimizer,
         loader,
         order,
-        Checkpoints(output_dir, run.train.keep_checkpoints),
+        checkpoints,
         progress,
         failures,
         accelerator,

@@ -9,15 +9,20 @@ from hiera_video.errors import ConfigError
 
 
 def make_order(
-    num_rows: int, *, process: int = 0, processes: int = 1, batch: int = 2, **changes: int
-):  # type: ignore[no-untyped-def]
-    arguments = {"accumulate_steps": 1, "seed": 0} | changes
+    num_rows: int,
+    *,
+    batch: int = 2,
+    process: int = 0,
+    processes: int = 1,
+    accumulate_steps: int = 1,
+) -> TrainingOrder:
     return TrainingOrder(
         num_rows,
         rows_per_batch=batch,
+        accumulate_steps=accumulate_steps,
         num_processes=processes,
         process_index=process,
-        **arguments,
+        seed=0,
     )
 
 
