@@ -38,7 +38,11 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
     model, clip, classes = load_classifier(run.checkpoint)
     manifest = open_manifest(run.data, "data.val.manifest", classes=classes)
     output_dir = make_output_directory(run.output_dir)
+    failures = FailurePolicy(run.data.on_error, output_dir)
     accelerator = make_accelerator(run)
+    if accelerator.is_main_process:
+        failures.forget()
+    accelerator.wait_for_everyone()
     scorer = Scorer(
         manifest,
         clip,
@@ -47,7 +51,7 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
         decoder=run.data.decoder,
         num_workers=run.data.num_workers,
         seed=run.seed,
-        failures=FailurePolicy(run.data.on_error, output_dir),
+        failures=failures,
     )
     videos = scorer(accelerator.prepare_model(model, evaluation_mode=True))
     metrics = compute_metrics(manifest, videos)

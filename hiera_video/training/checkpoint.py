@@ -11,8 +11,8 @@ state to save: see ``seeding.py``.
 
 from __future__ import annotations
 
+import logging
 import shutil
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -29,6 +29,11 @@ from hiera_video.models.checkpoints import PretrainedModel, load_weights
 from hiera_video.models.preprocessor import save_preprocessor
 
 STATE_FILE = "training_state.pt"
+
+#: Fields of the model that a run may change when it goes on.
+_MAY_CHANGE = ("drop_path_rate", "head_dropout")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -147,24 +152,41 @@ def find_resume(resume: str, output_dir: Path) -> list[Path]:
 def load_checkpoint(candidates: list[Path], model: PretrainedModel) -> dict[str, Any] | None:
     """Load the weights of the first whole candidate into ``model``; return its training state.
 
-    A damaged one is passed over with a warning.
+    Damaged ones are passed over with a warning.
 
     Raises:
-        CheckpointError: if there are candidates and none can be used.
+        CheckpointError: if there are candidates and none can be read, or it is of another model.
     """
     reasons = []
     for candidate in candidates:
         try:
             state = _read_state(candidate / STATE_FILE)
             saved = type(model).from_pretrained(candidate / "model")
-            load_weights(model, saved.state_dict(), str(candidate))
-            return state
         except CheckpointError as error:
             reasons.append(str(error))
-            warnings.warn(f"checkpoint passed over: {error}", stacklevel=2)
+            continue
+        _check_same_model(saved, model, candidate)
+        load_weights(model, saved.to_checkpoint().weights, str(candidate))
+        for reason in reasons:
+            logger.warning("checkpoint passed over: %s", reason)
+        return state
     if reasons:
         raise CheckpointError(f"no checkpoint can be resumed: {reasons[0]}")
     return None
+
+
+def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Path) -> None:
+    given, wanted = saved.config.to_dict(), model.config.to_dict()
+    differences = [
+        f"{name}={given[name]} instead of {wanted[name]}"
+        for name in wanted
+        if given[name] != wanted[name] and name not in _MAY_CHANGE
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{source}: cannot go on with another model ({'; '.join(differences)}); give another "
+            "output_dir, and init_from to start from these weights"
+        )
 
 
 def _read_state(path: Path) -> dict[str, Any]:
