@@ -77,11 +77,16 @@ def extract_features(run: FeatureRun) -> None:
     manifest = open_manifest(run.data, "data.manifest", labelled=False)
     output_dir = make_output_directory(run.output_dir)
     writer = FeatureWriter(output_dir, _settings(run, clip, model))
+    writer.check_locations(manifest)
+    failures = FailurePolicy(run.data.on_error, output_dir)
     accelerator = make_accelerator(run)
+    if accelerator.is_main_process:
+        failures.forget()
+    accelerator.wait_for_everyone()
 
     # Each process takes care of its own rows, from start to end.
     mine = range(accelerator.process_index, len(manifest), accelerator.num_processes)
-    found = {row: writer.finished(row, manifest[row].path) for row in mine}
+    found = {row: writer.finished(manifest[row]) for row in mine}
     entries = [entry for entry in found.values() if entry is not None]
     num_finished = len(entries)
     windows = VideoWindows(
@@ -104,7 +109,7 @@ def extract_features(run: FeatureRun) -> None:
         window_loader(windows, run.data.num_workers, accelerator.device),
         manifest,
         writer,
-        FailurePolicy(run.data.on_error, output_dir),
+        failures,
         show_progress=accelerator.is_main_process,
     )
     entries = gather_object(entries)
@@ -132,11 +137,11 @@ def _extract(
     pending: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     bar = tqdm(desc="extract", unit="window", disable=not show_progress)
     for batch in loader:
-        path = manifest[batch.row].path
+        row = manifest[batch.row]
         failures.handle(batch.clips.failures)
         if batch.clips.failures:
             pending.pop(batch.row, None)
-            yield IndexEntry(batch.row, path, None, 0, [], batch.clips.failures[0].reason)
+            yield IndexEntry(row.index, row.path, None, 0, [], batch.clips.failures[0].reason)
             continue
         clips = batch.clips
         parts = pending.setdefault(batch.row, [])
@@ -145,7 +150,7 @@ def _extract(
         if batch.is_last:
             features, starts, ends = (torch.cat(part) for part in zip(*parts, strict=True))
             del pending[batch.row]
-            yield writer.write(batch.row, path, features, starts, ends)
+            yield writer.write(row, features, starts, ends)
     bar.close()
 
 
