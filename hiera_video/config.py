@@ -121,8 +121,11 @@ class AugmentSettings(Settings):
     scale: tuple[float, float] = Field((0.5, 1.0), description="area of the random resized crop")
     ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="aspect ratio of that crop")
     horizontal_flip: float = Field(0.5, ge=0, le=1, description="probability")
+    random_erasing: float = Field(
+        0.0, ge=0, le=1, description="probability; of a box in all frames"
+    )
     rand_augment_num_ops: int = Field(0, ge=0, description="0 turns RandAugment off")
-    rand_augment_magnitude: int = Field(7, ge=0, le=30)
+    rand_augment_magnitude: int = Field(7, ge=0, le=10, description="0 to 10, as papers count")
     mixup_alpha: float = Field(0.0, ge=0, description="0 turns mixup off")
     cutmix_alpha: float = Field(0.0, ge=0, description="0 turns cutmix off")
 
@@ -137,11 +140,20 @@ class AugmentSettings(Settings):
 class TrainSettings(Settings):
     """The training loop."""
 
-    epochs: int = Field(100, ge=1, description="passes over the training videos")
+    epochs: int = Field(
+        100,
+        ge=1,
+        description="clips taken from each video in all, as papers count: a pass over the videos is "
+        "repeated_sampling of them",
+    )
     batch_size: int = Field(8, ge=1, description="clips per process and step")
     accumulate_steps: int = Field(1, ge=1, description="batches per optimizer step")
     repeated_sampling: int = Field(1, ge=1, description="clips taken from each decoded video")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    gradient_checkpointing: bool = Field(False, description="less memory, a third more computing")
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="average weights over steps; validate and save the average"
+    )
     clip_grad_norm: float | None = Field(None, gt=0, description="largest norm of the gradient")
     checkpoint_steps: int | None = Field(
         None, ge=1, description="save every so many optimizer steps, besides every epoch's end"
@@ -157,17 +169,38 @@ class TrainSettings(Settings):
                 f"repeated_sampling={self.repeated_sampling} does not divide "
                 f"batch_size={self.batch_size} (clips per process)"
             )
+        if self.epochs % self.repeated_sampling:
+            raise ValueError(
+                f"repeated_sampling={self.repeated_sampling} does not divide epochs={self.epochs}, "
+                "which count clips per video"
+            )
         return self
+
+    @property
+    def num_passes(self) -> int:
+        """How often the training goes through the videos."""
+        return self.epochs // self.repeated_sampling
 
 
 class OptimizerSettings(Settings):
-    """AdamW with a cosine schedule."""
+    """AdamW or SGD, with a cosine schedule."""
 
+    name: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(8e-4, gt=0, description="highest learning rate")
+    lr_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="clips per step that lr is meant for; lr is scaled linearly to the clips per "
+        "step that there are. Default: lr as it is",
+    )
     min_lr: float = Field(1e-6, ge=0, description="learning rate at the end of the cosine")
     warmup_epochs: float = Field(0.0, ge=0, description="epochs of linear warm-up")
     weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms, positions")
-    betas: tuple[float, float] = (0.9, 0.999)
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the rate from each block to the one before it"
+    )
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of adamw")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
 
 
 class EvaluateSettings(Settings):
@@ -216,8 +249,8 @@ class RunSettings(Settings):
     data: DataSettings = Field(default_factory=DataSettings)
 
 
-class TrainRun(RunSettings):
-    """Train a video classifier."""
+class TrainingRun(RunSettings):
+    """What training and pre-training share."""
 
     init_from: str | None = Field(
         None, description="weights to start from: directory, file, hub id"
@@ -228,6 +261,28 @@ class TrainRun(RunSettings):
     augment: AugmentSettings = Field(default_factory=AugmentSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+
+    @model_validator(mode="after")
+    def _check_warmup(self) -> TrainingRun:
+        if self.optimizer.warmup_epochs > self.train.epochs:
+            raise ValueError(
+                f"optimizer.warmup_epochs={self.optimizer.warmup_epochs} is more than "
+                f"train.epochs={self.train.epochs}"
+            )
+        return self
+
+
+class PretrainRun(TrainingRun):
+    """Pre-train an encoder on videos without labels."""
+
+    model: ModelSettings = Field(
+        default_factory=lambda: ModelSettings(name="mae_hiera_base_16x224")
+    )
+
+
+class TrainRun(TrainingRun):
+    """Train a video classifier."""
+
     evaluate: EvaluateSettings = Field(
         default_factory=lambda: EvaluateSettings(num_clips=1, num_crops=1),
         description="validation during training",
@@ -276,7 +331,27 @@ def parse_settings(cls: type[S], arguments: Sequence[str] | None = None) -> S:
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; an empty file is an empty mapping."""
+    """The mapping in a YAML file; an empty file is an empty mapping.
+
+    A key ``base`` names another file, relative to this one, whose values hold where this one does
+    not say otherwise.
+    """
+    values = _read_yaml(path)
+    base = values.pop("base", None)
+    return values if base is None else _merge(load_yaml(path.parent / base), values)
+
+
+def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` over ``base``, group by group."""
+    merged = dict(base)
+    for key, value in values.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _merge(below, value) if both else value
+    return merged
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -50,6 +50,16 @@ def test_settings_written_as_yaml_read_back_alike(tmp_path: Path) -> None:
     assert TrainRun(**load_yaml(tmp_path / "config.yaml")) == run
 
 
+def test_a_base_file_holds_where_the_file_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "a.yaml").write_text("output_dir: a\ntrain: {epochs: 4, log_steps: 3}\n")
+    (tmp_path / "b.yaml").write_text("base: shared/a.yaml\ntrain: {epochs: 8}\n")
+    (tmp_path / "c.yaml").write_text("base: b.yaml\noutput_dir: c\n")
+    run = parse_settings(TrainRun, ["--config", str(tmp_path / "c.yaml"), "seed=5"])
+    assert (run.train.epochs, run.train.log_steps, run.seed) == (8, 3, 5)
+    assert run.output_dir == Path("c")
+
+
 def test_model_fields_are_kept_as_given() -> None:
     run = parse("model.embed_dim=8", "model.drop_path_rate=0.1")
     assert run.model.overrides == {"embed_dim": 8, "drop_path_rate": 0.1}
@@ -72,6 +82,8 @@ def test_model_fields_are_kept_as_given() -> None:
         ("clip.std=[1, 1]", "clip: mean and std need one value per channel"),
         ("clip.short_side=8", "clip: short_side=8 is smaller than crop_size=224"),
         ("train.repeated_sampling=3", "repeated_sampling=3 does not divide batch_size=8"),
+        ("train.repeated_sampling=8", "repeated_sampling=8 does not divide epochs=100"),
+        ("optimizer.warmup_epochs=101", "warmup_epochs=101.0 is more than train.epochs=100"),
     ],
 )
 def test_a_mistake_names_key_value_and_fix(argument: str, message: str) -> None:

@@ -25,9 +25,18 @@ class TrainView:
             steps.append(v2.RandomHorizontalFlip(augment.horizontal_flip))
         if augment.rand_augment_num_ops:
             # After the crop: the colour operations cost a third there of what they do before it.
+            # Magnitudes of papers are tenths of the full strength; torchvision counts in bins.
             steps.append(
-                v2.RandAugment(augment.rand_augment_num_ops, augment.rand_augment_magnitude)
+                v2.RandAugment(
+                    augment.rand_augment_num_ops,
+                    augment.rand_augment_magnitude,
+                    num_magnitude_bins=11,
+                )
             )
+        if augment.random_erasing:
+            # The mean colour is zero after normalisation.
+            mean_colour = [round(255 * value) for value in clip.mean]
+            steps.append(v2.RandomErasing(augment.random_erasing, value=mean_colour))
         self._transform = v2.Compose(steps)
 
     def __call__(self, frames: Tensor, seed: int) -> Tensor:

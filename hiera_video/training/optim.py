@@ -1,8 +1,11 @@
-"""Optimizer, parameter groups, and the learning rate as a function of the step."""
+"""Optimizer, parameter groups, and the learning rate as a function of the epoch."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,24 +14,67 @@ from torch import nn
 from hiera_video.config import OptimizerSettings
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: with weight decay, and without it (biases, norms, position embeddings)."""
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            exempt = parameter.ndim <= 1 or "position_embedding" in name
-            (kept if exempt else decayed).append(parameter)
+def layer_indices(names: Sequence[str]) -> dict[str, int]:
+    """The layer that each parameter belongs to, by name.
+
+    0 for the encoder's embeddings, then one per encoder block, then one more for what comes after.
+    """
+    blocks = {
+        name: (int(match[1]), int(match[2]))
+        for name in names
+        if (match := re.search(r"encoder\.stages\.(\d+)\.(\d+)\.", name))
+    }
+    number = {block: index for index, block in enumerate(sorted(set(blocks.values())))}
+    layers = {}
+    for name in names:
+        embeds = re.search(r"(patch|position)_embedding", name) and "decoder" not in name
+        layers[name] = 0 if embeds else 1 + len(number)
+        if name in blocks:
+            layers[name] = 1 + number[blocks[name]]
+    return layers
+
+
+def parameter_groups(model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
+    """Parameters that share weight decay and rate.
+
+    Biases, norms and position embeddings do not decay. With ``layer_decay``, the rate of a layer is
+    that factor times the one of the layer after it (BEiT; used by the paper's fine-tuning recipes).
+    ``lr_scale`` of a group is its rate relative to the schedule's.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    layers = layer_indices(list(named))
+    last = max(layers.values())
+    members: dict[tuple[int, bool], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in named.items():
+        decays = parameter.ndim > 1 and "position_embedding" not in name
+        # Without layer decay all layers are alike: two groups keep the optimizer fast.
+        layer = layers[name] if settings.layer_decay < 1 else last
+        members[layer, decays].append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+        {
+            "params": parameters,
+            "weight_decay": settings.weight_decay if decays else 0.0,
+            "lr_scale": settings.layer_decay ** (last - layer),
+        }
+        for (layer, decays), parameters in sorted(members.items(), key=lambda item: item[0])
     ]
 
 
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """AdamW over :func:`parameter_groups`."""
-    groups = parameter_groups(model, settings.weight_decay)
+    """AdamW or SGD over :func:`parameter_groups`."""
+    groups = parameter_groups(model, settings)
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=True)
     return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas)
+
+
+def scale_to_batch(settings: OptimizerSettings, clips_per_step: int) -> OptimizerSettings:
+    """The settings with rates for ``clips_per_step``, linear in them (paper, App. A)."""
+    if settings.lr_batch_size is None:
+        return settings
+    factor = clips_per_step / settings.lr_batch_size
+    rates = {"lr": settings.lr * factor, "min_lr": settings.min_lr * factor}
+    return settings.model_copy(update={**rates, "lr_batch_size": clips_per_step})
 
 
 def learning_rate(settings: OptimizerSettings, epoch: float, num_epochs: int) -> float:
@@ -44,6 +90,6 @@ def learning_rate(settings: OptimizerSettings, epoch: float, num_epochs: int) ->
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give all parameter groups this rate."""
+    """Give each parameter group its share of this rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["lr_scale"]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from hiera_video import create_model
 from hiera_video.config import OptimizerSettings
-from hiera_video.training.optim import learning_rate, make_optimizer
+from hiera_video.training.optim import (
+    learning_rate,
+    make_optimizer,
+    scale_to_batch,
+    set_learning_rate,
+)
 
 
 def test_biases_norms_and_positions_do_not_decay() -> None:
@@ -21,6 +27,37 @@ def test_biases_norms_and_positions_do_not_decay() -> None:
     for name, parameter in model.named_parameters():
         exempt = name.endswith("bias") or "norm" in name or "position_embedding" in name
         assert decay[id(parameter)] == (0.0 if exempt else 0.1), name
+
+
+def test_layer_decay_lowers_the_rate_towards_the_pixels() -> None:
+    model = create_model("hiera_base_16x224", embed_dim=8, depths=[1, 2, 1, 1])
+    optimizer = make_optimizer(model, OptimizerSettings(layer_decay=0.5))
+    set_learning_rate(optimizer, 1.0)
+    rates = {
+        id(parameter): group["lr"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    by_name = {name: rates[id(parameter)] for name, parameter in model.named_parameters()}
+    assert by_name["classifier.weight"] == by_name["hiera.norm.bias"] == 1.0
+    stages = [f"hiera.encoder.stages.{place}.norm1.bias" for place in ("3.0", "2.0", "1.1", "1.0")]
+    assert [by_name[name] for name in stages] == [0.5, 0.25, 0.125, 0.0625]
+    assert by_name["hiera.patch_embedding.projection.weight"] == 0.5**6
+    assert by_name["hiera.position_embedding.spatial"] == 0.5**6
+
+
+def test_sgd_by_name() -> None:
+    model = create_model("hiera_base_16x224", embed_dim=8, depths=[1, 1, 1, 1])
+    optimizer = make_optimizer(model, OptimizerSettings(name="sgd", momentum=0.8))
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert optimizer.param_groups[0]["momentum"] == 0.8
+
+
+def test_rates_scale_with_the_clips_of_a_step() -> None:
+    settings = OptimizerSettings(lr=8e-4, min_lr=1e-6, lr_batch_size=256)
+    scaled = scale_to_batch(settings, 64)
+    assert (scaled.lr, scaled.min_lr) == pytest.approx((2e-4, 2.5e-7))
+    assert scale_to_batch(OptimizerSettings(lr=8e-4), 64).lr == 8e-4
 
 
 def test_rate_warms_up_then_follows_a_cosine() -> None:
