@@ -237,6 +237,7 @@ def run_script(
     *arguments: object,
     num_processes: int = 1,
     accelerate: bool = False,
+    progress_bars: bool = False,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Start ``scripts/NAME.py`` as users do, on CPUs, and wait for it.
@@ -245,7 +246,13 @@ def run_script(
     ``accelerate launch --num_processes 2`` starts one. Launchers add lines of their own to standard
     error and end with status 1 whatever the script's was.
     """
-    process = start_script(name, *arguments, num_processes=num_processes, accelerate=accelerate)
+    process = start_script(
+        name,
+        *arguments,
+        num_processes=num_processes,
+        accelerate=accelerate,
+        progress_bars=progress_bars,
+    )
     try:
         output, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -256,7 +263,11 @@ def run_script(
 
 
 def start_script(
-    name: str, *arguments: object, num_processes: int = 1, accelerate: bool = False
+    name: str,
+    *arguments: object,
+    num_processes: int = 1,
+    accelerate: bool = False,
+    progress_bars: bool = False,
 ) -> subprocess.Popen[str]:
     """Start a script as :func:`run_script` does, without waiting for it."""
     launcher: list[str] = []
@@ -272,6 +283,7 @@ def start_script(
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
+        **({} if progress_bars else {"TQDM_DISABLE": "1"}),
         "HF_HOME": "/nonexistent",  # no settings of `accelerate config` either
     }
     return subprocess.Popen(

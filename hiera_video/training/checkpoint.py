@@ -15,12 +15,12 @@ import logging
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from hiera_video.config import ClipSettings
 from hiera_video.errors import CheckpointError
@@ -38,13 +38,33 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Progress:
-    """Where a run stands: optimizer steps done, epochs done, batches done of the epoch begun."""
+    """Where a run stands: optimizer steps done, passes over the videos done, batches done of the
+    pass begun."""
 
     step: int = 0
-    epoch: int = 0
+    passes: int = 0
     batch: int = 0
     best_accuracy: float = -1.0
     best_step: int = 0
+
+
+@dataclass
+class TrainingState:
+    """What changes while a run trains: all that a checkpoint has to hold.
+
+    ``model`` and ``optimizer`` are those that Accelerator prepared; ``average``, if there is one,
+    is the moving average of the weights, which is then what is evaluated and shared.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+    average: AveragedModel | None = None
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model to evaluate and to share."""
+        return self.model if self.average is None else self.average.module
 
 
 class Checkpoints:
@@ -75,20 +95,17 @@ class Checkpoints:
     def save(
         self,
         accelerator: Accelerator,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        progress: Progress,
+        state: TrainingState,
         clip: ClipSettings,
     ) -> None:
-        """Write a checkpoint of ``progress.step``, move the links, remove what is old."""
+        """Write a checkpoint of this step, move the links, remove what is old."""
         if accelerator.is_main_process:
-            target = self._directory(progress.step)
+            target = self._directory(state.progress.step)
             target.parent.mkdir(exist_ok=True)
             if not target.exists():
-                unwrapped = accelerator.unwrap_model(model, keep_torch_compile=False)
-                self._write(target, accelerator, unwrapped, optimizer, progress, clip)
+                self._write(target, accelerator, state, clip)
             atomic_symlink(self.output_dir / "last", target / "model")
-            best = self._directory(progress.best_step)
+            best = self._directory(state.progress.best_step)
             if best.exists():
                 atomic_symlink(self.output_dir / "best", best / "model")
             for old in self.saved()[: -self.keep]:
@@ -103,20 +120,22 @@ class Checkpoints:
     def _write(
         target: Path,
         accelerator: Accelerator,
-        model: PretrainedModel,
-        optimizer: torch.optim.Optimizer,
-        progress: Progress,
+        state: TrainingState,
         clip: ClipSettings,
     ) -> None:
+        shared = accelerator.unwrap_model(state.evaluated_model, keep_torch_compile=False)
+        trained = accelerator.unwrap_model(state.model, keep_torch_compile=False)
         with atomic_path(target) as directory:
-            model.save_pretrained(directory / "model")
+            shared.save_pretrained(directory / "model")
             save_preprocessor(directory / "model", clip)
-            state = {
-                "optimizer": optimizer.state_dict(),
+            values = {
+                "optimizer": state.optimizer.state_dict(),
                 "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
-                "progress": asdict(progress),
+                "progress": asdict(state.progress),
+                # Without an average, the trained weights are those that are shared.
+                "weights": None if state.average is None else trained.state_dict(),
             }
-            torch.save(state, directory / STATE_FILE)
+            torch.save(values, directory / STATE_FILE)
 
 
 def find_resume(resume: str, output_dir: Path) -> list[Path]:
@@ -192,7 +211,7 @@ def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Pa
 def _read_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
+        return {**state, "progress": Progress(**state["progress"])}
+    except Exception as error:  # what a damaged file raises depends on where it is damaged
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path}: cannot be read ({reason})") from None
-    return {**state, "progress": Progress(**state["progress"])}
