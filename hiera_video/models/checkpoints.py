@@ -211,11 +211,11 @@ def _drop_foreign_parts(
 ) -> None:
     """Remove what another class's model has and this one does not: its head, decoder, pooler.
 
-    Within one class nothing but the pooler, which the user can leave out, may be too much.
+    Within one class nothing may be too much but norms, which the user can leave out.
     """
     parts = {_part(name) for name in wanted}
     for name in list(weights):
-        if _part(name) not in parts and (not same_class or _part(name) == "norm"):
+        if _part(name) not in parts and (not same_class or _part(name).startswith("norm")):
             del weights[name]
 
 
@@ -243,7 +243,7 @@ def _fresh_parts(
             )
         fresh["classifier"] = f"a {held} has none"
     elif asked and "classifier" not in missing and "classifier.weight" in wanted:
-        before, now = checkpoint.config.num_labels, len(wanted["classifier.weight"])
+        before, now = len(weights["classifier.weight"]), len(wanted["classifier.weight"])
         if before != now:
             fresh["classifier"] = f"{now} labels instead of {before}"
     if held != cls.__name__:

@@ -25,18 +25,18 @@ from hiera_video import (
     HieraModel,
     create_model,
 )
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, UserError
 from hiera_video.models.checkpoints import find_checkpoint, read_config
-from hiera_video.models.convert import convert
+from hiera_video.models.convert import convert, main
 from hiera_video.models.layouts import LAYOUTS, files, official, read_checkpoint
 from hiera_video.models.loading import load_model
-from tests.models.small import DECODER, IMAGE, VIDEO, images, clips
+from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 
 ROOT = Path(__file__).parents[2]
 
 
-def save_image_classifier(folder: Path, **changes: Any) -> HieraForImageClassification:
-    model = HieraForImageClassification(HieraConfig(**IMAGE, num_labels=3, **changes)).eval()
+def save_image_classifier(folder: Path, **changes: Any) -> Any:
+    model: Any = HieraForImageClassification(HieraConfig(**IMAGE, num_labels=3, **changes)).eval()
     torch.nn.init.normal_(model.classifier.weight)
     model.save_pretrained(folder)
     return model
@@ -100,8 +100,13 @@ def test_official_hub_layout(tmp_path: Path) -> None:
 
 def test_official_autoencoder_from_the_hub_layout(tmp_path: Path) -> None:
     theirs = hiera.MaskedAutoencoderHiera(
-        input_size=(64, 64), embed_dim=24, stages=(1, 1, 1, 1), q_pool=2, decoder_embed_dim=32,
-        decoder_depth=1, decoder_num_heads=4,
+        input_size=(64, 64),
+        embed_dim=24,
+        stages=(1, 1, 1, 1),
+        q_pool=2,
+        decoder_embed_dim=32,
+        decoder_depth=1,
+        decoder_num_heads=4,
     )
     theirs.save_pretrained(tmp_path)
     ours = load_model(tmp_path)
@@ -199,16 +204,19 @@ def test_foreign_weights_are_named(tmp_path: Path) -> None:
 def test_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = save_image_classifier(tmp_path / "snapshot")
     asked = []
-    monkeypatch.setattr(
-        files, "snapshot_download", lambda name: asked.append(name) or str(tmp_path / "snapshot")
-    )
+
+    def download(name: str) -> str:
+        asked.append(name)
+        return str(tmp_path / "snapshot")
+
+    monkeypatch.setattr(files, "snapshot_download", download)
     back = HieraForImageClassification.from_pretrained("someone/hiera_base_224.mae_in1k")
     assert asked == ["someone/hiera_base_224.mae_in1k"]
     assert torch.equal(back(images()).logits, model(images()).logits)
 
 
 def test_a_name_that_nobody_has() -> None:
-    with pytest.raises(CheckpointError, match="is no file or directory here, and the hub gave none"):
+    with pytest.raises(CheckpointError, match="is no file or directory here, and the hub"):
         find_checkpoint("no-such-owner/no-such-model")
     with pytest.raises(CheckpointError, match="no such file or directory"):
         find_checkpoint("/nowhere/model.pth")
@@ -240,21 +248,24 @@ def test_what_a_layout_cannot_express(
         convert(tmp_path / "own", tmp_path / "other", layout)
 
 
-def test_script(tmp_path: Path) -> None:
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_image_classifier(tmp_path / "own")
     (tmp_path / "own/preprocessor.json").write_text("{}")
-    script = [sys.executable, str(ROOT / "scripts/convert_checkpoint.py")]
-    for source, target, layout in (("own", "tr", "transformers"), ("own", "copy", "hiera_video")):
-        done = subprocess.run(
-            [*script, str(tmp_path / source), str(tmp_path / target), "--layout", layout],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert str(tmp_path / target / "model.safetensors") in done.stdout
-    assert (tmp_path / "copy/preprocessor.json").read_text() == "{}"
+    for layout in LAYOUTS:
+        main([str(tmp_path / "own"), str(tmp_path / layout), "--layout", layout])
+        told = [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()]
+        assert sorted(told) == sorted(map(str, (tmp_path / layout).iterdir()))
+    assert (tmp_path / "hiera_video/preprocessor.json").read_text() == "{}"
+    with pytest.raises(UserError, match="invalid choice: 'timm'"):
+        main([str(tmp_path / "own"), str(tmp_path / "x"), "--layout", "timm"])
+
+
+def test_script_ends_a_users_mistake_in_one_line(tmp_path: Path) -> None:
+    script = str(ROOT / "scripts/convert_checkpoint.py")
     failed = subprocess.run(
-        [*script, str(tmp_path / "nothing.pth"), str(tmp_path / "x")], capture_output=True, text=True
+        [sys.executable, script, str(tmp_path / "nothing.pth"), str(tmp_path / "x")],
+        capture_output=True,
+        text=True,
     )
     assert failed.returncode == 2
     assert failed.stderr.strip().endswith("nothing.pth: no such file or directory")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from timm.models.hiera import Hiera
 
@@ -13,8 +15,12 @@ from tests.parity.compare import assert_equal
 
 def test_window_aware_positions() -> None:
     size = (96, 64)
-    theirs = Hiera(
-        img_size=size, embed_dim=24, stages=(1, 1, 1, 1), abs_win_pos_embed=True, global_pos_size=(5, 7)
+    theirs: Any = Hiera(
+        img_size=size,
+        embed_dim=24,
+        stages=(1, 1, 1, 1),
+        abs_win_pos_embed=True,
+        global_pos_size=(5, 7),
     )
     config = HieraConfig(image_size=list(size), embed_dim=24, global_position_size=[5, 7])
     ours = PositionEmbedding(config)

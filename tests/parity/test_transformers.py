@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 
 import hiera_video
 from hiera_video.models.layouts import Checkpoint, write_checkpoint
@@ -32,7 +32,7 @@ ARCHITECTURE: dict[str, Any] = {
 MODELS = ("HieraModel", "HieraForImageClassification", "HieraForPreTraining")
 
 
-def make_pair(name: str, folder: Path, **changes: Any) -> tuple[nn.Module, Any]:
+def make_pair(name: str, folder: Path, **changes: Any) -> tuple[Any, Any]:
     if name == "HieraForPreTraining":
         changes = {"num_query_pool": 2, **changes}
     theirs = getattr(transformers, name)(transformers.HieraConfig(**{**ARCHITECTURE, **changes}))
@@ -106,9 +106,7 @@ def test_ours_saved_in_their_layout_loads_there_strictly(name: str, tmp_path: Pa
     ours = getattr(hiera_video, name)(config).eval()
     randomize(ours)
     write_checkpoint(ours.to_checkpoint(), tmp_path, "transformers")
-    theirs, report = getattr(transformers, name).from_pretrained(
-        tmp_path, output_loading_info=True
-    )
+    theirs, report = getattr(transformers, name).from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report.values()), report
     if name != "HieraBackbone":  # theirs computes other features: see test_backbone
         arguments = arguments_for(name)

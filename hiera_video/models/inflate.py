@@ -1,0 +1,111 @@
+"""Video models that start from image checkpoints.
+
+The encoder never sees space or time, so its weights fit as they are. Only what turns pixels into
+tokens changes: the patch embedding gets a time axis, and temporal positions are added.
+
+Axes: D width, C channels, T frames or token times, H W rows and columns.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from hiera_video.errors import CheckpointError
+from hiera_video.models.classification import HieraForVideoClassification
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.embeddings import resize_table
+from hiera_video.models.layouts import Checkpoint, read_checkpoint
+
+Inflation = Literal["center", "average"]
+
+
+def inflate_from_images(
+    source: str | Path,
+    num_frames: int = 16,
+    inflation: Inflation = "center",
+    **overrides: Any,
+) -> HieraForVideoClassification:
+    """A video classifier with the weights of an image checkpoint.
+
+    Args:
+        source: an image model in any layout: directory, file or hub id.
+        num_frames: frames per clip.
+        inflation: what patches look like at first. ``center`` looks at the middle frame of each
+            token only, so that a still clip gives exactly what the image gives; ``average`` looks
+            at all of its frames alike.
+        overrides: ``HieraConfig`` fields to change. With another ``num_labels``, and for
+        pre-trained
+            or bare encoders, where it must be given, the classifier starts anew.
+
+    Raises:
+        CheckpointError: if the checkpoint cannot be read or is for clips already.
+        ConfigError: for fields that do not fit.
+    """
+    checkpoint = read_checkpoint(source, hints=overrides)
+    if checkpoint.config.is_video:
+        raise CheckpointError(f"{source}: takes clips already, wanted a model that takes images")
+    inflated = inflate(checkpoint, num_frames, inflation, overrides)
+    return HieraForVideoClassification.from_checkpoint(inflated, str(source), overrides)
+
+
+def inflate(
+    checkpoint: Checkpoint, num_frames: int, inflation: Inflation, overrides: dict[str, Any]
+) -> Checkpoint:
+    """An image checkpoint as one for clips; heads stay as they are."""
+    config = HieraConfig.from_dict(
+        {**checkpoint.config.to_dict(), **_video_fields(checkpoint.config, num_frames)},
+        **{name: value for name, value in overrides.items() if name in HieraConfig.model_fields},
+    )
+    weights = dict(checkpoint.weights)
+    kernel = weights["patch_embedding.projection.weight"]
+    weights["patch_embedding.projection.weight"] = _inflate_kernel(
+        kernel, config.patch_size[0], inflation
+    )
+    table = weights.pop("position_embedding.joint")
+    if config.global_position_size is None:
+        table = resize_table(table, config.token_grid[1:])
+    table = table.unsqueeze(0)
+    if config.separate_position_embeddings:
+        weights["position_embedding.spatial"] = table
+        # Zero, so that time changes nothing until training finds what it is good for.
+        weights["position_embedding.temporal"] = table.new_zeros(
+            config.token_grid[0], 1, 1, table.shape[-1]
+        )
+    else:
+        times = (config.global_position_size or config.token_grid)[0]
+        weights["position_embedding.joint"] = table.repeat(times, 1, 1, 1)
+    if "position_embedding.window" in weights:
+        times = 1 if config.separate_position_embeddings else config.masked_unit_size[0]
+        window = weights["position_embedding.window"].unsqueeze(0)
+        weights["position_embedding.window"] = window.repeat(times, 1, 1, 1)
+    architecture = checkpoint.architecture.replace("Image", "Video")
+    return Checkpoint(architecture, config, weights)
+
+
+def _video_fields(config: HieraConfig, num_frames: int) -> dict[str, Any]:
+    """The fields of the published video models, for the spatial sizes of ``config``."""
+    fields: dict[str, Any] = {
+        "image_size": [num_frames, *config.image_size],
+        "patch_size": [3, *config.patch_size],
+        "patch_stride": [2, *config.patch_stride],
+        "patch_padding": [1, *config.patch_padding],
+        "query_stride": [1, *config.query_stride],
+        "masked_unit_size": [1, *config.masked_unit_size],
+        "separate_position_embeddings": True,
+    }
+    if config.global_position_size is not None:
+        fields["global_position_size"] = [num_frames // 2, *config.global_position_size]
+    return fields
+
+
+def _inflate_kernel(kernel: Tensor, num_frames: int, inflation: Inflation) -> Tensor:
+    """``(D, C, H, W)`` -> ``(D, C, T, H, W)``."""
+    if inflation == "average":
+        return kernel.unsqueeze(2).repeat(1, 1, num_frames, 1, 1) / num_frames
+    inflated = torch.zeros(*kernel.shape[:2], num_frames, *kernel.shape[2:])
+    inflated[:, :, num_frames // 2] = kernel
+    return inflated

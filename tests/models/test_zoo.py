@@ -1,0 +1,100 @@
+"""Models by name, and the table of them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from hiera_video import (
+    HieraForImageClassification,
+    HieraForPreTraining,
+    HieraForVideoClassification,
+    create_model,
+    list_models,
+)
+from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.models.table import variants_table
+from tests.models.small import DECODER, VIDEO, clips
+
+SMALL = {name: VIDEO[name] for name in ("image_size", "embed_dim", "depths", "num_heads")}
+
+
+def test_names() -> None:
+    names = list_models()
+    assert len(names) == len(set(names)) == 20
+    assert names[0] == "hiera_tiny_224"
+    assert "mae_hiera_huge_16x224" in names
+    assert "hiera_tiny_16x224" not in names
+    kinds = {}
+    with torch.device("meta"):
+        for name in names:
+            kinds[name] = type(create_model(name))
+    assert kinds["hiera_huge_224"] is HieraForImageClassification
+    assert kinds["hiera_base_16x224"] is HieraForVideoClassification
+    assert kinds["mae_hiera_tiny_224"] is kinds["mae_hiera_large_16x224"] is HieraForPreTraining
+
+
+def test_misspelt_name() -> None:
+    with pytest.raises(ConfigError, match=r"unknown model, did you mean hiera_base_16x224\?"):
+        create_model("hiera_bas_16x224")
+
+
+def test_fields_of_published_models() -> None:
+    with torch.device("meta"):
+        video = create_model("mae_hiera_base_16x224").config
+        image = create_model("mae_hiera_base_224").config
+    assert (video.mask_ratio, image.mask_ratio) == (0.9, 0.6)
+    assert video.decoder_num_heads == image.decoder_num_heads == 16
+    assert video.num_query_pool == 2
+    assert video.separate_position_embeddings
+    assert not image.separate_position_embeddings
+
+
+def test_labels_by_name() -> None:
+    with torch.device("meta"):
+        assert create_model("hiera_base_16x224").config.num_labels == 400
+        assert create_model("hiera_tiny_224").config.num_labels == 1000
+        model = create_model("hiera_base_16x224", id2label={0: "run", 1: "jump"})
+    assert model.config.num_labels == 2
+
+
+def test_pretrained(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = create_model("hiera_base_16x224", **SMALL, num_labels=3).eval()
+    model.save_pretrained(tmp_path)
+    back = create_model("hiera_base_16x224", pretrained=tmp_path, **SMALL)
+    assert back.config.num_labels == 3, "labels are the checkpoint's"
+    assert torch.equal(back(clips()).logits, model(clips()).logits)
+    assert not caplog.records
+    other = create_model("hiera_base_16x224", pretrained=tmp_path, **SMALL, num_labels=4)
+    assert other(clips()).logits.shape == (2, 4)
+    assert "classifier starts anew" in caplog.text
+    with pytest.raises(CheckpointError, match=r"is no hiera_base_16x224 \(embed_dim=24 inst"):
+        create_model("hiera_base_16x224", pretrained=tmp_path)
+    with pytest.raises(CheckpointError, match=r"num_heads=\[1, 2, 4, 8\] instead of \[2, "):
+        create_model("hiera_base_16x224", tmp_path, **{**SMALL, "num_heads": [2, 4, 8, 8]})
+
+
+def test_pretraining_checkpoint_by_name(tmp_path: Path) -> None:
+    model = create_model("mae_hiera_base_16x224", **{**SMALL, **DECODER})
+    model.save_pretrained(tmp_path)
+    classifier = create_model("hiera_base_16x224", tmp_path, **SMALL, num_labels=6)
+    assert isinstance(classifier, HieraForVideoClassification)
+    assert classifier.config.num_query_pool == 3
+    again = create_model("mae_hiera_base_16x224", tmp_path, **{**SMALL, **DECODER})
+    assert isinstance(again, HieraForPreTraining)
+
+
+def test_table() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(variants_table())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for row in (
+        ("hiera_base_16x224", "51.1", "101.7", "84.0"),
+        ("hiera_huge_224", "672.8", "124.7", "86.9"),
+        ("mae_hiera_base_16x224", "79.4", "71.3"),
+    ):
+        assert any(all(cell in line for cell in row) for line in text.splitlines()), row
