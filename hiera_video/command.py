@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from tqdm import tqdm
 
 from hiera_video.config import RunSettings
 from hiera_video.errors import ConfigError, UserError
@@ -31,6 +32,11 @@ def run_command(main: Callable[[], object]) -> None:
         else:
             print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr, flush=True)
         sys.exit(2)
+
+
+def progress_bar(**arguments: Any) -> tqdm[Any]:
+    """A progress bar for terminals; where standard error is a file, a line now and then."""
+    return tqdm(mininterval=0.5 if sys.stderr.isatty() else 30.0, **arguments)
 
 
 def make_accelerator(run: RunSettings, **arguments: Any) -> Accelerator:

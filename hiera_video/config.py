@@ -143,8 +143,8 @@ class TrainSettings(Settings):
     epochs: int = Field(
         100,
         ge=1,
-        description="clips taken from each video in all, as papers count: a pass over the videos is "
-        "repeated_sampling of them",
+        description="clips taken from each video in all, as papers count: a pass over the videos "
+        "is repeated_sampling of them",
     )
     batch_size: int = Field(8, ge=1, description="clips per process and step")
     accumulate_steps: int = Field(1, ge=1, description="batches per optimizer step")
@@ -337,8 +337,10 @@ def load_yaml(path: Path) -> dict[str, Any]:
     not say otherwise.
     """
     values = _read_yaml(path)
-    base = values.pop("base", None)
-    return values if base is None else _merge(load_yaml(path.parent / base), values)
+    if "base" not in values:
+        return values
+    base = load_yaml(path.parent / str(values.pop("base")))
+    return _merge(base, values)
 
 
 def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -346,8 +348,9 @@ def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in values.items():
         below = merged.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = _merge(below, value) if both else value
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = _merge(below, value)
+        merged[key] = value
     return merged
 
 

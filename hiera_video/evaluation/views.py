@@ -5,16 +5,15 @@ Axes: V videos, K classes; a video has ``num_clips * num_crops`` views.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from hiera_video.batch import ClipBatch, Failure, normalize
+from hiera_video.command import progress_bar
 from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
@@ -73,11 +72,14 @@ class Scorer:
         """
         model.eval()
         scored: list[VideoScores] = []
-        show = self.accelerator.is_main_process
-        batches: Iterable[ClipBatch] = tqdm(
-            self.loader, desc="evaluate", unit="batch", disable=not show, leave=False
+        bar = progress_bar(
+            iterable=self.loader,
+            desc="evaluate",
+            unit="batch",
+            disable=not self.accelerator.is_main_process,
+            leave=False,
         )
-        for batch in batches:
+        for batch in bar:
             self.failures.handle(batch.failures)
             scored += [_failed(failure) for failure in batch.failures]
             if len(batch):

@@ -13,10 +13,9 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from hiera_video.batch import ClipBatch, normalize
-from hiera_video.command import make_accelerator
+from hiera_video.command import make_accelerator, progress_bar
 from hiera_video.config import ClipSettings, FeatureRun
 from hiera_video.data.dataset import VideoWindows, WindowBatch
 from hiera_video.data.decode import check_decoder
@@ -135,7 +134,7 @@ def _extract(
     """Run the model over all windows; write each video when its last window is through."""
     extractor.model.eval()
     pending: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
-    bar = tqdm(desc="extract", unit="window", disable=not show_progress)
+    bar = progress_bar(desc="extract", unit="window", disable=not show_progress)
     for batch in loader:
         row = manifest[batch.row]
         failures.handle(batch.clips.failures)

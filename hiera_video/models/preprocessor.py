@@ -1,4 +1,4 @@
-"""How pixels become a model's input: kept beside the weights, so that checkpoints need no recipe."""
+"""How pixels become a model's input: kept beside the weights, so that these need no recipe."""
 
 from __future__ import annotations
 

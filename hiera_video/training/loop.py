@@ -9,16 +9,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import TrainRun
+from hiera_video.command import progress_bar
+from hiera_video.config import TrainingRun
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import TrainingOrder
 from hiera_video.errors import UserError
 from hiera_video.seeding import derive_seed
-from hiera_video.training.checkpoint import Checkpoints, Progress
-from hiera_video.training.optim import learning_rate, set_learning_rate
+from hiera_video.training.checkpoint import Checkpoints, Progress, TrainingState
+from hiera_video.training.optim import learning_rate, scale_to_batch, set_learning_rate
 from hiera_video.training.trackers import Stopwatch
 
 
@@ -36,29 +36,30 @@ class Task(Protocol):
 
 
 def train_epochs(
-    run: TrainRun,
+    run: TrainingRun,
     task: Task,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    state: TrainingState,
     loader: DataLoader[ClipBatch],
     order: TrainingOrder,
     checkpoints: Checkpoints,
-    progress: Progress,
     failures: FailurePolicy,
     accelerator: Accelerator,
 ) -> None:
-    """Train from ``progress`` to the last epoch."""
+    """Train from ``state.progress`` to the last epoch."""
+    model, optimizer, progress = state.model, state.optimizer, state.progress
+    rates = scale_to_batch(run.optimizer, clips_per_step(run, accelerator))
     stopwatch = Stopwatch()
-    while progress.epoch < run.train.epochs:
-        order.epoch, order.first_batch = progress.epoch, progress.batch
+    while progress.passes < run.train.num_passes:
+        order.epoch, order.first_batch = progress.passes, progress.batch
         failed_before = failures.num_failed
         model.train()
         bar = _progress_bar(run, order, accelerator)
         for batch in stopwatch.waiting(loader):
             failures.handle(batch.failures)
             stopwatch.count(len(batch))
-            epoch = progress.epoch + progress.batch / order.batches_per_epoch
-            set_learning_rate(optimizer, learning_rate(run.optimizer, epoch, run.train.epochs))
+            epoch = progress.passes + progress.batch / order.batches_per_epoch
+            epoch *= run.train.repeated_sampling
+            set_learning_rate(optimizer, learning_rate(rates, epoch, run.train.epochs))
             _seed_batch(run.seed, progress, accelerator)
 
             with accelerator.accumulate(model):
@@ -74,21 +75,29 @@ def train_epochs(
             if not accelerator.sync_gradients:
                 continue
             progress.step += 1
+            if state.average is not None:
+                state.average.update_parameters(accelerator.unwrap_model(model))
             if progress.step % run.train.log_steps == 0:
                 _log(task, stopwatch, optimizer, progress, epoch, bar, accelerator)
             if _checkpoint_is_due(run, order, progress):
-                checkpoints.save(accelerator, model, optimizer, progress, run.clip)
+                checkpoints.save(accelerator, state, run.clip)
         bar.close()
 
-        progress.epoch, progress.batch = progress.epoch + 1, 0
+        progress.passes, progress.batch = progress.passes + 1, 0
         _check_failed_share(run, order, failures.num_failed - failed_before, accelerator)
-        if progress.epoch % run.train.validate_epochs == 0 or progress.epoch == run.train.epochs:
-            _validate(task, model, progress, accelerator)
+        epoch = progress.passes * run.train.repeated_sampling
+        if epoch % run.train.validate_epochs == 0 or epoch == run.train.epochs:
+            _validate(task, state, epoch, accelerator)
             stopwatch = Stopwatch()
-        checkpoints.save(accelerator, model, optimizer, progress, run.clip)
+        checkpoints.save(accelerator, state, run.clip)
 
 
-def _checkpoint_is_due(run: TrainRun, order: TrainingOrder, progress: Progress) -> bool:
+def clips_per_step(run: TrainingRun, accelerator: Accelerator) -> int:
+    """Clips that go into one optimizer step, over all processes and accumulated batches."""
+    return run.train.batch_size * accelerator.num_processes * run.train.accumulate_steps
+
+
+def _checkpoint_is_due(run: TrainingRun, order: TrainingOrder, progress: Progress) -> bool:
     """Within an epoch, every ``train.checkpoint_steps``; its end is saved after validation."""
     every = run.train.checkpoint_steps
     within = progress.batch < order.batches_per_epoch
@@ -97,17 +106,16 @@ def _checkpoint_is_due(run: TrainRun, order: TrainingOrder, progress: Progress) 
 
 def _seed_batch(seed: int, progress: Progress, accelerator: Accelerator) -> None:
     """Mixing and drop path draw from torch's generators, which start anew for every batch."""
-    torch.manual_seed(derive_seed(seed, progress.epoch, progress.batch, accelerator.process_index))
+    torch.manual_seed(derive_seed(seed, progress.passes, progress.batch, accelerator.process_index))
 
 
-def _progress_bar(run: TrainRun, order: TrainingOrder, accelerator: Accelerator) -> Any:
-    return tqdm(
+def _progress_bar(run: TrainingRun, order: TrainingOrder, accelerator: Accelerator) -> Any:
+    return progress_bar(
         total=order.batches_per_epoch,
         initial=order.first_batch,
-        desc=f"epoch {order.epoch + 1}/{run.train.epochs}",
+        desc=f"epoch {(order.epoch + 1) * run.train.repeated_sampling}/{run.train.epochs}",
         unit="batch",
         disable=not accelerator.is_main_process,
-        mininterval=1.0,
     )
 
 
@@ -128,7 +136,7 @@ def _log(
             f"the loss is {meters['train/loss']} at step {progress.step}: try a lower "
             "optimizer.lr, train.clip_grad_norm, or precision=bf16 instead of fp16"
         )
-    rate = optimizer.param_groups[0]["lr"]
+    rate = max(group["lr"] for group in optimizer.param_groups)
     accelerator.log({**meters, **speed, "lr": rate, "epoch": epoch}, step=progress.step)
     shown = {name.removeprefix("train/"): f"{value:.3f}" for name, value in meters.items()}
     bar.set_postfix(
@@ -141,13 +149,14 @@ def _log(
     )
 
 
-def _validate(task: Task, model: nn.Module, progress: Progress, accelerator: Accelerator) -> None:
-    metrics = task.validate(model)
+def _validate(task: Task, state: TrainingState, epoch: int, accelerator: Accelerator) -> None:
+    progress = state.progress
+    metrics = task.validate(state.evaluated_model)
     if not metrics:
         return
-    accelerator.log({**metrics, "epoch": progress.epoch}, step=progress.step)
+    accelerator.log({**metrics, "epoch": epoch}, step=progress.step)
     accelerator.print(
-        f"epoch {progress.epoch}: "
+        f"epoch {epoch}: "
         + "  ".join(f"{name.removeprefix('val/')} {value:.4f}" for name, value in metrics.items())
     )
     if metrics["val/top1"] > progress.best_accuracy:
@@ -155,7 +164,7 @@ def _validate(task: Task, model: nn.Module, progress: Progress, accelerator: Acc
 
 
 def _check_failed_share(
-    run: TrainRun, order: TrainingOrder, num_failed: int, accelerator: Accelerator
+    run: TrainingRun, order: TrainingOrder, num_failed: int, accelerator: Accelerator
 ) -> None:
     """Under ``data.on_error=skip``, stop when too many of an epoch's videos failed."""
     counts = torch.tensor([num_failed, len(order) * order.rows_per_batch])

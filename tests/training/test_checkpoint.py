@@ -18,6 +18,7 @@ from hiera_video.training.checkpoint import (
     STATE_FILE,
     Checkpoints,
     Progress,
+    TrainingState,
     find_resume,
     load_checkpoint,
 )
@@ -41,9 +42,11 @@ def save(tmp_path: Path, model: HieraForVideoClassification) -> Save:
     optimizer = make_optimizer(model, OptimizerSettings())
 
     def save_step(step: int, best_step: int = 0, keep: int = 2) -> Progress:
-        progress = Progress(step=step, epoch=1, batch=step, best_step=best_step)
+        progress = Progress(step=step, passes=1, batch=step, best_step=best_step)
         Checkpoints(tmp_path, keep).save(
-            accelerator, model, optimizer, progress, ClipSettings(**TINY_CLIP)
+            accelerator,
+            TrainingState(model, optimizer, progress),
+            ClipSettings(**TINY_CLIP),
         )
         return progress
 

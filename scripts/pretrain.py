@@ -1,0 +1,13 @@
+"""Pre-train an encoder by masked autoencoding, on videos without labels.
+
+    accelerate launch scripts/pretrain.py --config configs/demo/pretrain.yaml [key=value ...]
+"""
+
+from __future__ import annotations
+
+from hiera_video.command import run_command
+from hiera_video.config import PretrainRun, parse_settings
+from hiera_video.training.run import pretrain
+
+if __name__ == "__main__":
+    run_command(lambda: pretrain(parse_settings(PretrainRun)))
