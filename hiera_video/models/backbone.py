@@ -5,14 +5,13 @@ Axes: B batch, D width, T H W tokens along time, height and width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 from torch import Tensor, nn
 
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.hiera import HieraModel, choose
+from hiera_video.models.hiera import HeadMask, HieraModel, choose
 from hiera_video.models.outputs import HieraBackboneOutput
 
 
@@ -44,11 +43,11 @@ class HieraBackbone(PretrainedModel):
     def forward(
         self,
         pixel_values: Tensor,
-        head_mask: Sequence[Tensor | None] | None = None,
-        output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        interpolate_pos_encoding: bool | None = None,
+        output_attentions: bool | None = None,
         return_dict: bool | None = None,
+        head_mask: HeadMask | None = None,
+        interpolate_pos_encoding: bool | None = None,
     ) -> HieraBackboneOutput | tuple[Tensor, ...]:
         """One map ``(B, D, [T,] H, W)`` per chosen stage (see :meth:`HieraModel.forward`)."""
         config = self.config

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from hiera_video.errors import CheckpointError
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table
+from hiera_video.models.encoder import Stage
 from hiera_video.models.layouts import (
     CONFIG_FILE,
     PREPROCESSOR_FILE,
@@ -141,15 +142,18 @@ class PretrainedModel(nn.Module):
             self.save_pretrained(directory)
             return str(api.upload_folder(repo_id=repo_id, folder_path=directory, **arguments))
 
-    def gradient_checkpointing_enable(self, enable: bool = True) -> None:
+    def gradient_checkpointing_enable(self) -> None:
         """Recompute blocks in the backward pass rather than keep their intermediate results."""
-        for module in self.modules():
-            if hasattr(module, "gradient_checkpointing"):
-                setattr(module, "gradient_checkpointing", enable)  # noqa: B010 - modules are typed
+        self._set_gradient_checkpointing(True)
 
     def gradient_checkpointing_disable(self) -> None:
         """Undo :meth:`gradient_checkpointing_enable`."""
-        self.gradient_checkpointing_enable(False)
+        self._set_gradient_checkpointing(False)
+
+    def _set_gradient_checkpointing(self, value: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, Stage):
+                module.gradient_checkpointing = value
 
     def _initialize(self, module: nn.Module) -> None:
         """Initialise one module's own parameters as the official code does."""

@@ -5,8 +5,6 @@ Axes: B batch, C channels, T H W frames, rows, columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 from hiera_video.errors import ConfigError
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.hiera import HieraModel, choose
+from hiera_video.models.hiera import HeadMask, HieraModel, choose
 from hiera_video.models.outputs import HieraClassificationOutput
 
 
@@ -43,7 +41,7 @@ class HieraClassifier(PretrainedModel):
     def forward(
         self,
         pixel_values: Tensor,
-        head_mask: Sequence[Tensor | None] | None = None,
+        head_mask: HeadMask | None = None,
         labels: Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,

@@ -11,22 +11,7 @@ from pydantic import Field, model_validator
 
 from hiera_video.config import Settings, suggest
 from hiera_video.errors import ConfigError
-
-#: ``hidden_act`` by name: the ``torch.nn`` class and its arguments.
-ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gelu": ("GELU", {}),
-    "gelu_pytorch_tanh": ("GELU", {"approximate": "tanh"}),
-    "gelu_new": ("GELU", {"approximate": "tanh"}),
-    "relu": ("ReLU", {}),
-    "relu6": ("ReLU6", {}),
-    "leaky_relu": ("LeakyReLU", {}),
-    "selu": ("SELU", {}),
-    "silu": ("SiLU", {}),
-    "swish": ("SiLU", {}),
-    "mish": ("Mish", {}),
-    "tanh": ("Tanh", {}),
-    "sigmoid": ("Sigmoid", {}),
-}
+from hiera_video.models.activations import ACTIVATIONS
 
 _AXES = {2: "HW", 3: "THW"}
 

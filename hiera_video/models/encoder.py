@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
+from hiera_video.models.activations import make_activation
 from hiera_video.models.attention import Attention, pool_tokens
-from hiera_video.models.config import ACTIVATIONS, HieraConfig
+from hiera_video.models.config import HieraConfig
 
 
 class Mlp(nn.Module):
@@ -23,9 +24,8 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, hidden_act: str) -> None:
         super().__init__()
-        name, arguments = ACTIVATIONS[hidden_act]
         self.fc1 = nn.Linear(dim, hidden_dim)
-        self.activation = getattr(nn, name)(**arguments)
+        self.activation = make_activation(hidden_act)
         self.fc2 = nn.Linear(hidden_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from hiera_video.models.encoder import Encoder
 from hiera_video.models.mask_units import TokenGrid, UnitMask
 from hiera_video.models.outputs import HieraModelOutput
 
+HeadMask = Tensor | Sequence[Tensor | None]
+
 
 @dataclass
 class Encoded:
@@ -61,8 +63,8 @@ class Encoded:
             num_units = 1 if inside > 1 else self.states[0].shape[1]
             queries = self.grids[stage + 1].reference_order(num_units).to(weights.device)
             keys = self.grids[stage].reference_order(num_units).to(weights.device)
-            if weights.shape[-1] != len(keys):  # only a stage of one block attends to unpooled keys
-                keys = queries
+            if weights.shape[-1] != len(keys):
+                keys = queries  # the last block pools nothing, unless it is the stage's only one
             maps.append(weights[..., queries[:, None], keys].transpose(1, 2))
         return tuple(maps)
 
@@ -96,7 +98,7 @@ class HieraModel(PretrainedModel):
         self,
         pixel_values: Tensor,
         noise: Tensor | None = None,
-        head_mask: Sequence[Tensor | None] | None = None,
+        head_mask: HeadMask | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         interpolate_pos_encoding: bool | None = None,
@@ -107,7 +109,8 @@ class HieraModel(PretrainedModel):
         Args:
             noise: ``(B, U)``, what ``is_mae`` sorts mask units by; small is visible. Default:
             random.
-            head_mask: per stage, None or ``(heads,)`` factors for its attention weights.
+            head_mask: per stage, None or ``(heads,)`` factors for its attention weights; one such
+                tensor goes to all stages.
             interpolate_pos_encoding: resize position embeddings to inputs of any size that mask
             units
                 divide; otherwise, a size that is not the config's is an error.
@@ -142,20 +145,20 @@ class HieraModel(PretrainedModel):
         pixel_values: Tensor,
         *,
         noise: Tensor | None = None,
-        head_mask: Sequence[Tensor | None] | None = None,
+        head_mask: HeadMask | None = None,
         output_attentions: bool = False,
         interpolate_pos_encoding: bool = False,
     ) -> Encoded:
         """What :meth:`forward` computes, before it is put into the documented order."""
         grid = self._check_input(pixel_values, interpolate_pos_encoding)
-        self._check_head_mask(head_mask)
         mask = self._draw_mask(pixel_values, grid, noise) if self.is_mae else None
         embedded = self.patch_embedding(pixel_values, grid, mask)
         positions = self.position_embedding(grid)
         if mask is not None:
             positions = positions[0, mask.visible]
         embedded = embedded + positions
-        stages, attentions = self.encoder(embedded, head_mask, output_attentions)
+        masks = None if head_mask is None else self._head_masks(head_mask)
+        stages, attentions = self.encoder(embedded, masks, output_attentions)
         poolings = [0, *(min(stage, self.config.num_query_pool) for stage in range(len(stages)))]
         return Encoded(
             grids=[grid.pooled(count) for count in poolings],
@@ -188,11 +191,12 @@ class HieraModel(PretrainedModel):
             )
         return TokenGrid.of_input(config, tuple(size))
 
-    def _check_head_mask(self, head_mask: Sequence[Tensor | None] | None) -> None:
+    def _head_masks(self, head_mask: HeadMask) -> list[Tensor | None]:
         heads = self.config.num_heads
-        if head_mask is None:
-            return
-        shapes = [None if mask is None else tuple(mask.shape) for mask in head_mask]
+        if isinstance(head_mask, Tensor) and head_mask.ndim == 1:
+            head_mask = head_mask.expand(len(heads), -1)
+        masks = list(head_mask)
+        shapes = [None if mask is None else tuple(mask.shape) for mask in masks]
         if len(shapes) != len(heads) or any(
             shape not in (None, (count,)) for shape, count in zip(shapes, heads, strict=True)
         ):
@@ -200,6 +204,7 @@ class HieraModel(PretrainedModel):
                 f"head_mask has shapes {shapes}, wanted None or one value per head for each stage: "
                 f"{[(count,) for count in heads]}"
             )
+        return masks
 
 
 def choose(given: bool | None, configured: bool) -> bool:

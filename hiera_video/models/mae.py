@@ -19,7 +19,7 @@ from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table
 from hiera_video.models.encoder import Block, Stage
-from hiera_video.models.hiera import Encoded, HieraModel, choose
+from hiera_video.models.hiera import Encoded, HeadMask, HieraModel, choose
 from hiera_video.models.mask_units import TokenGrid, UnitMask, take_units
 from hiera_video.models.outputs import HieraPreTrainingOutput
 
@@ -106,7 +106,7 @@ class HieraForPreTraining(PretrainedModel):
         self,
         pixel_values: Tensor,
         noise: Tensor | None = None,
-        head_mask: Sequence[Tensor | None] | None = None,
+        head_mask: HeadMask | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         interpolate_pos_encoding: bool | None = None,

@@ -193,6 +193,10 @@ def test_head_mask(kind: str) -> None:
         model(pixel_values, head_mask=[None, torch.ones(3), None, None])
     with pytest.raises(ConfigError, match="head_mask has shapes"):
         model(pixel_values, head_mask=[None])
+    equal = make(HieraModel, base, num_heads=[2, 2, 2, 2])
+    one = equal(pixel_values, head_mask=torch.tensor([1.0, 0.5])).pooler_output
+    each = equal(pixel_values, head_mask=torch.tensor([[1.0, 0.5]] * 4)).pooler_output
+    assert torch.equal(one, each)
 
 
 @pytest.mark.parametrize("cls", [HieraForVideoClassification, HieraForPreTraining])
