@@ -30,7 +30,8 @@ def run_command(main: Callable[[], object]) -> None:
             # since the launcher stops all of them when one ends.
             time.sleep(5)
         else:
-            print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr, flush=True)
+            # Past a progress bar, if one is shown, on a line of its own.
+            tqdm.write(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -57,27 +57,22 @@ class Classification:
             )
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The mean loss over the batch's clips; 0, but with gradients, where it has none.
-
-        Without clips the model still runs, so that no process waits for another one's gradients.
-        """
+        """The mean loss over the batch's clips."""
         pixel_values = batch.pixel_values.to(self.device, non_blocking=True)
         pixel_values = normalize(pixel_values, self.clip.mean, self.clip.std)
         labels = batch.labels.to(self.device, non_blocking=True)
         pixel_values, targets = self.mixing(pixel_values, labels)
         logits = model(pixel_values).logits.float()
-        loss = F.cross_entropy(
-            logits, targets, label_smoothing=self.label_smoothing, reduction="sum"
-        ) / max(len(batch), 1)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         self.clip_meter.update(len(batch))
-        if len(batch):
-            self.loss_meter.update(loss.detach(), weight=len(batch))
-            self.accuracy_meter.update(logits.detach().argmax(1), targets.argmax(1))
+        self.loss_meter.update(loss.detach(), weight=len(batch))
+        self.accuracy_meter.update(logits.detach().argmax(1), targets.argmax(1))
         return loss
 
     def meters(self) -> dict[str, float]:
         """Loss and accuracy since the last call, over all processes; empty without any clip."""
         values = {}
+        self.clip_meter.update(0)  # torchmetrics warns where nothing was counted
         if self.clip_meter.compute() > 0:
             values = {
                 "train/loss": self.loss_meter.compute().item(),

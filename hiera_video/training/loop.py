@@ -26,7 +26,7 @@ class Task(Protocol):
     """What is learned: fine-tuning and pre-training each are one, and share the loop."""
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The loss of a batch, to go backward from."""
+        """The loss of a batch of at least one clip, to go backward from."""
 
     def meters(self) -> dict[str, float]:
         """Figures since the last call, over all processes."""
@@ -57,13 +57,17 @@ def train_epochs(
         for batch in stopwatch.waiting(loader):
             failures.handle(batch.failures)
             stopwatch.count(len(batch))
-            epoch = progress.passes + progress.batch / order.batches_per_epoch
+            # Accumulated batches share the rate of the first of them, as one large batch would.
+            first_batch = progress.batch - progress.batch % run.train.accumulate_steps
+            epoch = progress.passes + first_batch / order.batches_per_epoch
             epoch *= run.train.repeated_sampling
             set_learning_rate(optimizer, learning_rate(rates, epoch, run.train.epochs))
             _seed_batch(run.seed, progress, accelerator)
 
             with accelerator.accumulate(model):
-                loss = task.loss(model, batch)
+                loss = (
+                    task.loss(model, batch) if len(batch) else _no_loss(model, batch, accelerator)
+                )
                 accelerator.backward(loss)
                 if accelerator.sync_gradients and run.train.clip_grad_norm:
                     accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
@@ -102,6 +106,15 @@ def _checkpoint_is_due(run: TrainingRun, order: TrainingOrder, progress: Progres
     every = run.train.checkpoint_steps
     within = progress.batch < order.batches_per_epoch
     return within and every is not None and progress.step % every == 0
+
+
+def _no_loss(model: nn.Module, batch: ClipBatch, accelerator: Accelerator) -> Tensor:
+    """0, with gradients, for a batch all of whose videos failed.
+
+    The model runs on a blank clip, so that no process waits for another one's gradients.
+    """
+    blank = torch.zeros((1, *batch.pixel_values.shape[1:]), device=accelerator.device)
+    return model(blank).logits.float().sum() * 0
 
 
 def _seed_batch(seed: int, progress: Progress, accelerator: Accelerator) -> None:

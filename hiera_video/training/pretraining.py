@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
@@ -16,17 +18,15 @@ class PreTraining:
     def __init__(self, run: PretrainRun, accelerator: Accelerator) -> None:
         self.clip = run.clip
         self.device = accelerator.device
-        self.loss_meter = MeanMetric(nan_strategy="disable").to(self.device)
+        self.loss_meter = MeanMetric(nan_strategy=math.nan).to(self.device)
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The mean loss over hidden patches; 0, but with gradients, for a batch without clips.
+        """The mean loss over hidden patches.
 
         Mask noise is drawn from torch's global generator.
         """
         pixel_values = batch.pixel_values.to(self.device, non_blocking=True)
         output = model(normalize(pixel_values, self.clip.mean, self.clip.std))
-        if len(batch) == 0:
-            return output.logits.sum()
         loss = output.loss.float()
         self.loss_meter.update(loss.detach(), weight=len(batch))
         return loss

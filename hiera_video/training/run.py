@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -23,6 +24,7 @@ from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.zoo import create_model, variant_config
+from hiera_video.seeding import derive_seed
 from hiera_video.training.checkpoint import (
     Checkpoints,
     Progress,
@@ -191,6 +193,7 @@ def _build(run: TrainingRun, kind: type[M], overrides: dict[str, Any]) -> M:
         faults = [f"model.{key}: {text}" if key else text for key, text in error.faults]
         raise ConfigError("; ".join(faults) or str(error)) from None
     _check_clip(run, config, clip_size)
+    torch.manual_seed(derive_seed(run.seed))  # for what starts at random
     model = create_model(run.model.name, pretrained=run.init_from, **overrides)
     assert isinstance(model, kind)
     return model
