@@ -218,6 +218,14 @@ def test_gradient_checkpointing(cls: type[Any]) -> None:
         assert torch.allclose(gradient, found[1][name], atol=1e-6), name
 
 
+@pytest.mark.parametrize("cls", [HieraForVideoClassification, HieraForPreTraining])
+def test_compiles_as_one_graph(cls: type[Any]) -> None:
+    model = make(cls, VIDEO)
+    arguments = {"noise": torch.rand(2, 8)} if cls is HieraForPreTraining else {}
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert torch.allclose(compiled(clips(), **arguments).logits, model(clips(), **arguments).logits)
+
+
 def test_activation_by_name() -> None:
     output = {
         name: make(HieraModel, IMAGE, hidden_act=name)(images()).pooler_output

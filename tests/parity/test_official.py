@@ -137,6 +137,23 @@ def test_gradients_of_every_tensor_in_64_bits(name: str, tmp_path: Path) -> None
     assert_gradients_equal(our_gradients(ours), gradients(theirs), per_tensor=True)
 
 
+def test_encoder_of_a_pretraining_file(tmp_path: Path) -> None:
+    """As the official classifiers load it: with the pooling that pre-training leaves out."""
+    with without_initialization():
+        pretrained, theirs = hiera.mae_hiera_tiny_224(), hiera.hiera_tiny_224().eval()
+    randomize(pretrained)
+    theirs.load_state_dict(pretrained.state_dict(), strict=False)
+    path = tmp_path / "mae_hiera_tiny_224.pth"
+    torch.save({"model_state": pretrained.state_dict()}, path)
+    ours = create_model("hiera_tiny_224", pretrained=path, num_labels=10)
+    pixel_values = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        _, maps = theirs(pixel_values, return_intermediates=True)
+        output = ours(pixel_values, output_hidden_states=True)
+    for our_map, their_map in zip(output.reshaped_hidden_states[1:], maps, strict=True):
+        assert_equal(our_map, their_map)
+
+
 def test_random_mask_keeps_as_many_units() -> None:
     theirs = hiera.mae_hiera_tiny_224()
     for mask_ratio in (0.6, 0.75, 0.9):
