@@ -50,8 +50,7 @@ class Attention(nn.Module):
         query = pool_tokens(query, self.query_pool, dim=1)
         query, key, value = (t.transpose(1, 2) for t in (query, key, value))
         if head_mask is not None:
-            # Weights times a number per head, times values: the number may as well go to the
-            # values.
+            # Weights times a number per head, times values: the number may go to the values.
             value = value * head_mask[:, None, None]
 
         weights = None

@@ -81,11 +81,9 @@ class PretrainedModel(nn.Module):
 
         Args:
             source: a checkpoint directory, a bare official ``.pth`` file, or the id of a model on
-            the
-                hub.
+                the hub.
             config: used in place of the checkpoint's own, and needed where an official ``.pth`` is
-            of
-                no published architecture.
+                of no published architecture.
             overrides: ``HieraConfig`` fields to change, and the constructor's own arguments. With
                 another ``num_labels`` (or ``id2label``) the classifier starts anew; with another
                 ``image_size`` position embeddings are resized; everything else must fit.

@@ -134,10 +134,10 @@ class HieraConfig(Settings):
                 f"num_query_pool={self.num_query_pool}: with {num_stages} stages there are at "
                 f"most {num_stages - 1} poolings between them"
             )
-        if self.global_position_size is not None and len(self.global_position_size) != num_axes:
+        global_size = self.global_position_size
+        if global_size is not None and (len(global_size) != num_axes or min(global_size) < 1):
             raise ValueError(
-                f"global_position_size={self.global_position_size}: wanted {num_axes} values, "
-                "one per axis"
+                f"global_position_size={global_size}: wanted one value per axis, {num_axes}"
             )
         if self.separate_position_embeddings and num_axes == 2:
             raise ValueError("separate_position_embeddings needs an image_size of [T, H, W]")

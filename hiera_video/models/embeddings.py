@@ -55,8 +55,7 @@ class PositionEmbedding(nn.Module):
     """Learned position embeddings: one table for all axes, or a spatial and a temporal one.
 
     ``config.separate_position_embeddings`` chooses the second form, which the published video
-    models
-    have: the spatial table is repeated over time and the temporal one over space.
+    models have: the spatial table is repeated over time and the temporal one over space.
 
     With ``config.global_position_size``, the first table has that size and is resized to the grid,
     and a further table of the size of one mask unit is repeated over all units. Attention inside

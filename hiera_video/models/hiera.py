@@ -107,13 +107,11 @@ class HieraModel(PretrainedModel):
         """Encode images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)`` of normalised pixels.
 
         Args:
-            noise: ``(B, U)``, what ``is_mae`` sorts mask units by; small is visible. Default:
-            random.
+            noise: ``(B, U)``, what ``is_mae`` sorts mask units by; small is visible; else random.
             head_mask: per stage, None or ``(heads,)`` factors for its attention weights; one such
                 tensor goes to all stages.
             interpolate_pos_encoding: resize position embeddings to inputs of any size that mask
-            units
-                divide; otherwise, a size that is not the config's is an error.
+                units divide; otherwise, a size that is not the config's is an error.
             output_attentions, output_hidden_states, return_dict: default to the config's.
 
         Raises:

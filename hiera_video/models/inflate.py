@@ -38,8 +38,7 @@ def inflate_from_images(
             token only, so that a still clip gives exactly what the image gives; ``average`` looks
             at all of its frames alike.
         overrides: ``HieraConfig`` fields to change. With another ``num_labels``, and for
-        pre-trained
-            or bare encoders, where it must be given, the classifier starts anew.
+            pre-trained or bare encoders, where it must be given, the classifier starts anew.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read or is for clips already.

@@ -29,8 +29,7 @@ def create_model(name: str, pretrained: str | Path | None = None, **overrides: A
     Args:
         name: one of :func:`list_models`; ``mae_`` names are for pre-training.
         pretrained: whatever ``from_pretrained`` takes. The model has the variant's input size and
-        the
-            checkpoint's labels, unless ``overrides`` say otherwise.
+            the checkpoint's labels, unless ``overrides`` say otherwise.
         overrides: ``HieraConfig`` fields to change.
 
     Raises:

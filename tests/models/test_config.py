@@ -24,7 +24,10 @@ from tests.models.small import VIDEO
         ({"num_heads": [1, 2, 4, 7]}, "do not divide the stage widths"),
         ({"num_query_pool": 4}, "at most 3 poolings"),
         ({"separate_position_embeddings": True}, r"needs an image_size of \[T, H, W\]"),
-        ({"global_position_size": [7]}, r"global_position_size=\[7\]: wanted 2 values"),
+        (
+            {"global_position_size": [7]},
+            r"global_position_size=\[7\]: wanted one value per axis, 2",
+        ),
         ({"patch_size": [12, 7]}, r"axis H: patch_size - 2 \* patch_padding must be in 1\.\."),
         ({"patch_stride": [0, 4]}, "values are too small"),
         ({"masked_unit_size": [8, 4]}, r"does not divide 4 on axis W; nearest that would do: 8"),

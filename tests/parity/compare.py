@@ -17,8 +17,7 @@ GRADIENT_TOLERANCE = 1e-3
 def randomize(model: nn.Module, seed: int = 0) -> None:
     """Give every parameter random values of the size that trained ones have.
 
-    Fresh heads are scaled down a thousandfold and fresh norms are all alike: both would hide
-    faults.
+    Fresh heads may be scaled down a thousandfold and fresh norms are all alike, which hides faults.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
