@@ -26,7 +26,7 @@ from tests.models.small import VIDEO
         ({"separate_position_embeddings": True}, r"needs an image_size of \[T, H, W\]"),
         (
             {"global_position_size": [7]},
-            r"global_position_size=\[7\]: wanted one value per axis, 2",
+            r"global_position_size=\[7\]: wanted one value per axis",
         ),
         ({"patch_size": [12, 7]}, r"axis H: patch_size - 2 \* patch_padding must be in 1\.\."),
         ({"patch_stride": [0, 4]}, "values are too small"),
