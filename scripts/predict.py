@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hiera_video.command import run_command
 from hiera_video.config import CommandLine, EvaluateSettings
@@ -39,11 +40,11 @@ def main() -> None:
         if options.json:
             print(json.dumps(asdict(prediction)), flush=True)
             continue
-        table = Table(title=prediction.path, title_justify="left", min_width=40)
+        table = Table(title=Text(prediction.path), title_justify="left", min_width=40)
         table.add_column("class")
         table.add_column("probability", justify="right")
         for name, probability in prediction.classes:
-            table.add_row(name, f"{probability:.4f}")
+            table.add_row(Text(name), f"{probability:.4f}")
         Console().print(table)
 
 

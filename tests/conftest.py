@@ -17,17 +17,19 @@ if str(ROOT) not in sys.path:  # `from tests.support import ...` works however p
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in these tests may ask a hub
 os.environ["ACCELERATE_USE_CPU"] = "true"  # the same figures on every machine
 
-from accelerate.state import AcceleratorState, GradientState  # noqa: E402
-
-from tests.support import TinyDataset, save_checkpoint, write_dataset  # noqa: E402
+from tests.support import (  # noqa: E402
+    TinyDataset,
+    forget_accelerator,
+    save_checkpoint,
+    write_dataset,
+)
 
 
 @pytest.fixture(autouse=True)
 def _fresh_accelerator() -> Iterator[None]:
     """Forget how the last test's run started devices and processes."""
     yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+    forget_accelerator()
 
 
 @pytest.fixture

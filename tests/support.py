@@ -21,6 +21,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from accelerate.state import AcceleratorState, GradientState
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from torch import Tensor, nn
@@ -44,6 +45,8 @@ TINY_ARGUMENTS = [
     *(f"model.{key}={value}" for key, value in TINY_MODEL.items()),
     *(f"clip.{key}={value}" for key, value in TINY_CLIP.items()),
 ]
+
+_PROGRESS_BAR = re.compile(r"^(epoch|evaluate|extract)\b.*\[.*(batch|window)")
 
 #: The frame number is written into the picture as this many black and white blocks.
 _NUMBER_BITS = 8
@@ -237,7 +240,6 @@ def run_script(
     *arguments: object,
     num_processes: int = 1,
     accelerate: bool = False,
-    progress_bars: bool = False,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Start ``scripts/NAME.py`` as users do, on CPUs, and wait for it.
@@ -251,7 +253,6 @@ def run_script(
         *arguments,
         num_processes=num_processes,
         accelerate=accelerate,
-        progress_bars=progress_bars,
     )
     try:
         output, errors = process.communicate(timeout=timeout)
@@ -267,7 +268,6 @@ def start_script(
     *arguments: object,
     num_processes: int = 1,
     accelerate: bool = False,
-    progress_bars: bool = False,
 ) -> subprocess.Popen[str]:
     """Start a script as :func:`run_script` does, without waiting for it."""
     launcher: list[str] = []
@@ -283,7 +283,6 @@ def start_script(
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
-        **({} if progress_bars else {"TQDM_DISABLE": "1"}),
         "HF_HOME": "/nonexistent",  # no settings of `accelerate config` either
     }
     return subprocess.Popen(
@@ -302,6 +301,12 @@ def kill_script(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGKILL)
 
 
+def forget_accelerator() -> None:
+    """Let the next run in this process start devices and processes in its own way."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
 def succeed(result: subprocess.CompletedProcess[str]) -> str:
     """Standard output of a script that must have ended well."""
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
@@ -309,9 +314,13 @@ def succeed(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:
-    """The one line of a user's mistake: status 2 and nothing else on standard error."""
+    """The one line of a user's mistake: status 2, and but for progress bars nothing else."""
     assert result.returncode == 2, f"{result.stdout}\n{result.stderr}"
-    lines = result.stderr.strip().splitlines()
+    lines = [
+        line
+        for line in result.stderr.replace("\r", "\n").splitlines()
+        if line.strip() and not _PROGRESS_BAR.search(line)
+    ]
     assert len(lines) == 1, result.stderr
     line = re.fullmatch(r"\w+\.py: error: (.+)", lines[0])
     assert line, result.stderr

@@ -1,0 +1,309 @@
+"""``scripts/extract_features.py``: the files of an extraction, and what a second run does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hiera_video.batch import normalize
+from hiera_video.config import FeatureRun, parse_settings
+from hiera_video.data.decode import PyAVReader
+from hiera_video.data.failures import SKIPPED_FILE
+from hiera_video.data.transforms import EvaluationViews
+from hiera_video.errors import ManifestError, UserError, VideoError
+from hiera_video.features.windows import extract_features
+from hiera_video.models.hiera import HieraModel
+from hiera_video.models.preprocessor import load_preprocessor
+from tests.support import (
+    TinyDataset,
+    error_line,
+    files_below,
+    forget_accelerator,
+    read_manifest,
+    run_script,
+    save_checkpoint,
+    succeed,
+    write_manifest,
+    write_video,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+#: 30 frames at 12 per second; clips span 8 frames.
+PATHS = ["a.mp4", "folder/b.mp4", "folder/deep er/c.mkv"]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three videos of 2.5 seconds in folders, without labels."""
+    folder = tmp_path_factory.mktemp("videos")
+    for path in PATHS:
+        write_video(folder / path, num_frames=30, frame_rate=12, size=(32, 48))
+    return write_manifest(folder / "videos.csv", [(path,) for path in PATHS], "path")
+
+
+def extract_here(checkpoint: Path, manifest: Path, output_dir: Path, *more: str) -> None:
+    """An extraction in this process."""
+    arguments = [
+        f"checkpoint={checkpoint}",
+        f"data.manifest={manifest}",
+        f"output_dir={output_dir}",
+        "data.num_workers=0",
+    ]
+    forget_accelerator()
+    extract_features(parse_settings(FeatureRun, [*arguments, *more]))
+
+
+def read_features(output_dir: Path, path: str = PATHS[0]) -> dict[str, Tensor]:
+    """The tensors of a video, copied: what is loaded changes when the file does."""
+    tensors = load_file(output_dir / f"{path}.safetensors")
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+@pytest.fixture(scope="module")
+def extracted(
+    manifest: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Pooled features by ``accelerate launch``, in windows of the checkpoint's clip length."""
+    output_dir = tmp_path_factory.mktemp("extracted") / "features"
+    result = run_script(
+        "extract_features",
+        f"checkpoint={tiny_checkpoint}",
+        f"data.manifest={manifest}",
+        f"output_dir={output_dir}",
+        "data.num_workers=2",
+        "features.batch_size=3",
+        accelerate=True,
+    )
+    assert "3 videos: 3 extracted, 0 were there already, 0 failed" in succeed(result)
+    return output_dir
+
+
+def test_a_file_per_video_at_its_relative_path_and_an_index(extracted: Path) -> None:
+    assert files_below(extracted) == sorted([*(f"{p}.safetensors" for p in PATHS), "index.parquet"])
+    index = pq.read_table(extracted / "index.parquet").to_pydict()
+    assert index == {
+        "path": PATHS,
+        "features": [f"{path}.safetensors" for path in PATHS],
+        "num_windows": [4, 4, 4],
+        "shape": [[64], [64], [64]],
+        "reason": [None, None, None],
+    }
+
+
+def test_windows_cover_the_video(extracted: Path) -> None:
+    for path in PATHS:
+        features = read_features(extracted, path)
+        assert set(features) == {"features", "start_seconds", "end_seconds"}
+        assert features["features"].shape == (4, 64)
+        starts, ends = features["start_seconds"].tolist(), features["end_seconds"].tolist()
+        assert starts == pytest.approx([0, 8 / 12, 16 / 12, 22 / 12])
+        assert ends == pytest.approx([8 / 12, 16 / 12, 24 / 12, 30 / 12])
+
+
+def test_features_are_the_pooled_output_of_the_model(
+    extracted: Path, manifest: Path, tiny_checkpoint: Path
+) -> None:
+    model = HieraModel.from_pretrained(tiny_checkpoint)
+    clip = load_preprocessor(tiny_checkpoint, model.config)
+    with PyAVReader(manifest.parent / PATHS[1]) as reader:
+        frames = reader.frames([8, 10, 12, 14])  # the second window
+    (view,) = EvaluationViews(clip, num_crops=1)(frames)
+    with torch.inference_mode():
+        output = model(normalize(view.transpose(0, 1)[None], clip.mean, clip.std))
+    found = read_features(extracted, PATHS[1])["features"][1]
+    torch.testing.assert_close(found, output.pooler_output[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [("stage1", (2, 8, 8, 8)), ("stage3", (2, 2, 2, 32)), ("stage4", (2, 1, 1, 64))],
+)
+def test_stage_maps(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path, layer: str, shape: tuple[int, ...]
+) -> None:
+    extract_here(tiny_checkpoint, manifest, tmp_path, f"features.layer={layer}")
+    assert read_features(tmp_path)["features"].shape == (4, *shape)
+    index = pq.read_table(tmp_path / "index.parquet").to_pydict()
+    assert index["shape"] == [list(shape)] * 3
+
+
+def test_windows_of_given_length_and_stride(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    more = ["features.window_seconds=1", "features.stride_seconds=0.5"]
+    extract_here(tiny_checkpoint, manifest, tmp_path, *more)
+    features = read_features(tmp_path)
+    assert features["start_seconds"].tolist() == [0, 0.5, 1, 1.5]
+    assert features["end_seconds"].tolist() == [1, 1.5, 2, 2.5]
+
+
+def modification_times(output_dir: Path) -> dict[str, int]:
+    return {
+        path.name: path.stat().st_mtime_ns for path in sorted(output_dir.rglob("*.safetensors"))
+    }
+
+
+def test_a_second_run_skips_what_is_finished(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extract_here(tiny_checkpoint, manifest, tmp_path)
+    before = modification_times(tmp_path)
+    index = pq.read_table(tmp_path / "index.parquet")
+    capsys.readouterr()
+    extract_here(tiny_checkpoint, manifest, tmp_path)
+    assert "0 extracted, 3 were there already" in capsys.readouterr().out
+    assert modification_times(tmp_path) == before
+    assert pq.read_table(tmp_path / "index.parquet").equals(index)
+
+
+@pytest.mark.parametrize(
+    "more", ["features.layer=stage4", "features.window_seconds=1", "precision=bf16"]
+)
+def test_other_settings_are_extracted_anew(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path, more: str
+) -> None:
+    extract_here(tiny_checkpoint, manifest, tmp_path)
+    before = modification_times(tmp_path)
+    extract_here(tiny_checkpoint, manifest, tmp_path, more)
+    after = modification_times(tmp_path)
+    assert all(after[name] > before[name] for name in before)
+
+
+def test_other_weights_are_extracted_anew(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """At the same path, too: a run's ``last`` is another model tomorrow."""
+    checkpoint = save_checkpoint(tmp_path / "checkpoint", seed=1)
+    extract_here(checkpoint, manifest, tmp_path / "features")
+    before = read_features(tmp_path / "features")["features"]
+    save_checkpoint(checkpoint, seed=2)
+    extract_here(checkpoint, manifest, tmp_path / "features")
+    assert not torch.allclose(read_features(tmp_path / "features")["features"], before)
+
+
+def test_another_segment_is_extracted_anew(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    header = "path,start_seconds,end_seconds"
+    root = f"data.root={manifest.parent}"
+    for start, end in ((0.5, 1.5), (1.0, 2.0)):
+        segments = write_manifest(tmp_path / "segments.csv", [(PATHS[0], start, end)], header)
+        extract_here(tiny_checkpoint, segments, tmp_path / "features", root)
+        features = read_features(tmp_path / "features")
+        assert features["start_seconds"][0] == start
+        assert features["end_seconds"][-1] == pytest.approx(end)
+
+
+def test_an_interrupted_extraction_is_continued(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One video is missing, one is cut off in the middle of a write that bypassed us."""
+    extract_here(tiny_checkpoint, manifest, tmp_path)
+    expected = {path: read_features(tmp_path, path)["features"] for path in PATHS}
+    before = modification_times(tmp_path)
+    (tmp_path / f"{PATHS[1]}.safetensors").unlink()
+    damaged = tmp_path / f"{PATHS[2]}.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    (tmp_path / "index.parquet").unlink()
+    capsys.readouterr()
+    extract_here(tiny_checkpoint, manifest, tmp_path)
+    assert "2 extracted, 1 were there already" in capsys.readouterr().out
+    for path in PATHS:
+        assert torch.equal(read_features(tmp_path, path)["features"], expected[path])
+    assert modification_times(tmp_path)["a.mp4.safetensors"] == before["a.mp4.safetensors"]
+    assert pq.read_table(tmp_path / "index.parquet")["num_windows"].to_pylist() == [4, 4, 4]
+
+
+def test_files_say_what_they_were_made_with(extracted: Path) -> None:
+    with safe_open(extracted / f"{PATHS[0]}.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    assert metadata["layer"] == "pooled"
+    assert len(metadata["weights"]) == 64
+
+
+def test_a_bad_video_is_skipped_counted_and_listed(
+    manifest: Path,
+    tiny_checkpoint: Path,
+    extracted: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("this is a text\n" * 100)
+    rows = [(manifest.parent / PATHS[0],), (bad,), (manifest.parent / PATHS[1],)]
+    mixed = write_manifest(tmp_path / "mixed.csv", rows, "path")
+    output_dir = tmp_path / "features"
+    extract_here(tiny_checkpoint, mixed, output_dir, "data.on_error=skip", "data.num_workers=2")
+    assert "3 videos: 2 extracted, 0 were there already, 1 failed" in capsys.readouterr().out
+    index = pq.read_table(output_dir / "index.parquet").to_pydict()
+    reason = "invalid data found when processing input"
+    assert index["path"] == [str(row[0]) for row in rows]
+    assert index["reason"] == [None, reason, None]
+    assert index["features"][1] is None
+    assert json.loads((output_dir / SKIPPED_FILE).read_text()) == {
+        "path": str(bad),
+        "reason": reason,
+    }
+    for row, path in ((0, PATHS[0]), (2, PATHS[1])):  # the good ones are unharmed
+        found = load_file(output_dir / index["features"][row])["features"]
+        expected = read_features(extracted, path)["features"]  # made in batches of another size
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_raise_ends_in_one_line_and_leaves_whole_files(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"")
+    rows = [(manifest.parent / PATHS[0],), (bad,)]
+    mixed = write_manifest(tmp_path / "mixed.csv", rows, "path")
+    line = error_line(
+        run_script(
+            "extract_features",
+            f"checkpoint={tiny_checkpoint}",
+            f"data.manifest={mixed}",
+            f"output_dir={tmp_path / 'features'}",
+            "data.num_workers=0",
+        )
+    )
+    assert line == f"{bad}: the file is empty (0 bytes)"
+    (left,) = files_below(tmp_path / "features")
+    assert load_file(tmp_path / "features" / left)["features"].shape == (4, 64)
+
+
+def test_raise_names_the_bad_video(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_text("this is a text\n" * 100)
+    manifest = write_manifest(tmp_path / "videos.csv", [("bad.mp4",)], "path")
+    with pytest.raises(VideoError, match=r"bad\.mp4: invalid data found"):
+        extract_here(tiny_checkpoint, manifest, tmp_path / "features")
+
+
+def test_a_video_named_twice_is_refused(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Its features would be written twice to one file, of which one would be lost."""
+    twice = write_manifest(tmp_path / "twice.csv", [("a.mp4",), ("b.mp4",), ("./a.mp4",)], "path")
+    with pytest.raises(ManifestError, match=r"twice\.csv, line 4: \./a\.mp4 .* line 2 already"):
+        extract_here(tiny_checkpoint, twice, tmp_path / "features", "data.on_error=skip")
+
+
+def test_a_path_above_the_root_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    outside = write_manifest(tmp_path / "outside.csv", [("../a.mp4",)], "path")
+    with pytest.raises(UserError, match=r"\.\./a\.mp4: .* above output_dir; set data\.root"):
+        extract_here(tiny_checkpoint, outside, tmp_path / "features", "data.on_error=skip")
+
+
+def test_a_labelled_manifest_will_do(
+    tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    extract_here(tiny_checkpoint, tiny_dataset.val, tmp_path)
+    index = pq.read_table(tmp_path / "index.parquet")
+    assert index["path"].to_pylist() == [path for path, _ in read_manifest(tiny_dataset.val)]
