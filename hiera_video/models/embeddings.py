@@ -12,33 +12,56 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.mask_units import TokenGrid, UnitMask, take_units
+from hiera_video.models.mask_units import TokenGrid, UnitMask
 
 
 class PatchEmbedding(nn.Module):
     """A strided convolution with overlapping kernels (paper, Sec. 3 and App. A).
 
     Takes images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)``, gives tokens in mask-unit order
-    ``(B, U, n, D)``; with a mask, those of visible units only, ``(B, V, n, D)``.
+    ``(B, U, n, D)``; with a mask, those of visible units only, ``(B, V, n, D)``, and computes no
+    others.
     """
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
+        self.kernel_size = tuple(config.patch_size)
+        self.stride = tuple(config.patch_stride)
+        self.padding = tuple(config.patch_padding)
         convolution = nn.Conv3d if config.is_video else nn.Conv2d
         self.projection = convolution(
             config.num_channels,
             config.embed_dim,
-            kernel_size=tuple(config.patch_size),  # type: ignore[arg-type]
-            stride=tuple(config.patch_stride),  # type: ignore[arg-type]
-            padding=tuple(config.patch_padding),  # type: ignore[arg-type]
+            self.kernel_size,  # type: ignore[arg-type]
+            self.stride,  # type: ignore[arg-type]
+            self.padding,  # type: ignore[arg-type]
         )
 
     def forward(self, pixel_values: Tensor, grid: TokenGrid, mask: UnitMask | None) -> Tensor:
-        if mask is not None:
-            pixel_values = zero_hidden_units(pixel_values, grid, mask)
-        tokens = rearrange(self.projection(pixel_values), "b d ... -> b ... d")
-        units = grid.unroll(tokens)
-        return units if mask is None else take_units(units, mask.visible)
+        if mask is None:
+            tokens = self.projection(pixel_values)
+            return grid.unroll(rearrange(tokens, "b d ... -> b ... d"))
+        pixel_values = zero_hidden_units(pixel_values, grid, mask)
+        windows = self._visible_windows(pixel_values, grid, mask)
+        convolve = F.conv3d if windows.ndim == 5 else F.conv2d
+        tokens = convolve(windows, self.projection.weight, self.projection.bias, self.stride)
+        tokens = grid.one_unit().unroll(rearrange(tokens, "b d ... -> b ... d"))
+        return rearrange(tokens, "(b v) 1 n d -> b v n d", b=len(pixel_values))
+
+    def _visible_windows(self, pixel_values: Tensor, grid: TokenGrid, mask: UnitMask) -> Tensor:
+        """The pixels that the tokens of each visible unit see: its own, and a border that the
+        kernel reaches over. ``(B V, C, [T,] H, W)``."""
+        # F.pad wants the last axis first, and both of its ends.
+        padding = [size for size in reversed(self.padding) for _ in range(2)]
+        windows = F.pad(pixel_values, padding)
+        axes = zip(grid.unit_size, self.stride, self.kernel_size, strict=True)
+        for axis, (unit, stride, kernel) in enumerate(axes, start=2):
+            windows = windows.unfold(axis, (unit - 1) * stride + kernel, unit * stride)
+        # (B, C, *units, *window) -> each sample's visible units. Only these are copied.
+        windows = windows.movedim(1, 1 + len(grid.units))
+        batch = torch.arange(len(pixel_values), device=pixel_values.device)[:, None]
+        places = (batch, *torch.unravel_index(mask.visible, grid.units))
+        return windows[places].flatten(0, 1)
 
 
 def zero_hidden_units(pixel_values: Tensor, grid: TokenGrid, mask: UnitMask) -> Tensor:

@@ -20,7 +20,7 @@ documented; maps are put in raster order (:meth:`TokenGrid.reroll`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
@@ -79,6 +79,10 @@ class TokenGrid:
     @property
     def tokens_per_unit(self) -> int:
         return prod(self.unit_size)
+
+    def one_unit(self) -> TokenGrid:
+        """The grid of a single mask unit."""
+        return replace(self, size=self.unit_size)
 
     def pooled(self, num_poolings: int) -> TokenGrid:
         """The grid that is left after ``num_poolings`` query poolings."""
