@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --config_file configs/accelerate/one_process.yaml
 DEMO := runs/demo
 
-.PHONY: demo test style format clean
+.PHONY: demo test test-torchcodec style format clean
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,10 @@ demo: $(VENV)/.installed ## a small video dataset, trained on, evaluated, descri
 
 test: $(VENV)/.installed-test ## everything, the real scripts in two processes included
 	$(BIN)/python -m pytest
+
+test-torchcodec: $(VENV)/.installed-test ## the optional decoder; needs FFmpeg (Debian: ffmpeg)
+	$(BIN)/pip install --quiet --editable ".[torchcodec]"
+	$(BIN)/python -m pytest -m torchcodec
 
 style: $(VENV)/.installed-test ## what CI and pre-commit check
 	$(BIN)/ruff check .

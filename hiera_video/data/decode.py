@@ -220,10 +220,11 @@ class DecordReader(VideoReader):
             raise VideoError(str(path), f"decord misplaces frames of {misplaced}; use pyav")
         decord = _import_decoder("decord")
         decord.logging.set_level(decord.logging.QUIET)
+        self._errors = (decord.DECORDError, RuntimeError)
         try:
             self._reader = decord.VideoReader(str(path), num_threads=1)
-        except (decord.DECORDError, RuntimeError) as error:
-            raise VideoError(str(path), _reason(path, error)) from None
+        except self._errors as error:
+            raise VideoError(str(path), _decord_reason(error)) from None
         if len(self._reader) != self.index.num_frames:
             raise VideoError(
                 str(path),
@@ -232,7 +233,16 @@ class DecordReader(VideoReader):
             )
 
     def _decode(self, wanted: list[int]) -> Tensor:
-        return torch.from_numpy(self._reader.get_batch(wanted).asnumpy())
+        try:
+            return torch.from_numpy(self._reader.get_batch(wanted).asnumpy())
+        except self._errors as error:
+            raise VideoError(str(self.path), _decord_reason(error)) from None
+
+
+def _decord_reason(error: Exception) -> str:
+    """What decord's message says at its end, after places in its source and failed conditions."""
+    text = str(error).partition("\n")[0]
+    return f"decord cannot decode it ({text.rpartition(' vs. 0) ')[2].rstrip('.')})"
 
 
 def _misplaced_by_decord(index: VideoIndex) -> str | None:
@@ -253,10 +263,17 @@ def _misplaced_by_decord(index: VideoIndex) -> str | None:
 
 
 class TorchCodecReader(VideoReader):
-    """torchcodec, an optional extra. It needs FFmpeg's shared libraries on the system."""
+    """torchcodec, an optional extra. It needs FFmpeg's shared libraries on the system.
+
+    It misplaces or misses frames of some files (see :func:`_misplaced_by_torchcodec`). Those are
+    refused rather than read wrongly.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        misplaced = _misplaced_by_torchcodec(self.index)
+        if misplaced:
+            raise VideoError(str(path), f"torchcodec misplaces frames of {misplaced}; use pyav")
         decoders = _import_decoder("torchcodec.decoders")
         try:
             self._decoder = decoders.VideoDecoder(
@@ -267,6 +284,15 @@ class TorchCodecReader(VideoReader):
 
     def _decode(self, wanted: list[int]) -> Tensor:
         return self._decoder.get_frames_at(wanted).data
+
+
+def _misplaced_by_torchcodec(index: VideoIndex) -> str | None:
+    """What a file is, if it is one of those in which torchcodec takes one frame for another."""
+    if index.container in ("avi", "mpegts"):
+        return f"{index.codec} in {index.container}"
+    if index.codec == "h264" and index.has_open_gops:
+        return "h264 with open groups of pictures"
+    return None
 
 
 READERS: dict[str, type[VideoReader]] = {
@@ -370,6 +396,8 @@ def _import_decoder(module: str) -> Any:
 
 def _reason(path: Path, error: Exception) -> str:
     """One line that says what is wrong, without the path, which messages name already."""
+    if isinstance(error, EOFError):
+        return "the file is cut off (end of file)"
     if isinstance(error, OSError | av.FFmpegError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     text = str(error).replace(str(path), "").strip(" :'\n")

@@ -107,6 +107,18 @@ def test_decord_refuses_what_it_would_misplace(videos: Callable[[str], Path], na
     assert caught.value.path == str(videos(name))
 
 
+@pytest.mark.torchcodec
+@pytest.mark.parametrize("name", [*READABLE, *PYAV_ONLY])
+def test_torchcodec_equals_decoding_everything_or_refuses(
+    videos: Callable[[str], Path], name: str
+) -> None:
+    if name.endswith((".avi", ".ts")) or name == "h264_open_gops.mp4":
+        with pytest.raises(VideoError, match=r"torchcodec misplaces frames of .+; use pyav"):
+            READERS["torchcodec"](videos(name))
+    else:
+        assert_frames("torchcodec", videos(name))
+
+
 def test_pyav_reads_a_file_that_starts_late_at_its_first_frame(
     videos: Callable[[str], Path],
 ) -> None:
