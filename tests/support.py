@@ -236,13 +236,13 @@ def save_checkpoint(
 
 
 def run_script(
-    name: str,
+    name: str | Path,
     *arguments: object,
     num_processes: int = 1,
     accelerate: bool = False,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Start ``scripts/NAME.py`` as users do, on CPUs, and wait for it.
+    """Start ``scripts/NAME.py`` (or another file) as users do, on CPUs, and wait for it.
 
     One process starts bare, or by ``accelerate launch``; several start by ``torchrun``: on CPUs
     ``accelerate launch --num_processes 2`` starts one. Launchers add lines of their own to standard
@@ -264,7 +264,7 @@ def run_script(
 
 
 def start_script(
-    name: str,
+    name: str | Path,
     *arguments: object,
     num_processes: int = 1,
     accelerate: bool = False,
@@ -276,7 +276,8 @@ def start_script(
         launcher += [f"--nproc_per_node={num_processes}"]
     elif accelerate:
         launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes=1"]
-    command = [sys.executable, *launcher, str(ROOT / "scripts" / f"{name}.py")]
+    script = name if isinstance(name, Path) else ROOT / "scripts" / f"{name}.py"
+    command = [sys.executable, *launcher, str(script)]
     environment = {
         **os.environ,
         "ACCELERATE_USE_CPU": "true",
