@@ -12,8 +12,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,40 +19,10 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from av.container import InputContainer
-from av.video.stream import VideoStream
 from torch import Tensor
 
+from hiera_video.data.video_index import VideoIndex, read_index, video_stream
 from hiera_video.errors import ConfigError, VideoError
-
-
-@dataclass(frozen=True)
-class VideoIndex:
-    """What a container says about its video stream, read without decoding a frame.
-
-    ``timestamps``: presentation timestamps of the frames in the order they are shown, in units of
-    the stream's time base; ``keyframes``: those at which decoding can start; ``seekable``: whether
-    frames can be found by their timestamps, rather than by counting from the start; ``container``
-    and ``codec``: FFmpeg's names; ``has_b_frames``: whether frames are stored out of order;
-    ``has_open_gops``: whether some are stored after a keyframe and shown before it.
-    """
-
-    timestamps: tuple[int, ...]
-    keyframes: tuple[int, ...]
-    frames_per_second: Fraction
-    seekable: bool
-    container: str
-    codec: str
-    has_b_frames: bool
-    has_open_gops: bool
-
-    @property
-    def num_frames(self) -> int:
-        return len(self.timestamps)
-
-    @property
-    def duration_seconds(self) -> Fraction:
-        return self.num_frames / self.frames_per_second
 
 
 class VideoReader(ABC):
@@ -123,7 +91,7 @@ class PyAVReader(VideoReader):
 
     def _open(self) -> None:
         self._container = av.open(str(self.path))
-        self._stream = _video_stream(self._container)
+        self._stream = video_stream(self._container)
         self._stream.codec_context.thread_count = 1  # loader workers are the parallelism
 
     def close(self) -> None:
@@ -312,75 +280,8 @@ def check_decoder(decoder: str) -> None:
         _import_decoder({"torchcodec": "torchcodec.decoders"}.get(decoder, decoder))
 
 
-def read_index(path: Path) -> VideoIndex:
-    """Read where the frames of a video are, without decoding any.
-
-    Raises:
-        VideoError: if the file holds no video, or fewer frames than its header promises.
-        OSError, FFmpegError: if it cannot be opened or is in no known format.
-    """
-    if path.is_file() and path.stat().st_size == 0:
-        raise VideoError(str(path), "the file is empty (0 bytes)")
-    with av.open(str(path)) as container:
-        if container.format.name.endswith("_pipe"):  # FFmpeg's readers of single pictures
-            raise VideoError(str(path), "the file is a picture, not a video")
-        stream = _video_stream(container)
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        shown = [packet for packet in packets if not packet.is_discard]
-        if not shown:
-            raise VideoError(str(path), "the video stream has no frames")
-        damaged = sum(packet.is_corrupt for packet in packets)
-        if damaged or len(packets) < stream.frames:
-            raise VideoError(
-                str(path),
-                f"the file is damaged or cut off: {len(packets) - damaged} whole frames of "
-                f"{max(stream.frames, len(packets))}",
-            )
-        stamps = [packet.pts for packet in shown if packet.pts is not None]
-        timestamps = tuple(sorted(set(stamps)))
-        # AVI stores no presentation timestamps. For H.264, FFmpeg gives decoding order in their
-        # place, which shows as timestamps that never step back although B-frames are there.
-        has_b_frames = stream.codec_context.has_b_frames > 0
-        invented = container.format.name == "avi" and has_b_frames and stamps == sorted(stamps)
-        seekable = len(timestamps) == len(shown) and not invented
-        return VideoIndex(
-            timestamps=timestamps if seekable else tuple(range(len(shown))),
-            keyframes=tuple(
-                sorted(
-                    packet.pts for packet in shown if packet.is_keyframe and packet.pts is not None
-                )
-            )
-            or timestamps[:1],
-            frames_per_second=Fraction(stream.average_rate or stream.guessed_rate or 1),
-            seekable=seekable,
-            container=container.format.name,
-            codec=stream.codec_context.name,
-            has_b_frames=has_b_frames,
-            has_open_gops=_has_open_gops(packets),
-        )
-
-
-def _has_open_gops(packets: Sequence[av.Packet]) -> bool:
-    """Whether a packet, in the order they are stored, is shown before the keyframe it follows."""
-    keyframe = None
-    for packet in packets:
-        if packet.is_keyframe:
-            keyframe = packet.pts
-        elif keyframe is not None and packet.pts is not None and packet.pts < keyframe:
-            return True
-    return False
-
-
 class _SeekError(Exception):
     """A seek ended after the frame it was for, as it may in containers without an index."""
-
-
-def _video_stream(container: InputContainer) -> VideoStream:
-    """The video stream that a player would show; cover pictures do not count."""
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
-        raise VideoError(container.name, "the file has no video stream")
-    return stream
 
 
 def _import_decoder(module: str) -> Any:

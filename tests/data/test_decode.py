@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hiera_video.data.decode import READERS, PyAVReader, check_decoder, read_index
+from hiera_video.data.decode import READERS, PyAVReader, check_decoder
+from hiera_video.data.video_index import read_index
 from hiera_video.errors import ConfigError, VideoError
 from tests.support import frame_numbers, write_video
 
@@ -191,6 +193,7 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
 def test_a_decoder_that_is_not_installed_is_a_setting_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torchcodec", None)
+    for module in ("torchcodec", "torchcodec.decoders"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigError, match=r"data.decoder=torchcodec: .*install it, or use pyav"):
         check_decoder("torchcodec")
