@@ -115,6 +115,12 @@ class ModelSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+class PretrainingModelSettings(ModelSettings):
+    """A variant with a decoder."""
+
+    name: str = "mae_hiera_base_16x224"
+
+
 class AugmentSettings(Settings):
     """Random views of training clips; every frame of a clip is treated alike."""
 
@@ -275,9 +281,7 @@ class TrainingRun(RunSettings):
 class PretrainRun(TrainingRun):
     """Pre-train an encoder on videos without labels."""
 
-    model: ModelSettings = Field(
-        default_factory=lambda: ModelSettings(name="mae_hiera_base_16x224")
-    )
+    model: PretrainingModelSettings = Field(default_factory=PretrainingModelSettings)
 
 
 class TrainRun(TrainingRun):

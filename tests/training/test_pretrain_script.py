@@ -1,0 +1,174 @@
+"""``scripts/pretrain.py``: real runs, and what fine-tuning makes of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hiera_video import HieraForPreTraining
+from hiera_video.config import PretrainRun, TrainRun, parse_settings
+from hiera_video.errors import ConfigError
+from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.training.checkpoint import Checkpoints
+from hiera_video.training.run import pretrain, train
+from tests.support import (
+    TINY_ARGUMENTS,
+    TinyDataset,
+    error_line,
+    forget_accelerator,
+    read_manifest,
+    run_script,
+    succeed,
+    write_manifest,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+#: Two mask units per axis and half of them hidden.
+ARGUMENTS = [
+    *TINY_ARGUMENTS,
+    "clip.crop_size=64",
+    "model.mask_ratio=0.5",
+    "model.decoder_hidden_size=16",
+    "model.decoder_depth=1",
+    "model.decoder_num_heads=2",
+    "data.num_workers=0",
+    "train.batch_size=6",
+    "optimizer.lr=3e-3",
+]
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tiny_dataset: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of the training videos with paths and nothing else."""
+    rows = [(tiny_dataset.folder / path,) for path, _ in read_manifest(tiny_dataset.train)]
+    return write_manifest(tmp_path_factory.mktemp("manifest") / "m.csv", rows, header="path")
+
+
+@pytest.fixture(scope="module")
+def pretrained(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten epochs in five passes over the videos, by ``accelerate launch``."""
+    output_dir = tmp_path_factory.mktemp("pretrained") / "run"
+    arguments = [
+        *ARGUMENTS,
+        f"data.train.manifest={unlabelled}",
+        f"output_dir={output_dir}",
+        "train.epochs=10",
+        "train.repeated_sampling=2",
+        "train.log_steps=12",
+    ]
+    output = succeed(run_script("pretrain", *arguments, accelerate=True))
+    assert "10: 5 passes of 12 steps, 2 clips per video and pass" in output
+    return output_dir
+
+
+def losses(output_dir: Path) -> list[float]:
+    records = [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
+    return [record["train/loss"] for record in records]
+
+
+def test_the_loss_falls(pretrained: Path) -> None:
+    assert len(losses(pretrained)) == 5
+    assert losses(pretrained)[-1] < 0.9 * losses(pretrained)[0]
+
+
+def test_the_checkpoint_describes_itself(pretrained: Path) -> None:
+    model = HieraForPreTraining.from_pretrained(pretrained / "last")
+    assert model.config.mask_ratio == 0.5
+    assert load_preprocessor(pretrained / "last", model.config).crop_size == 64
+    assert not (pretrained / "best").exists()  # nothing was validated
+
+
+def test_fine_tuning_starts_from_its_encoder(
+    pretrained: Path, tiny_dataset: TinyDataset, tmp_path: Path
+) -> None:
+    run = parse_settings(
+        TrainRun,
+        [
+            *TINY_ARGUMENTS,
+            "clip.crop_size=64",
+            f"init_from={pretrained / 'last'}",
+            f"data.train.manifest={tiny_dataset.train}",
+            f"output_dir={tmp_path / 'run'}",
+            "data.num_workers=0",
+            "train.batch_size=36",
+            "train.epochs=1",
+            "optimizer.lr=1e-12",
+            "optimizer.min_lr=0",
+            "optimizer.weight_decay=0",
+        ],
+    )
+    train(run)
+    before = load_file(pretrained / "last" / "model.safetensors")
+    after = load_file(tmp_path / "run" / "last" / "model.safetensors")
+    shared = {name for name in before if re.match(r"hiera\.(patch|position|encoder)", name)}
+    assert len(shared) > 40
+    for name in shared:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-9)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    pretrained: Path, unlabelled: Path, tmp_path: Path
+) -> None:
+    arguments = [
+        *ARGUMENTS,
+        f"data.train.manifest={unlabelled}",
+        f"output_dir={tmp_path / 'run'}",
+        "train.epochs=10",
+        "train.repeated_sampling=2",
+        "train.checkpoint_steps=30",  # in the middle of the third pass
+    ]
+    run = parse_settings(PretrainRun, arguments)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_until(run, step=30)
+    forget_accelerator()
+    pretrain(run)
+    one = load_file(pretrained / "last" / "model.safetensors")
+    other = load_file(tmp_path / "run" / "last" / "model.safetensors")
+    assert all(one[name].equal(other[name]) for name in one)
+
+
+def pretrain_until(run: PretrainRun, step: int) -> None:
+    """Interrupt a run right after the checkpoint of a step."""
+    save = Checkpoints.save
+
+    def save_and_stop(self: Checkpoints, *arguments: object) -> None:
+        save(self, *arguments)  # type: ignore[arg-type]
+        if any(path.name == f"step-{step:08d}" for path in self.saved()):
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_and_stop)
+        pretrain(run)
+
+
+def test_a_classifier_is_refused(unlabelled: Path, tmp_path: Path) -> None:
+    arguments = [f"data.train.manifest={unlabelled}", f"output_dir={tmp_path}"]
+    result = run_script("pretrain", *arguments, "model.name=hiera_base_16x224")
+    assert error_line(result) == ("model.name=hiera_base_16x224: pre-training wants a mae_ model")
+
+
+def test_training_refuses_a_pretraining_model(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
+    arguments = [f"data.train.manifest={tiny_dataset.train}", f"output_dir={tmp_path}"]
+    run = parse_settings(TrainRun, [*arguments, "model.name=mae_hiera_base_16x224"])
+    with pytest.raises(ConfigError, match="training wants hiera_base_16x224, with the pre-trained"):
+        train(run)
+
+
+def test_two_processes_share_a_step(unlabelled: Path, tmp_path: Path) -> None:
+    arguments = [
+        *ARGUMENTS,
+        f"data.train.manifest={unlabelled}",
+        f"output_dir={tmp_path / 'run'}",
+        "train.batch_size=3",
+        "train.epochs=2",
+        "train.log_steps=6",
+    ]
+    output = succeed(run_script("pretrain", *arguments, num_processes=2))
+    assert "6 clips: 3 x 2 processes x 1 accumulated" in output
+    assert len(losses(tmp_path / "run")) == 2
