@@ -1,6 +1,6 @@
 """Pre-train an encoder by masked autoencoding, on videos without labels.
 
-    accelerate launch scripts/pretrain.py --config configs/demo/pretrain.yaml [key=value ...]
+accelerate launch scripts/pretrain.py --config configs/demo/pretrain.yaml [key=value ...]
 """
 
 from __future__ import annotations

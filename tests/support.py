@@ -227,7 +227,7 @@ def save_checkpoint(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = HieraForVideoClassification(config)
-        # Classifiers start with a head of almost zero: give it an ordinary size.
+        # Classifiers start with a small head: give it one whose scores differ.
         if isinstance(model.classifier, nn.Linear):
             nn.init.normal_(model.classifier.weight)
     model.save_pretrained(folder)

@@ -1,0 +1,137 @@
+"""Compare the models' speed and memory with the official package's, on the same weights.
+
+    python scripts/benchmark_model.py [--turns 5]
+
+Both take turns in one process, so that a machine whose speed drifts slows both; the ratio is that
+of the medians. Peak memory is that of a process of its own for each. Needs `hiera-transformer`
+(extra `test`). Prints Markdown rows for docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hiera_video import create_model
+from hiera_video.models.mask_units import UnitMask
+
+warnings.filterwarnings("ignore", category=FutureWarning)  # of timm, which the package imports
+import hiera  # noqa: E402
+
+Step = Callable[[], Tensor]
+#: What is measured: inference on one clip, and a pre-training step on two with mask ratio 0.9.
+TASKS = {
+    "inference": "Hiera-B 16x224, inference, 1 clip",
+    "pretraining": "MAE Hiera-B 16x224, mask 0.9, forward + backward, 2 clips",
+}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+NUM_UNITS = 392
+
+
+def make_steps(task: str, device: torch.device) -> dict[str, Step]:
+    """One step of each package's model, with the same weights, pixels and mask."""
+    torch.manual_seed(0)
+    name = "hiera_base_16x224" if task == "inference" else "mae_hiera_base_16x224"
+    official = getattr(hiera, name)(pretrained=False).to(device)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pth"
+        torch.save({"model_state": official.state_dict()}, path)
+        overrides = {} if task == "inference" else {"mask_ratio": 0.9}
+        ours = create_model(name, pretrained=path, **overrides).to(device)
+    if task == "inference":
+        clip = torch.randn(1, 3, 16, 224, 224, device=device)
+        official.eval()
+        ours.eval()
+        return {
+            "ours": torch.inference_mode()(lambda: ours(clip).logits),
+            "official": torch.inference_mode()(lambda: official(clip)),
+        }
+    clips = torch.randn(2, 3, 16, 224, 224, device=device)
+    noise = torch.rand(2, NUM_UNITS, device=device)
+    keep_mask = UnitMask.from_noise(noise, 0.9).keep_mask
+    official.train()
+    ours.train()
+    return {
+        "ours": lambda: _backward(ours, ours(clips, noise=noise).loss),
+        "official": lambda: _backward(official, official(clips, mask_ratio=0.9, mask=keep_mask)[0]),
+    }
+
+
+def _backward(model: torch.nn.Module, loss: Tensor) -> Tensor:
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    return loss
+
+
+def measure(step: Step, precision: str, device: torch.device) -> float:
+    """Seconds of one step."""
+    begin = time.perf_counter()
+    with torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32"):
+        step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def peak_memory_gib(task: str, who: str, precision: str) -> float:
+    """Peak memory of a fresh process that does two steps."""
+    command = [sys.executable, __file__, "--peak-of", f"{task}/{who}/{precision}"]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def print_peak_memory(which: str, device: torch.device) -> None:
+    task, who, precision = which.split("/")
+    step = make_steps(task, device)[who]
+    for _ in range(2):
+        measure(step, precision, device)
+    if device.type == "cuda":
+        print(torch.cuda.max_memory_allocated() / 2**30)
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if options.peak_of:
+        print_peak_memory(options.peak_of, device)
+        return
+    where = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {where or 'CPU'}\n")
+    print("| | precision | official, s | ours, s | speed | official, GiB | ours, GiB |")
+    print("|---|---|---|---|---|---|---|")
+    for task, title in TASKS.items():
+        steps = make_steps(task, device)
+        for precision in PRECISIONS:
+            seconds: dict[str, list[float]] = {"official": [], "ours": []}
+            for turn in range(options.turns + 1):  # the first one warms up
+                for who, times in seconds.items():
+                    elapsed = measure(steps[who], precision, device)
+                    if turn:
+                        times.append(elapsed)
+            official, ours = (statistics.median(seconds[who]) for who in ("official", "ours"))
+            memory = [peak_memory_gib(task, who, precision) for who in ("official", "ours")]
+            print(
+                f"| {title} | {precision} | {official:.2f} | {ours:.2f} | {official / ours:.2f}x "
+                f"| {memory[0]:.1f} | {memory[1]:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
