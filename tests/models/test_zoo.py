@@ -95,6 +95,6 @@ def test_table() -> None:
     for row in (
         ("hiera_base_16x224", "51.1", "101.7", "84.0"),
         ("hiera_huge_224", "672.8", "124.7", "86.9"),
-        ("mae_hiera_base_16x224", "79.4", "71.3"),
+        ("mae_hiera_base_16x224", "79.4", "70.4"),
     ):
         assert any(all(cell in line for cell in row) for line in text.splitlines()), row
