@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ from hiera_video.models.mask_units import UnitMask
 warnings.filterwarnings("ignore", category=FutureWarning)  # of timm, which the package imports
 import hiera  # noqa: E402
 
-Step = Callable[[], Tensor]
+Step = Callable[[], object]
 #: What is measured: inference on one clip, and a pre-training step on two with mask ratio 0.9.
 TASKS = {
     "inference": "Hiera-B 16x224, inference, 1 clip",
@@ -40,39 +41,32 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NUM_UNITS = 392
 
 
-def make_steps(task: str, device: torch.device) -> dict[str, Step]:
-    """One step of each package's model, with the same weights, pixels and mask."""
+def make_step(task: str, who: str, device: torch.device) -> Step:
+    """One step of a package's model; weights, pixels and mask are the same for both packages."""
     torch.manual_seed(0)
     name = "hiera_base_16x224" if task == "inference" else "mae_hiera_base_16x224"
-    official = getattr(hiera, name)(pretrained=False).to(device)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "weights.pth"
-        torch.save({"model_state": official.state_dict()}, path)
-        overrides = {} if task == "inference" else {"mask_ratio": 0.9}
-        ours = create_model(name, pretrained=path, **overrides).to(device)
+    model: Any = getattr(hiera, name)(pretrained=False)
+    if who == "ours":
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "weights.pth"
+            torch.save({"model_state": model.state_dict()}, path)
+            overrides = {} if task == "inference" else {"mask_ratio": 0.9}
+            model = create_model(name, pretrained=path, **overrides)
+    model.to(device).train(task == "pretraining")
     if task == "inference":
         clip = torch.randn(1, 3, 16, 224, 224, device=device)
-        official.eval()
-        ours.eval()
-        return {
-            "ours": torch.inference_mode()(lambda: ours(clip).logits),
-            "official": torch.inference_mode()(lambda: official(clip)),
-        }
+        return torch.inference_mode()(lambda: model(clip))
     clips = torch.randn(2, 3, 16, 224, 224, device=device)
     noise = torch.rand(2, NUM_UNITS, device=device)
-    keep_mask = UnitMask.from_noise(noise, 0.9).keep_mask
-    official.train()
-    ours.train()
-    return {
-        "ours": lambda: _backward(ours, ours(clips, noise=noise).loss),
-        "official": lambda: _backward(official, official(clips, mask_ratio=0.9, mask=keep_mask)[0]),
-    }
+    if who == "ours":
+        return lambda: _backward(model, model(clips, noise=noise).loss)
+    mask = UnitMask.from_noise(noise, 0.9).keep_mask
+    return lambda: _backward(model, model(clips, mask_ratio=0.9, mask=mask)[0])
 
 
-def _backward(model: torch.nn.Module, loss: Tensor) -> Tensor:
+def _backward(model: torch.nn.Module, loss: Tensor) -> None:
     model.zero_grad(set_to_none=True)
     loss.backward()
-    return loss
 
 
 def measure(step: Step, precision: str, device: torch.device) -> float:
@@ -93,7 +87,7 @@ def peak_memory_gib(task: str, who: str, precision: str) -> float:
 
 def print_peak_memory(which: str, device: torch.device) -> None:
     task, who, precision = which.split("/")
-    step = make_steps(task, device)[who]
+    step = make_step(task, who, device)
     for _ in range(2):
         measure(step, precision, device)
     if device.type == "cuda":
@@ -118,7 +112,7 @@ def main() -> None:
     print("| | precision | official, s | ours, s | speed | official, GiB | ours, GiB |")
     print("|---|---|---|---|---|---|---|")
     for task, title in TASKS.items():
-        steps = make_steps(task, device)
+        steps = {who: make_step(task, who, device) for who in ("official", "ours")}
         for precision in PRECISIONS:
             seconds: dict[str, list[float]] = {"official": [], "ours": []}
             for turn in range(options.turns + 1):  # the first one warms up

@@ -5,13 +5,9 @@ Axes: B clips, K classes.
 
 from __future__ import annotations
 
-import math
-
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, SumMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from hiera_video.batch import ClipBatch, normalize
 from hiera_video.config import TrainRun
@@ -20,6 +16,7 @@ from hiera_video.data.manifest import Manifest
 from hiera_video.data.mixing import Mixing
 from hiera_video.evaluation.metrics import compute_metrics
 from hiera_video.evaluation.views import Scorer
+from hiera_video.training.meters import ClipMean
 
 
 class Classification:
@@ -37,12 +34,8 @@ class Classification:
         self.label_smoothing = run.train.label_smoothing
         self.device = accelerator.device
         self.mixing = Mixing(run.augment, num_classes)
-        # Not a number stays so: by default it would be left out of the mean.
-        self.loss_meter = MeanMetric(nan_strategy=math.nan).to(self.device)
-        self.clip_meter = SumMetric().to(self.device)
-        self.accuracy_meter = MulticlassAccuracy(max(num_classes, 2), average="micro").to(
-            self.device
-        )
+        self.mean_loss = ClipMean(self.device)
+        self.mean_accuracy = ClipMean(self.device)
         self.val_manifest = val_manifest
         if val_manifest is not None:
             self.scorer = Scorer(
@@ -64,23 +57,17 @@ class Classification:
         pixel_values, targets = self.mixing(pixel_values, labels)
         logits = model(pixel_values).logits.float()
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        self.clip_meter.update(len(batch))
-        self.loss_meter.update(loss.detach(), weight=len(batch))
-        self.accuracy_meter.update(logits.detach().argmax(1), targets.argmax(1))
+        correct = logits.argmax(1) == targets.argmax(1)
+        self.mean_loss.update(loss, len(batch))
+        self.mean_accuracy.update(correct.float().mean(), len(batch))
         return loss
 
     def meters(self) -> dict[str, float]:
         """Loss and accuracy since the last call, over all processes; empty without any clip."""
-        values = {}
-        self.clip_meter.update(0)  # torchmetrics warns where nothing was counted
-        if self.clip_meter.compute() > 0:
-            values = {
-                "train/loss": self.loss_meter.compute().item(),
-                "train/accuracy": self.accuracy_meter.compute().item(),
-            }
-        for meter in (self.clip_meter, self.loss_meter, self.accuracy_meter):
-            meter.reset()
-        return values
+        loss, accuracy = self.mean_loss.read(), self.mean_accuracy.read()
+        if loss is None or accuracy is None:
+            return {}
+        return {"train/loss": loss, "train/accuracy": accuracy}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Accuracies over the validation videos; empty where there are none."""

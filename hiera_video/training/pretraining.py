@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from hiera_video.batch import ClipBatch, normalize
 from hiera_video.config import PretrainRun
+from hiera_video.training.meters import ClipMean
 
 
 class PreTraining:
@@ -18,7 +16,7 @@ class PreTraining:
     def __init__(self, run: PretrainRun, accelerator: Accelerator) -> None:
         self.clip = run.clip
         self.device = accelerator.device
-        self.loss_meter = MeanMetric(nan_strategy=math.nan).to(self.device)
+        self.mean_loss = ClipMean(self.device)
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
         """The mean loss over hidden patches.
@@ -26,17 +24,14 @@ class PreTraining:
         Mask noise is drawn from torch's global generator.
         """
         pixel_values = batch.pixel_values.to(self.device, non_blocking=True)
-        output = model(normalize(pixel_values, self.clip.mean, self.clip.std))
-        loss = output.loss.float()
-        self.loss_meter.update(loss.detach(), weight=len(batch))
+        loss = model(normalize(pixel_values, self.clip.mean, self.clip.std)).loss
+        self.mean_loss.update(loss, len(batch))
         return loss
 
     def meters(self) -> dict[str, float]:
-        """The loss since the last call, over all processes; nothing where there were no clips."""
-        clips = self.loss_meter.weight
-        value = self.loss_meter.compute().item()
-        self.loss_meter.reset()
-        return {"train/loss": value} if clips else {}
+        """The loss since the last call, over all processes; empty without any clip."""
+        loss = self.mean_loss.read()
+        return {} if loss is None else {"train/loss": loss}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Nothing: an encoder shows its worth after fine-tuning."""
