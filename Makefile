@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --config_file configs/accelerate/one_process.yaml
 DEMO := runs/demo
 
-.PHONY: demo test test-torchcodec style format clean
+.PHONY: demo test test-torchcodec benchmark style format clean
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,9 @@ style: $(VENV)/.installed-test ## what CI and pre-commit check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+benchmark: $(VENV)/.installed-test ## speed and memory against the official package
+	$(BIN)/python scripts/benchmark_model.py
 
 format: $(VENV)/.installed-test ## mend what can be mended
 	$(BIN)/ruff check --fix .

@@ -13,8 +13,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -29,8 +28,11 @@ class VideoReader(ABC):
     """An open video. A context manager; readers must not cross a fork.
 
     Raises:
-        VideoError: when opened, if the file is missing, is no video, or is cut off.
+        VideoError: when opened, if the file is missing, is no video, is cut off, or is one of those
+            in which this decoder takes one frame for another.
     """
+
+    name: ClassVar[str]
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,6 +40,14 @@ class VideoReader(ABC):
             self.index = read_index(path)
         except (OSError, av.FFmpegError) as error:
             raise VideoError(str(path), _reason(path, error)) from None
+        misplaced = self._misplaced(self.index)
+        if misplaced:
+            raise VideoError(str(path), f"{self.name} misplaces frames of {misplaced}; use pyav")
+
+    @staticmethod
+    def _misplaced(index: VideoIndex) -> str | None:
+        """What a file is, if this decoder gives other frames of it than those asked for."""
+        return None
 
     def frames(self, indices: Sequence[int]) -> Tensor:
         """The frames at ``indices`` (any order, repetition allowed): uint8 ``(T, C, H, W)``.
@@ -69,12 +79,7 @@ class VideoReader(ABC):
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -84,6 +89,8 @@ class PyAVReader(VideoReader):
     Decoding starts at the keyframe before a wanted frame, skips what nobody refers to, and stops
     after the last wanted frame.
     """
+
+    name = "pyav"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -175,17 +182,12 @@ class PyAVReader(VideoReader):
 
 
 class DecordReader(VideoReader):
-    """decord. Its bundled FFmpeg is old: newer codecs are missing.
+    """decord. Its bundled FFmpeg is old: newer codecs are missing."""
 
-    It gives other frames than asked for in some files (see :func:`_misplaced_by_decord`). Those are
-    refused rather than read wrongly.
-    """
+    name = "decord"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        misplaced = _misplaced_by_decord(self.index)
-        if misplaced:
-            raise VideoError(str(path), f"decord misplaces frames of {misplaced}; use pyav")
         decord = _import_decoder("decord")
         decord.logging.set_level(decord.logging.QUIET)
         self._errors = (decord.DECORDError, RuntimeError)
@@ -200,6 +202,17 @@ class DecordReader(VideoReader):
                 f"{self.index.num_frames}",
             )
 
+    @staticmethod
+    def _misplaced(index: VideoIndex) -> str | None:
+        """Containers without an index of their frames, MPEG-4 part 2 with B-frames, and open groups
+        of pictures: a seek to their keyframes ends at the frames shown before it."""
+        in_avi = index.container == "avi" and index.codec in ("h264", "hevc")
+        if not index.seekable or index.container == "mpegts" or in_avi:
+            return f"{index.codec} in {index.container}"
+        if index.codec == "mpeg4" and index.has_b_frames:
+            return "mpeg4 with B-frames"
+        return f"{index.codec} with open groups of pictures" if index.has_open_gops else None
+
     def _decode(self, wanted: list[int]) -> Tensor:
         try:
             return torch.from_numpy(self._reader.get_batch(wanted).asnumpy())
@@ -213,35 +226,13 @@ def _decord_reason(error: Exception) -> str:
     return f"decord cannot decode it ({text.rpartition(' vs. 0) ')[2].rstrip('.')})"
 
 
-def _misplaced_by_decord(index: VideoIndex) -> str | None:
-    """What a file is, if it is one of those in which decord takes one frame for another.
-
-    These are containers without an index of their frames (MPEG-TS, H.264 in AVI), MPEG-4 part 2
-    with B-frames, and open groups of pictures: a seek to their keyframes ends at the frames shown
-    before it.
-    """
-    in_avi = index.container == "avi" and index.codec in ("h264", "hevc")
-    if not index.seekable or index.container == "mpegts" or in_avi:
-        return f"{index.codec} in {index.container}"
-    if index.codec == "mpeg4" and index.has_b_frames:
-        return "mpeg4 with B-frames"
-    if index.has_open_gops:
-        return f"{index.codec} with open groups of pictures"
-    return None
-
-
 class TorchCodecReader(VideoReader):
-    """torchcodec, an optional extra. It needs FFmpeg's shared libraries on the system.
+    """torchcodec, an optional extra. It needs FFmpeg's shared libraries on the system."""
 
-    It misplaces or misses frames of some files (see :func:`_misplaced_by_torchcodec`). Those are
-    refused rather than read wrongly.
-    """
+    name = "torchcodec"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        misplaced = _misplaced_by_torchcodec(self.index)
-        if misplaced:
-            raise VideoError(str(path), f"torchcodec misplaces frames of {misplaced}; use pyav")
         decoders = _import_decoder("torchcodec.decoders")
         try:
             self._decoder = decoders.VideoDecoder(
@@ -250,23 +241,19 @@ class TorchCodecReader(VideoReader):
         except (RuntimeError, ValueError) as error:
             raise VideoError(str(path), _reason(path, error)) from None
 
+    @staticmethod
+    def _misplaced(index: VideoIndex) -> str | None:
+        if index.container in ("avi", "mpegts"):
+            return f"{index.codec} in {index.container}"
+        open_h264 = index.codec == "h264" and index.has_open_gops
+        return "h264 with open groups of pictures" if open_h264 else None
+
     def _decode(self, wanted: list[int]) -> Tensor:
         return self._decoder.get_frames_at(wanted).data
 
 
-def _misplaced_by_torchcodec(index: VideoIndex) -> str | None:
-    """What a file is, if it is one of those in which torchcodec takes one frame for another."""
-    if index.container in ("avi", "mpegts"):
-        return f"{index.codec} in {index.container}"
-    if index.codec == "h264" and index.has_open_gops:
-        return "h264 with open groups of pictures"
-    return None
-
-
 READERS: dict[str, type[VideoReader]] = {
-    "pyav": PyAVReader,
-    "decord": DecordReader,
-    "torchcodec": TorchCodecReader,
+    reader.name: reader for reader in (PyAVReader, DecordReader, TorchCodecReader)
 }
 
 

@@ -35,12 +35,13 @@ def compute_metrics(manifest: Manifest, videos: Sequence[VideoScores]) -> dict[s
         top5 = _accuracy(scores, labels[decoded], min(5, num_classes), "micro").item() * share
         per_class = _accuracy(scores, labels[decoded], 1, "none") * counted / total.clamp(min=1)
     return {
-        "top1": top1,
-        "top5": top5,
+        # Rounded, since torchmetrics counts in single precision.
+        "top1": round(top1, 6),
+        "top5": round(top5, 6),
         "num_videos": len(videos),
         "num_failed": int((~decoded).sum()),
         "per_class": {
-            name: per_class[index].item() if total[index] else None
+            name: round(per_class[index].item(), 6) if total[index] else None
             for index, name in enumerate(manifest.classes)
         },
         "failed": [

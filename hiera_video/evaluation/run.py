@@ -43,16 +43,7 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
     if accelerator.is_main_process:
         failures.forget()
     accelerator.wait_for_everyone()
-    scorer = Scorer(
-        manifest,
-        clip,
-        run.evaluate,
-        accelerator,
-        decoder=run.data.decoder,
-        num_workers=run.data.num_workers,
-        seed=run.seed,
-        failures=failures,
-    )
+    scorer = Scorer(manifest, clip, run.evaluate, run, failures, accelerator)
     videos = scorer(accelerator.prepare_model(model, evaluation_mode=True))
     metrics = compute_metrics(manifest, videos)
     metrics["settings"] = _describe(run, manifest)

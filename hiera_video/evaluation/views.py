@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch, Failure, normalize
 from hiera_video.command import progress_bar
-from hiera_video.config import ClipSettings, EvaluateSettings
+from hiera_video.config import ClipSettings, EvaluateSettings, RunSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import clip_loader, evaluation_order
@@ -41,26 +41,23 @@ class Scorer:
         manifest: Manifest,
         clip: ClipSettings,
         evaluate: EvaluateSettings,
-        accelerator: Accelerator,
-        *,
-        decoder: str,
-        num_workers: int,
-        seed: int,
+        run: RunSettings,
         failures: FailurePolicy,
+        accelerator: Accelerator,
     ) -> None:
         self.clip = clip
         self.num_views = evaluate.num_clips * evaluate.num_crops
         self.accelerator = accelerator
         self.failures = failures
         self.loader = clip_loader(
-            EvaluationClips(manifest, clip, evaluate, decoder, seed),
+            EvaluationClips(manifest, clip, evaluate, run.data.decoder, run.seed),
             evaluation_order(
                 len(manifest),
                 evaluate.batch_size,
                 accelerator.num_processes,
                 accelerator.process_index,
             ),
-            num_workers,
+            run.data.num_workers,
             accelerator.device,
         )
 

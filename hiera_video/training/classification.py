@@ -38,16 +38,7 @@ class Classification:
         self.mean_accuracy = ClipMean(self.device)
         self.val_manifest = val_manifest
         if val_manifest is not None:
-            self.scorer = Scorer(
-                val_manifest,
-                run.clip,
-                run.evaluate,
-                accelerator,
-                decoder=run.data.decoder,
-                num_workers=run.data.num_workers,
-                seed=run.seed,
-                failures=failures,
-            )
+            self.scorer = Scorer(val_manifest, run.clip, run.evaluate, run, failures, accelerator)
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
         """The mean loss over the batch's clips."""
