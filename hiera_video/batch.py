@@ -81,6 +81,17 @@ class ClipBatch:
             [failure for batch in batches for failure in batch.failures],
         )
 
+    def normalized(
+        self, device: torch.device, mean: Sequence[float], std: Sequence[float]
+    ) -> Tensor:
+        """Clips as models take them: ``(value / 255 - mean) / std``, float32 ``(B, C, T, H, W)``.
+
+        They travel to ``device`` as uint8, a quarter of the bytes, and are normalised there.
+        """
+        deviation = torch.tensor(std, device=device).view(-1, 1, 1, 1)
+        shift = torch.tensor(mean, device=device).view(-1, 1, 1, 1) / deviation
+        return self.pixel_values.to(device, non_blocking=True) * (1 / (255 * deviation)) - shift
+
     def pin_memory(self) -> ClipBatch:
         """In page-locked memory, so that copies to a GPU run beside computation."""
         return ClipBatch(
@@ -91,11 +102,3 @@ class ClipBatch:
             self.end_seconds,
             self.failures,
         )
-
-
-def normalize(pixel_values: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 ``(B, C, ...)`` -> float32 ``(value / 255 - mean) / std``, on the same device."""
-    shape = (1, -1) + (1,) * (pixel_values.ndim - 2)
-    scale = 1 / (255 * torch.tensor(std, device=pixel_values.device)).view(shape)
-    shift = (torch.tensor(mean) / torch.tensor(std)).to(pixel_values.device).view(shape)
-    return pixel_values * scale - shift

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hiera_video.batch import ClipBatch, Failure, normalize
+from hiera_video.batch import ClipBatch, Failure
 
 
 def make_batch(num_clips: int = 2, **changes: object) -> ClipBatch:
@@ -42,10 +42,11 @@ def test_a_batch_of_failures_has_no_clips() -> None:
 
 
 def test_normalisation_is_per_channel() -> None:
-    pixels = torch.randint(0, 256, (2, 3, 4, 8, 8), dtype=torch.uint8)
+    batch = make_batch(2)
     mean, std = (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)
     expected = torch.stack(
-        [(pixels[:, c].double() / 255 - mean[c]) / std[c] for c in range(3)], dim=1
+        [(batch.pixel_values[:, c].double() / 255 - mean[c]) / std[c] for c in range(3)], dim=1
     )
-    torch.testing.assert_close(normalize(pixels, mean, std).double(), expected, rtol=0, atol=1e-5)
-    assert normalize(pixels, mean, std).dtype == torch.float32
+    normalized = batch.normalized(torch.device("cpu"), mean, std)
+    assert normalized.dtype == torch.float32
+    torch.testing.assert_close(normalized.double(), expected, rtol=0, atol=1e-5)

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from hiera_video.batch import ClipBatch, Failure, normalize
+from hiera_video.batch import ClipBatch, Failure
 from hiera_video.command import progress_bar
 from hiera_video.config import ClipSettings, EvaluateSettings, RunSettings
 from hiera_video.data.dataset import EvaluationClips
@@ -96,8 +96,7 @@ def score_batch(
     model: nn.Module, batch: ClipBatch, clip: ClipSettings, num_views: int, device: torch.device
 ) -> Tensor:
     """Probabilities ``(V, K)``, on the CPU, of videos that have ``num_views`` clips each."""
-    pixel_values = batch.pixel_values.to(device, non_blocking=True)
-    logits = model(normalize(pixel_values, clip.mean, clip.std)).logits
+    logits = model(batch.normalized(device, clip.mean, clip.std)).logits
     return logits.float().softmax(-1).unflatten(0, (-1, num_views)).mean(1).cpu()
 
 

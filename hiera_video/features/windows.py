@@ -14,7 +14,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from hiera_video.batch import ClipBatch, normalize
+from hiera_video.batch import ClipBatch
 from hiera_video.command import make_accelerator, progress_bar
 from hiera_video.config import ClipSettings, FeatureRun
 from hiera_video.data.dataset import VideoWindows, WindowBatch
@@ -47,8 +47,7 @@ class FeatureExtractor:
 
     @torch.inference_mode()
     def __call__(self, clips: ClipBatch) -> Tensor:
-        pixel_values = clips.pixel_values.to(self.accelerator.device, non_blocking=True)
-        pixel_values = normalize(pixel_values, self.clip.mean, self.clip.std)
+        pixel_values = clips.normalized(self.accelerator.device, self.clip.mean, self.clip.std)
         with self.accelerator.autocast():
             output = self.model(pixel_values, output_hidden_states=self.stage is not None)
         if self.stage is None:

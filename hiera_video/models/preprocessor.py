@@ -25,9 +25,12 @@ def load_preprocessor(source: Path, config: HieraConfig) -> ClipSettings:
     model's own size, mean 0.45 and deviation 0.225 (official repository).
 
     Raises:
-        CheckpointError: if it cannot be understood, or contradicts the model.
+        CheckpointError: if it cannot be understood, or contradicts the model, or the model takes
+            images.
     """
     path = source / PREPROCESSOR_FILE
+    if not config.is_video:
+        raise CheckpointError(f"{source}: the model takes images, and clips are wanted")
     num_frames, height, width = config.image_size
     if height != width:
         raise CheckpointError(f"{source}: views are square, and the model takes {height}x{width}")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from hiera_video.batch import ClipBatch, normalize
+from hiera_video.batch import ClipBatch
 from hiera_video.config import TrainRun
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import Manifest
@@ -42,8 +42,7 @@ class Classification:
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
         """The mean loss over the batch's clips."""
-        pixel_values = batch.pixel_values.to(self.device, non_blocking=True)
-        pixel_values = normalize(pixel_values, self.clip.mean, self.clip.std)
+        pixel_values = batch.normalized(self.device, self.clip.mean, self.clip.std)
         labels = batch.labels.to(self.device, non_blocking=True)
         pixel_values, targets = self.mixing(pixel_values, labels)
         logits = model(pixel_values).logits.float()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from hiera_video.batch import ClipBatch, normalize
+from hiera_video.batch import ClipBatch
 from hiera_video.config import PretrainRun
 from hiera_video.training.meters import ClipMean
 
@@ -23,8 +23,7 @@ class PreTraining:
 
         Mask noise is drawn from torch's global generator.
         """
-        pixel_values = batch.pixel_values.to(self.device, non_blocking=True)
-        loss = model(normalize(pixel_values, self.clip.mean, self.clip.std)).loss
+        loss = model(batch.normalized(self.device, self.clip.mean, self.clip.std)).loss
         self.mean_loss.update(loss, len(batch))
         return loss
 

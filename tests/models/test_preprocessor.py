@@ -1,0 +1,47 @@
+"""What is kept about pixels beside the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hiera_video import HieraConfig
+from hiera_video.config import ClipSettings
+from hiera_video.errors import CheckpointError
+from hiera_video.models.preprocessor import load_preprocessor, save_preprocessor
+from hiera_video.models.variants import variant_config
+
+VIDEO = variant_config("hiera_base_16x224")
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    clip = ClipSettings(stride=3, frames_per_second=30, short_side=256, mean=(0.1, 0.2, 0.3))
+    save_preprocessor(tmp_path, clip)
+    assert load_preprocessor(tmp_path, VIDEO) == clip
+
+
+def test_published_weights_get_the_published_sampling(tmp_path: Path) -> None:
+    clip = load_preprocessor(tmp_path, VIDEO)
+    assert (clip.num_frames, clip.stride, clip.crop_size) == (16, 4, 224)
+    assert (clip.mean, clip.std) == ((0.45,) * 3, (0.225,) * 3)
+
+
+def test_what_contradicts_the_model_is_refused(tmp_path: Path) -> None:
+    save_preprocessor(tmp_path, ClipSettings(num_frames=8))
+    with pytest.raises(CheckpointError, match=r"clips of 8 frames at 224 pixels do not fit"):
+        load_preprocessor(tmp_path, VIDEO)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"num_frame": 16}', '{"stride": "x"}'])
+def test_what_cannot_be_understood_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "preprocessor.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"preprocessor\.json: cannot be understood"):
+        load_preprocessor(tmp_path, VIDEO)
+
+
+def test_models_of_images_and_of_views_that_are_not_square_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="the model takes images, and clips are wanted"):
+        load_preprocessor(tmp_path, HieraConfig())
+    with pytest.raises(CheckpointError, match="views are square, and the model takes 224x192"):
+        load_preprocessor(tmp_path, VIDEO.model_copy(update={"image_size": [16, 224, 192]}))
