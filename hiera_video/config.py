@@ -1,42 +1,20 @@
-"""Settings: typed, documented, checked all at once before anything starts.
+"""Settings of a run: what can be set, in which units, and what it is by default.
 
 A run is described by one YAML file and any number of ``key=value`` overrides in dotted form::
 
     train.py --config configs/demo/finetune.yaml optimizer.lr=1e-3 data.num_workers=4
 
-:class:`Settings` is the base of every group of settings (and of the model's own configuration):
-unknown keys and wrong types are refused with one line that names the key, the value, what was
-wanted and, for a misspelt key, the nearest valid one. Field descriptions give units.
+Field descriptions give units; ``--help`` of every script lists them.
 """
 
 from __future__ import annotations
 
-import argparse
-import difflib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from hiera_video.errors import ConfigError
-
-S = TypeVar("S", bound="Settings")
-
-
-class Settings(BaseModel):
-    """A group of settings. Wrong values raise one :class:`ConfigError` that names all faults."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            faults = _faults(type(self), error)
-            message = "; ".join(f"{key}: {text}" if key else text for key, text in faults)
-            raise ConfigError(message, faults) from None
+from hiera_video.settings import Settings
 
 
 class DataSource(Settings):
@@ -305,137 +283,3 @@ class FeatureRun(RunSettings):
 
     checkpoint: str = Field(description="directory, file or hub id of a trained model")
     features: FeatureSettings = Field(default_factory=FeatureSettings)
-
-
-class CommandLine(argparse.ArgumentParser):
-    """An argument parser whose complaints are a :class:`ConfigError`, like any other mistake."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
-
-
-def parse_settings(cls: type[S], arguments: Sequence[str] | None = None) -> S:
-    """Read ``--config FILE.yaml`` and ``key=value`` overrides from the command line into ``cls``.
-
-    Raises:
-        ConfigError: for anything that cannot be read or does not fit, in one line.
-    """
-    parser = CommandLine(
-        description=cls.__doc__,
-        epilog=_list_keys(cls),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", type=Path, help="YAML file with settings")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings in dotted form")
-    options = parser.parse_args(arguments)
-    values = load_yaml(options.config) if options.config else {}
-    for override in options.overrides:
-        _apply_override(values, override)
-    return cls(**values)
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; an empty file is an empty mapping.
-
-    A key ``base`` names another file, relative to this one, whose values hold where this one does
-    not say otherwise.
-    """
-    values = _read_yaml(path)
-    if "base" not in values:
-        return values
-    base = load_yaml(path.parent / str(values.pop("base")))
-    return _merge(base, values)
-
-
-def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """``values`` over ``base``, group by group."""
-    merged = dict(base)
-    for key, value in values.items():
-        below = merged.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            value = _merge(below, value)
-        merged[key] = value
-    return merged
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"--config {path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise ConfigError(f"--config {path}: is not valid YAML ({problem})") from None
-    if values is not None and not isinstance(values, dict):
-        raise ConfigError(
-            f"--config {path}: wanted `key: value` lines, got {type(values).__name__}"
-        )
-    return values or {}
-
-
-def dump_yaml(settings: Settings) -> str:
-    """``settings`` as YAML that :func:`load_yaml` reads back."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-
-
-def suggest(given: str, valid: Sequence[str]) -> str:
-    """A hint for a misspelt name: the nearest valid ones, or all of them when none is near."""
-    near = difflib.get_close_matches(given, valid, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else "valid: " + ", ".join(valid)
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"{override!r}: wanted key=value, such as train.epochs=10")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    *groups, name = key.split(".")
-    for group in groups:
-        child = values.setdefault(group, {})
-        if child is None:  # an empty section in the YAML file
-            child = values[group] = {}
-        if not isinstance(child, dict):
-            raise ConfigError(f"{key}={text}: {group} is a single value, not a group of settings")
-        values = child
-    values[name] = value
-
-
-def _faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str]]:
-    """Every fault of a validation: the key in dotted form, and what is wrong with it."""
-    faults: list[tuple[str, str]] = []
-    for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"])
-        cause = fault.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigError) and cause.faults:  # raised by a group inside this one
-            faults += [(f"{key}.{inner}" if inner else key, text) for inner, text in cause.faults]
-        elif fault["type"] == "extra_forbidden":
-            faults.append((key, f"unknown key, {suggest(key, list(cls.model_fields))}"))
-        elif fault["type"] == "missing":
-            faults.append((key, "is required and was not given"))
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
-            whole_group = isinstance(fault["input"], dict | BaseModel)
-            faults.append((key, message if whole_group else f"{message}, got {fault['input']!r}"))
-    return faults
-
-
-def _is_group(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _list_keys(cls: type[BaseModel], prefix: str = "") -> str:
-    """One line per setting for ``--help``: key, default, meaning."""
-    lines = [] if prefix else ["settings (key=value):"]
-    for name, field in cls.model_fields.items():
-        if _is_group(field.annotation):
-            assert isinstance(field.annotation, type)
-            lines.append(_list_keys(field.annotation, f"{prefix}{name}."))
-            continue
-        default = "required" if field.is_required() else repr(field.get_default())
-        meaning = f"  {field.description}" if field.description else ""
-        lines.append(f"  {prefix}{name} [{default}]{meaning}")
-    return "\n".join(lines)

@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hiera_video.command import run_command
-from hiera_video.config import CommandLine, EvaluateSettings
+from hiera_video.config import EvaluateSettings
 from hiera_video.evaluation.predict import predict
+from hiera_video.settings import CommandLine
 
 
 def main() -> None:

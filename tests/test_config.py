@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hiera_video.config import (
-    EvaluateRun,
-    FeatureRun,
-    TrainRun,
-    dump_yaml,
-    load_yaml,
-    parse_settings,
-)
+from hiera_video.config import EvaluateRun, FeatureRun, TrainRun
 from hiera_video.errors import ConfigError
+from hiera_video.settings import dump_yaml, load_yaml, parse_settings
 
 
 def parse(*arguments: str) -> TrainRun:

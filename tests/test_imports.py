@@ -10,14 +10,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 #: Rooms of the package, and the rooms that each may import from besides itself.
-BASE = {"errors", "files", "seeding", "version", "config", "batch"}
+BASE = {"errors", "files", "seeding", "version", "settings", "config", "batch"}
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
     "seeding": set(),
     "batch": set(),
     "files": {"errors"},
-    "config": {"errors"},
+    "settings": {"errors"},
+    "config": {"settings"},
     "models": BASE,
     "data": BASE,
     "command": BASE,

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from hiera_video import HieraForVideoClassification
-from hiera_video.config import EvaluateRun, PretrainRun, TrainRun, load_yaml
+from hiera_video.config import EvaluateRun, PretrainRun, TrainRun
 from hiera_video.models.zoo import variant_config
+from hiera_video.settings import load_yaml
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 VARIANTS = ("base", "base_plus", "large", "huge")

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from hiera_video.config import DataSettings, suggest
+from hiera_video.config import DataSettings
 from hiera_video.errors import ManifestError
+from hiera_video.settings import suggest
 
 CLASSES_FILE = "classes.txt"
 

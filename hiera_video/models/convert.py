@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from hiera_video.config import CommandLine
 from hiera_video.files import atomic_path, make_output_directory
 from hiera_video.models.layouts import (
     LAYOUTS,
@@ -16,6 +15,7 @@ from hiera_video.models.layouts import (
     write_checkpoint,
 )
 from hiera_video.models.loading import instantiate
+from hiera_video.settings import CommandLine
 
 
 def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path]:

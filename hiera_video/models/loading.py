@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hiera_video.config import suggest
 from hiera_video.errors import CheckpointError
 from hiera_video.models.backbone import HieraBackbone
 from hiera_video.models.checkpoints import PretrainedModel
@@ -16,6 +15,7 @@ from hiera_video.models.classification import (
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.layouts import Checkpoint, read_checkpoint
 from hiera_video.models.mae import HieraForPreTraining
+from hiera_video.settings import suggest
 
 MODELS: dict[str, type[PretrainedModel]] = {
     cls.__name__: cls

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hiera_video.config import suggest
 from hiera_video.errors import ConfigError
 from hiera_video.models.config import HieraConfig
+from hiera_video.settings import suggest
 
 
 class Variant(NamedTuple):

@@ -11,7 +11,7 @@ from accelerate.utils import ProjectConfiguration
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hiera_video.command import make_accelerator
-from hiera_video.config import PretrainRun, TrainingRun, TrainRun, dump_yaml
+from hiera_video.config import PretrainRun, TrainingRun, TrainRun
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
@@ -25,6 +25,7 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.zoo import create_model, variant_config
 from hiera_video.seeding import derive_seed
+from hiera_video.settings import dump_yaml
 from hiera_video.training.checkpoint import (
     Checkpoints,
     Progress,

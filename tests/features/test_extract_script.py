@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hiera_video.batch import normalize
-from hiera_video.config import FeatureRun, parse_settings
+from hiera_video.config import FeatureRun
 from hiera_video.data.decode import PyAVReader
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.transforms import EvaluationViews
@@ -21,6 +21,7 @@ from hiera_video.errors import ManifestError, UserError, VideoError
 from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.settings import parse_settings
 from tests.support import (
     TinyDataset,
     error_line,
