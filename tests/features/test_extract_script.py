@@ -12,7 +12,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hiera_video.batch import normalize
 from hiera_video.config import FeatureRun
 from hiera_video.data.decode import PyAVReader
 from hiera_video.data.failures import SKIPPED_FILE
@@ -118,7 +117,9 @@ def test_features_are_the_pooled_output_of_the_model(
         frames = reader.frames([8, 10, 12, 14])  # the second window
     (view,) = EvaluationViews(clip, num_crops=1)(frames)
     with torch.inference_mode():
-        output = model(normalize(view.transpose(0, 1)[None], clip.mean, clip.std))
+        mean, std = torch.tensor(clip.mean), torch.tensor(clip.std)
+        pixels = (view.permute(0, 2, 3, 1) / 255 - mean) / std  # (T, H, W, C)
+        output = model(pixels.permute(3, 0, 1, 2)[None])
     found = read_features(extracted, PATHS[1])["features"][1]
     torch.testing.assert_close(found, output.pooler_output[0], rtol=0, atol=1e-5)
 
