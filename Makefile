@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --config_file configs/accelerate/one_process.yaml
 DEMO := runs/demo
 
-.PHONY: demo test test-torchcodec benchmark style format clean
+.PHONY: demo demo-pretrain test test-ffmpeg benchmark benchmark-data style format clean
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -31,12 +31,26 @@ demo: $(VENV)/.installed ## a small video dataset, trained on, evaluated, descri
 	    data/demo/videos/val/approaching/00006.mp4 data/demo/videos/val/moving_left/00000.mp4
 	$(BIN)/python datasets/demo/check.py $(DEMO)
 
+demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten labelled videos of each class, three seeds
+	$(BIN)/python datasets/demo/generate.py data/demo
+	$(BIN)/python datasets/demo/take_few.py data/demo
+	$(LAUNCH) scripts/pretrain.py --config configs/demo/pretrain.yaml
+	for seed in 0 1 2; do \
+	    $(LAUNCH) scripts/train.py --config configs/demo/finetune_few.yaml seed=$$seed \
+	        init_from=$(DEMO)_pretrain/pretrained/last output_dir=$(DEMO)_pretrain/finetuned_$$seed && \
+	    $(LAUNCH) scripts/train.py --config configs/demo/finetune_few.yaml seed=$$seed \
+	        output_dir=$(DEMO)_pretrain/scratch_$$seed || exit; \
+	done
+	$(BIN)/python scripts/visualize_mae.py --checkpoint $(DEMO)_pretrain/pretrained/last \
+	    --output $(DEMO)_pretrain/reconstruction data/demo/videos/val/*/0000*.mp4
+	$(BIN)/python datasets/demo/compare_pretraining.py $(DEMO)_pretrain
+
 test: $(VENV)/.installed-test ## everything, the real scripts in two processes included
 	$(BIN)/python -m pytest
 
-test-torchcodec: $(VENV)/.installed-test ## the optional decoder; needs FFmpeg (Debian: ffmpeg)
+test-ffmpeg: $(VENV)/.installed-test ## against the program, and torchcodec; needs FFmpeg (Debian: ffmpeg)
 	$(BIN)/pip install --quiet --editable ".[torchcodec]"
-	$(BIN)/python -m pytest -m torchcodec
+	$(BIN)/python -m pytest -m ffmpeg
 
 style: $(VENV)/.installed-test ## what CI and pre-commit check
 	$(BIN)/ruff check .
@@ -46,9 +60,12 @@ style: $(VENV)/.installed-test ## what CI and pre-commit check
 benchmark: $(VENV)/.installed-test ## speed and memory against the official package
 	$(BIN)/python scripts/benchmark_model.py
 
+benchmark-data: $(VENV)/.installed-test ## speed of reading clips, against pytorchvideo's dataset
+	$(BIN)/python scripts/benchmark_data.py
+
 format: $(VENV)/.installed-test ## mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## what the demo made; the virtual environment stays
-	rm -rf data/demo runs/demo
+	rm -rf data/demo runs/demo runs/demo_pretrain

@@ -8,7 +8,7 @@ from hiera_video.models.classification import (
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.inflate import inflate_from_images
-from hiera_video.models.joint import HieraForJointClassification
+from hiera_video.models.joint import HieraForJointTraining
 from hiera_video.models.loading import load_model
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.zoo import create_model, list_models
@@ -21,7 +21,7 @@ __all__ = [
     "HieraForPreTraining",
     "HieraForImageClassification",
     "HieraForVideoClassification",
-    "HieraForJointClassification",
+    "HieraForJointTraining",
     "create_model",
     "inflate_from_images",
     "list_models",

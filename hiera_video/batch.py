@@ -1,6 +1,6 @@
 """What crosses from data to models: clips that stay uint8 until they are on the device.
 
-Axes: B clips, C channels, T H W frames, rows, columns.
+An image is a clip of one frame. Axes: B clips, C channels, T H W frames, rows, columns.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ class Failure:
     row: int
     path: str
     reason: str
+
+
+def model_input(clips: Tensor) -> Tensor:
+    """``(B, C, T, H, W)`` as models take it: clips of one frame are images ``(B, C, H, W)``."""
+    return clips.squeeze(2)
 
 
 @dataclass
@@ -84,13 +89,15 @@ class ClipBatch:
     def normalized(
         self, device: torch.device, mean: Sequence[float], std: Sequence[float]
     ) -> Tensor:
-        """Clips as models take them: ``(value / 255 - mean) / std``, float32 ``(B, C, T, H, W)``.
+        """Clips as models take them: ``(value / 255 - mean) / std``, float32 ``(B, C, T, H, W)``,
+        or ``(B, C, H, W)`` where a clip is one frame, which is an image.
 
         They travel to ``device`` as uint8, a quarter of the bytes, and are normalised there.
         """
         deviation = torch.tensor(std, device=device).view(-1, 1, 1, 1)
         shift = torch.tensor(mean, device=device).view(-1, 1, 1, 1) / deviation
-        return self.pixel_values.to(device, non_blocking=True) * (1 / (255 * deviation)) - shift
+        clips = self.pixel_values.to(device, non_blocking=True) * (1 / (255 * deviation)) - shift
+        return model_input(clips)
 
     def pin_memory(self) -> ClipBatch:
         """In page-locked memory, so that copies to a GPU run beside computation."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -14,25 +18,78 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from hiera_video.config import RunSettings
-from hiera_video.errors import ConfigError, UserError
+from hiera_video.errors import ConfigError, Interrupted, TrainingError, UserError
 
 _MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
+#: A terminal and a launcher may both pass on the same signal; this long, it is taken for one.
+_SAME_SIGNAL_SECONDS = 1.0
+
 
 def run_command(main: Callable[[], object]) -> None:
-    """Call ``main``; a :class:`UserError` becomes one line on standard error and exit status 2."""
+    """Call ``main``, and end as it does: with one line on standard error if it was not done.
+
+    Exit status 2 for a :class:`UserError` and for a full disk; 128 and the number of the signal for
+    a run that was interrupted (130: SIGINT, 143: SIGTERM), so that what follows in a shell script
+    or a Makefile is not started on half a run.
+    """
     try:
         main()
+    except TrainingError as error:
+        _end(f"error: {error}", 2, in_all_processes=True)
     except UserError as error:
-        message = " ".join(str(error).split())
-        if not torch.distributed.is_initialized() and int(os.environ.get("RANK", 0)) > 0:
-            # Every process finds the same mistake. The first one tells; the others give it time to,
-            # since the launcher stops all of them when one ends.
-            time.sleep(5)
+        _end(f"error: {error}", 2)
+    except Interrupted as interruption:
+        _end(str(interruption), 128 + interruption.signal, in_all_processes=True)
+    except KeyboardInterrupt:
+        _end("interrupted", 128 + signal.SIGINT)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _end(f"error: {error.filename or 'output_dir'}: cannot be written ({error.strerror})", 2)
+
+
+def _end(message: str, status: int, in_all_processes: bool = False) -> None:
+    is_first = int(os.environ.get("RANK", 0)) == 0
+    if not is_first:
+        # What several processes found, the first one tells; the others give it time to, since the
+        # launcher stops all of them when one ends. What only this one found, it tells then.
+        time.sleep(5)
+    if is_first or not in_all_processes:
+        # Past a progress bar, if one is shown, on a line of its own.
+        tqdm.write(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+class Signals:
+    """Takes note of SIGTERM and SIGINT while it is entered, instead of ending the process.
+
+    ``received`` is the number of the signal that came, or 0. A second one ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._at = 0.0
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():  # others cannot handle signals
+            handled = (signal.SIGTERM, signal.SIGINT)
+            self._before = {number: signal.signal(number, self._note) for number in handled}
         else:
-            # Past a progress bar, if one is shown, on a line of its own.
-            tqdm.write(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
-        sys.exit(2)
+            self._before = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.received and now - self._at > _SAME_SIGNAL_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not self.received:
+            self.received, self._at = number, now
 
 
 def progress_bar(**arguments: Any) -> tqdm[Any]:

@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hiera_video.errors import ConfigError
 from hiera_video.settings import Settings
 
 
 class DataSource(Settings):
-    """Which videos to read."""
+    """Which videos or images to read."""
 
     manifest: Path | None = Field(
         None, description="CSV with a header `path,label[,start_seconds,end_seconds]`"
@@ -39,6 +40,12 @@ class DataSettings(Settings):
     on_error: Literal["raise", "skip"] = Field(
         "raise", description="what to do when a video cannot be decoded"
     )
+    timeout_seconds: float = Field(
+        300,
+        gt=0,
+        description="a worker that reads one video for longer is stopped, and the video counts as "
+        "one that cannot be read",
+    )
     max_failed_share: float = Field(
         0.1,
         ge=0,
@@ -50,12 +57,29 @@ class DataSettings(Settings):
 class ClipSettings(Settings):
     """What a clip is. Stored with the checkpoint, so evaluation repeats what training did."""
 
-    num_frames: int = Field(16, ge=1)
+    num_frames: int = Field(16, ge=1, description="1 for images")
     stride: int = Field(4, ge=1, description="frames from one sampled frame to the next")
     frames_per_second: float | None = Field(
         None,
         gt=0,
         description="rate at which `stride` counts frames; default: the video's own rate",
+    )
+    sampling: Literal[
+        "hiera_video",
+        "pyslowfast",
+        "pyslowfast_no_offset",
+        "videomae",
+        "mmaction2",
+        "pytorchvideo",
+        "pytorchvideo_main",
+    ] = Field(
+        "hiera_video",
+        description="whose rule says where clips and crops lie; others reproduce their numbers",
+    )
+    short_video: Literal["repeat_last", "loop", "refuse"] | None = Field(
+        None,
+        description="what stands in for the frames that a video shorter than a clip lacks; "
+        "default: as the rule's source does (hiera_video: repeat_last)",
     )
     crop_size: int = Field(224, ge=1, description="height and width of a view, in pixels")
     short_side: int | None = Field(
@@ -63,6 +87,9 @@ class ClipSettings(Settings):
         ge=1,
         description="short side in pixels that frames are resized to before evaluation crops; "
         "default: crop_size",
+    )
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        "bilinear", description="of what is resized; always antialiased"
     )
     mean: tuple[float, ...] = Field(
         (0.45, 0.45, 0.45), description="per channel, of values in 0..1"
@@ -75,9 +102,29 @@ class ClipSettings(Settings):
             raise ValueError(
                 f"short_side={self.short_side} is smaller than crop_size={self.crop_size}"
             )
+        if self.frames_per_second and self.sampling in ("videomae", "mmaction2"):
+            raise ValueError(
+                f"frames_per_second={self.frames_per_second:g}: sampling={self.sampling} counts "
+                "the video's own frames; leave it out"
+            )
         if len(self.mean) != len(self.std) or min(self.std, default=1.0) <= 0:
             raise ValueError("mean and std need one value per channel each, std above 0")
         return self
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a clip is a single image."""
+        return self.num_frames == 1
+
+
+class ImageSettings(ClipSettings):
+    """What an image is: a clip of one frame, with the published models' normalisation."""
+
+    num_frames: Literal[1] = 1
+    stride: int = 1
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
 
 class ModelSettings(BaseModel):
@@ -190,12 +237,29 @@ class OptimizerSettings(Settings):
 class EvaluateSettings(Settings):
     """Views of a video whose scores are averaged."""
 
-    num_clips: int = Field(5, ge=1, description="clips evenly spread over the video")
-    num_crops: int = Field(3, ge=1, description="crops along the longer side")
+    num_clips: int = Field(5, ge=1, description="clips evenly spread over the video; 1 of an image")
+    num_crops: int = Field(
+        3, ge=1, description="crops along the longer side; by default 1 of an image"
+    )
     batch_size: int = Field(1, ge=1, description="videos per forward pass and process")
     shuffle_frames: bool = Field(
         False, description="play the frames of every clip in random order: a control for motion"
     )
+
+    def of(self, clip: ClipSettings) -> EvaluateSettings:
+        """The views of such clips: an image has one, unless more crops are asked for.
+
+        Raises:
+            ConfigError: if more clips of an image are asked for.
+        """
+        if not clip.is_image:
+            return self
+        if "num_clips" in self.model_fields_set and self.num_clips > 1:
+            raise ConfigError(
+                f"evaluate.num_clips={self.num_clips}: the model takes images, which have 1 clip"
+            )
+        num_crops = self.num_crops if "num_crops" in self.model_fields_set else 1
+        return self.model_copy(update={"num_clips": 1, "num_crops": num_crops})
 
 
 class FeatureSettings(Settings):
@@ -233,6 +297,30 @@ class RunSettings(Settings):
     data: DataSettings = Field(default_factory=DataSettings)
 
 
+class JointImages(Settings):
+    """Images that take turns with clips through the same encoder."""
+
+    train: DataSource = Field(default_factory=DataSource)
+    val: DataSource = Field(default_factory=DataSource)
+    root: Path | None = Field(
+        None, description="folder that relative paths start from; default: the manifest's folder"
+    )
+    batch_size: int = Field(32, ge=1, description="images per process with each batch of clips")
+    loss_weight: float = Field(1.0, gt=0, description="of their loss, beside that of the clips")
+    model: dict[str, Any] = Field(
+        default_factory=dict,
+        description="HieraConfig fields of the model of images; the others are those of model",
+    )
+    clip: ImageSettings = Field(default_factory=ImageSettings)
+    augment: AugmentSettings = Field(default_factory=AugmentSettings)
+
+    @model_validator(mode="after")
+    def _check(self) -> JointImages:
+        if self.train.manifest is None:
+            raise ValueError("train.manifest is required and was not given")
+        return self
+
+
 class TrainingRun(RunSettings):
     """What training and pre-training share."""
 
@@ -240,11 +328,30 @@ class TrainingRun(RunSettings):
         None, description="weights to start from: directory, file, hub id"
     )
     resume: str = Field("auto", description="auto (newest checkpoint, if any), never, or DIR")
+    trackers: list[str] = Field(
+        ["tensorboard"],
+        description="where figures go besides log.jsonl: one or several of Accelerate's trackers "
+        "(wandb, mlflow, ...), or [] for none",
+    )
     model: ModelSettings = Field(default_factory=ModelSettings)
     clip: ClipSettings = Field(default_factory=ClipSettings)
     augment: AugmentSettings = Field(default_factory=AugmentSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    images: JointImages | None = Field(
+        None, description="train jointly on images: images.train.manifest and so on"
+    )
+
+    @property
+    def clips(self) -> dict[str, ClipSettings]:
+        """What clips are, for each folder of a checkpoint that has a model in it."""
+        joint = {"images": self.images.clip} if self.images else {}
+        return {".": self.clip, **joint}
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check_warmup(self) -> TrainingRun:

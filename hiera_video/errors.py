@@ -14,6 +14,14 @@ class UserError(Exception):
     """A mistake of the user's. The message says what was given, what was wanted, and where."""
 
 
+class Interrupted(Exception):  # noqa: N818
+    """A signal ended the run in good order. The message says how to go on."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 class ConfigError(UserError, ValueError):
     """A setting that is unknown, of the wrong type, or contradicts another one.
 
@@ -30,7 +38,7 @@ class ManifestError(UserError, ValueError):
 
 
 class VideoError(UserError):
-    """A video that cannot be opened or decoded; ``path`` and ``reason`` are kept apart."""
+    """A video or image that cannot be opened or decoded; ``path`` and ``reason`` are kept apart."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -41,5 +49,16 @@ class VideoError(UserError):
         return f"{self.path}: {self.reason}"
 
 
+class TrainingError(UserError):
+    """What makes training stop, found and raised by all processes together."""
+
+
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or belongs to another architecture."""
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of the system or of a library says, in one line."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    text = str(strerror or error).partition("\n")[0] or type(error).__name__
+    return text[0].lower() + text[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -40,11 +41,21 @@ def atomic_symlink(link: Path, target: Path) -> None:
         temporary.symlink_to(os.path.relpath(target, link.parent))
 
 
-def make_output_directory(path: str | Path) -> Path:
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def make_output_directory(path: str | Path, name: str = "output_dir") -> Path:
     """Create ``path`` and make sure that files can be written in it.
 
     Raises:
-        UserError: if it cannot be created or written to; the message names the directory.
+        UserError: if it cannot be created or written to; the message names the directory, and the
+            setting ``name`` that gave it.
     """
     path = Path(path)
     try:
@@ -52,7 +63,7 @@ def make_output_directory(path: str | Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise UserError(f"output_dir={path}: cannot be written ({error.strerror})") from None
+        raise UserError(f"{name}={path}: cannot be written ({error.strerror})") from None
     return path
 
 

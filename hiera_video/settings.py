@@ -10,7 +10,7 @@ import argparse
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -150,17 +150,20 @@ def _faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str
     return faults
 
 
-def _is_group(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _group(annotation: Any) -> type[BaseModel] | None:
+    """The group of settings that an annotation stands for, if it does; one may be left out."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def _list_keys(cls: type[BaseModel], prefix: str = "") -> str:
     """One line per setting for ``--help``: key, default, meaning."""
     lines = [] if prefix else ["settings (key=value):"]
     for name, field in cls.model_fields.items():
-        if _is_group(field.annotation):
-            assert isinstance(field.annotation, type)
-            lines.append(_list_keys(field.annotation, f"{prefix}{name}."))
+        if group := _group(field.annotation):
+            lines.append(_list_keys(group, f"{prefix}{name}."))
             continue
         default = "required" if field.is_required() else repr(field.get_default())
         meaning = f"  {field.description}" if field.description else ""

@@ -1,6 +1,6 @@
-"""Say what videos show, with a trained model.
+"""Say what videos or images show, with a trained model.
 
-python scripts/predict.py --checkpoint DIR VIDEO [VIDEO ...]
+python scripts/predict.py --checkpoint DIR FILE [FILE ...]
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from hiera_video.settings import CommandLine
 
 
 def main() -> None:
-    parser = CommandLine(description="Say what videos show, with a trained model.")
-    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
+    parser = CommandLine(description="Say what videos or images show, with a trained model.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--checkpoint", required=True, help="directory, file or hub id")
-    parser.add_argument("--num-clips", type=int, default=5, help="clips per video (default 5)")
-    parser.add_argument("--num-crops", type=int, default=3, help="crops per clip (default 3)")
+    parser.add_argument("--num-clips", type=int, help="clips per video (default 5)")
+    parser.add_argument("--num-crops", type=int, help="crops per clip (default 3; 1 of an image)")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show (default 5)")
     parser.add_argument("--decoder", default="pyav", choices=["pyav", "decord", "torchcodec"])
     parser.add_argument("--json", action="store_true", help="one line of JSON per video")
     options = parser.parse_args()
-    views = EvaluateSettings(num_clips=options.num_clips, num_crops=options.num_crops)
+    given = {"num_clips": options.num_clips, "num_crops": options.num_crops}
+    views = EvaluateSettings(**{key: value for key, value in given.items() if value is not None})
     predictions = predict(
         options.checkpoint,
-        options.videos,
+        options.files,
         views,
         decoder=options.decoder,
         top_k=options.top_k,

@@ -22,6 +22,7 @@ from tests.support import (  # noqa: E402
     forget_accelerator,
     save_checkpoint,
     write_dataset,
+    write_image_dataset,
 )
 
 
@@ -45,6 +46,12 @@ def one_thread() -> Iterator[None]:
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> TinyDataset:
     """36 training and 9 validation videos of three classes. Tests only read it."""
     return write_dataset(tmp_path_factory.mktemp("dataset"), num_train=36, num_val=9)
+
+
+@pytest.fixture(scope="session")
+def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> TinyDataset:
+    """36 training and 9 validation images of three classes. Tests only read it."""
+    return write_image_dataset(tmp_path_factory.mktemp("images"), num_train=36, num_val=9)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import av
 import numpy as np
@@ -24,6 +26,7 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
+from PIL import Image
 from torch import Tensor, nn
 
 from hiera_video.config import ClipSettings
@@ -40,13 +43,40 @@ CLASS_COLOURS = {"blue": (30, 30, 220), "green": (30, 220, 30), "red": (220, 30,
 #: frames.
 TINY_MODEL: dict[str, Any] = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8]}
 TINY_CLIP: dict[str, Any] = {"num_frames": 4, "stride": 2, "crop_size": 32}
+#: An image of the same size.
+TINY_IMAGE: dict[str, Any] = {**TINY_CLIP, "num_frames": 1, "stride": 1}
 #: The same for the command line.
 TINY_ARGUMENTS = [
     *(f"model.{key}={value}" for key, value in TINY_MODEL.items()),
     *(f"clip.{key}={value}" for key, value in TINY_CLIP.items()),
 ]
+#: To pre-train. Two mask units per axis and half of them hidden.
+TINY_PRETRAINING_ARGUMENTS = [
+    *TINY_ARGUMENTS,
+    "clip.crop_size=64",
+    "model.mask_ratio=0.5",
+    "model.decoder_hidden_size=16",
+    "model.decoder_depth=1",
+    "model.decoder_num_heads=2",
+]
+TINY_IMAGE_ARGUMENTS = [
+    "model.name=hiera_base_224",
+    *(f"model.{key}={value}" for key, value in TINY_MODEL.items()),
+    *(f"clip.{key}={value}" for key, value in TINY_IMAGE.items()),
+]
 
-_PROGRESS_BAR = re.compile(r"^(epoch|evaluate|extract)\b.*\[.*(batch|window)")
+#: What scripts are started with.
+CPU_ENVIRONMENT = {
+    "ACCELERATE_USE_CPU": "true",
+    "CUDA_VISIBLE_DEVICES": "",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HOME": "/nonexistent",  # no settings of `accelerate config` either
+}
+
+_PROGRESS_BAR = re.compile(
+    r"^(epoch|evaluate|extract|index|inspect|pack)\b.*\[.*(batch|shard|window|video)"
+)
 
 #: The frame number is written into the picture as this many black and white blocks.
 _NUMBER_BITS = 8
@@ -127,6 +157,8 @@ def _encoder_options(codec: str, b_frames: int, gop: int, open_gop: bool) -> dic
         return {"preset": "ultrafast", "x265-params": f"{common}:pools=1:log-level=none"}
     if codec == "libvpx-vp9":
         return {"deadline": "realtime", "cpu-used": "8"}
+    if codec == "libsvtav1":
+        return {"preset": "12"}
     return {"qscale": "3"}
 
 
@@ -186,6 +218,24 @@ def write_dataset(
         write_manifest(folder / f"{split}.csv", rows)
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
     return TinyDataset(folder, tuple(classes))
+
+
+def write_image_dataset(folder: Path, num_train: int, num_val: int) -> TinyDataset:
+    """Pictures of one colour each, of several formats and sizes; the colour is the class."""
+    classes = tuple(CLASS_COLOURS)
+    for split, count in (("train", num_train), ("val", num_val)):
+        rows = []
+        for index in range(count):
+            name, suffix = classes[index % len(classes)], ("jpg", "png")[index % 2]
+            path = Path(split) / name / f"{index:03d}.{suffix}"
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            seed = index + 1000 * (split == "val")
+            frame = coloured_frames(name, seed, num_frames=1, side=40 + index % 5)[0]
+            Image.fromarray(frame[:, :36]).save(folder / path)
+            rows.append((path.as_posix(), name))
+        write_manifest(folder / f"{split}.csv", rows)
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+    return TinyDataset(folder, classes)
 
 
 def write_manifest(
@@ -278,23 +328,28 @@ def start_script(
         launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes=1"]
     script = name if isinstance(name, Path) else ROOT / "scripts" / f"{name}.py"
     command = [sys.executable, *launcher, str(script)]
-    environment = {
-        **os.environ,
-        "ACCELERATE_USE_CPU": "true",
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "HF_HOME": "/nonexistent",  # no settings of `accelerate config` either
-    }
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env={**os.environ, **CPU_ENVIRONMENT},
         cwd=ROOT,
         start_new_session=True,
     )
+
+
+def run_here(script: Path, *arguments: object) -> int:
+    """Run a script in this process, for those that start neither devices nor processes.
+
+    Gives its exit status.
+    """
+    with patch.object(sys, "argv", [str(script), *map(str, arguments)]):
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
 
 
 def kill_script(process: subprocess.Popen[str]) -> None:
@@ -342,6 +397,13 @@ def cut_off(source: Path, target: Path, share: float) -> Path:
     data = source.read_bytes()
     target.write_bytes(data[: int(share * len(data))])
     return target
+
+
+def flip_byte(path: Path, position: int | None = None) -> None:
+    """Change one byte of a file, by default the one in its middle, as a bad disk would."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 if position is None else position] ^= 0b100
+    path.write_bytes(data)
 
 
 def copy_dataset(dataset: TinyDataset, folder: Path) -> TinyDataset:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from hiera_video.config import EvaluateRun, FeatureRun, TrainRun
+from hiera_video.config import (
+    ClipSettings,
+    EvaluateRun,
+    EvaluateSettings,
+    FeatureRun,
+    ImageSettings,
+    TrainRun,
+)
 from hiera_video.errors import ConfigError
 from hiera_video.settings import dump_yaml, load_yaml, parse_settings
 
@@ -100,6 +107,17 @@ def test_what_is_required_is_named() -> None:
         parse_settings(EvaluateRun, [])
 
 
+def test_an_image_is_seen_once() -> None:
+    image, clip = ImageSettings(), ClipSettings()
+    assert EvaluateSettings().of(clip) == EvaluateSettings()
+    views = [EvaluateSettings(**given).of(image) for given in ({}, {"num_crops": 3})]
+    assert [(view.num_clips, view.num_crops) for view in views] == [(1, 1), (1, 3)]
+    with pytest.raises(
+        ConfigError, match=r"evaluate\.num_clips=2: the model takes images, which have 1"
+    ):
+        EvaluateSettings(num_clips=2).of(image)
+
+
 def test_windows_must_not_leave_gaps() -> None:
     arguments = ["output_dir=o", "checkpoint=c", "features.window_seconds=1"]
     with pytest.raises(
@@ -130,5 +148,5 @@ def test_help_lists_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse("--help")
     text = capsys.readouterr().out
-    for key in ("train.epochs", "data.val.manifest", "clip.frames_per_second", "optimizer.lr"):
+    for key in ("train.epochs", "data.val.manifest", "images.batch_size", "optimizer.lr"):
         assert f"  {key} [" in text

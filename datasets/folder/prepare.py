@@ -1,98 +1,110 @@
 """Turn a tree of class folders into manifests.
 
-    python datasets/folder/prepare.py VIDEOS OUTPUT_DIR [--val-share 0.2] [--seed 0]
+    python datasets/folder/prepare.py VIDEOS OUTPUT_DIR [--images] [--val-share 0.2] [--seed 0]
+        [--group REGEX]
 
 ``VIDEOS/<class name>/.../<any name>.mp4`` becomes ``OUTPUT_DIR/{train,val}.csv`` (absolute
 paths) and ``OUTPUT_DIR/classes.txt``. The split is stratified: each class gives its share of videos
-to validation, at least one where it has two or more.
+to validation, at least one where it has two or more. Videos whose names agree in what ``--group``
+matches stay together. ``VIDEOS`` may be a manifest, too, such as the clean one of an inspection.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
 import random
-import sys
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
-SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
-
-
-def find_videos(root: Path) -> dict[str, list[Path]]:
-    """Video files below each class folder of ``root``, sorted; classes without one are left out."""
-    found = {
-        folder.name: sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in SUFFIXES and path.is_file() and path.name[0] != "."
-        )
-        for folder in sorted(root.iterdir())
-        if folder.is_dir()
-    }
-    return {name: videos for name, videos in found.items() if videos}
+from hiera_video.command import run_command
+from hiera_video.data.images import IMAGE_SUFFIXES
+from hiera_video.data.manifest import Manifest
+from hiera_video.data.preparation import (
+    VIDEO_SUFFIXES,
+    Entry,
+    find_files,
+    write_dataset,
+)
+from hiera_video.errors import ConfigError, UserError
+from hiera_video.settings import CommandLine
 
 
-def split(
-    classes: dict[str, list[Path]], val_share: float, seed: int
-) -> dict[str, list[tuple[Path, str]]]:
-    """Training and validation rows; a function of the file names, ``val_share`` and ``seed``."""
-    rows: dict[str, list[tuple[Path, str]]] = {"train": [], "val": []}
-    for name, videos in classes.items():
-        shuffled = random.Random(f"{seed}/{name}").sample(videos, len(videos))
-        num_val = round(len(videos) * val_share)
-        if len(videos) > 1 and val_share > 0:
-            num_val = min(max(num_val, 1), len(videos) - 1)
-        rows["val"] += [(path, name) for path in sorted(shuffled[:num_val])]
-        rows["train"] += [(path, name) for path in sorted(shuffled[num_val:])]
-    return rows
+def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
+    """Files below each class folder of ``root``; folders without any are left out."""
+    classes: dict[str, list[Path]] = {}
+    for path in find_files(root, suffixes):
+        folder, *below = path.relative_to(root.absolute()).parts
+        if below:
+            classes.setdefault(folder, []).append(path)
+    return dict(sorted(classes.items()))
 
 
-def write_manifests(
-    rows: dict[str, list[tuple[Path, str]]], classes: list[str], output_dir: Path
-) -> None:
-    """``train.csv``, ``val.csv`` and ``classes.txt``, each written beside and renamed."""
-    output_dir.mkdir(parents=True, exist_ok=True)
-    texts = {"classes.txt": "".join(f"{name}\n" for name in classes)}
-    for name, text in texts.items():
-        (output_dir / f".{name}.part").write_text(text, encoding="utf-8")
-        (output_dir / f".{name}.part").replace(output_dir / name)
-    for part, videos in rows.items():
-        temporary = output_dir / f".{part}.csv.part"
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "label"])
-            writer.writerows((path.resolve(), label) for path, label in videos)
-        temporary.replace(output_dir / f"{part}.csv")
+def read_manifest(path: Path) -> dict[str, list[Path]]:
+    """The files of each class of a manifest of whole videos."""
+    manifest = Manifest(path)
+    classes: dict[str, list[Path]] = {name: [] for name in manifest.classes}
+    for row in (manifest[index] for index in range(len(manifest))):
+        if row.start_seconds or row.end_seconds:
+            raise UserError(f"{path}: has rows with seconds, and only whole videos can be split")
+        classes[manifest.classes[row.label]].append(row.local_file.absolute())
+    return classes
 
 
-def fail(message: str) -> NoReturn:
-    """End with one line on standard error."""
-    print(f"prepare.py: error: {message}", file=sys.stderr)
-    sys.exit(2)
+def split_class(
+    name: str, videos: list[Path], val_share: float, seed: int, group: re.Pattern[str] | None
+) -> list[Entry]:
+    """The entries of a class; a function of all names, ``val_share`` and ``seed``."""
+    groups: dict[str, list[Path]] = {}
+    for video in videos:
+        match = group.search(video.name) if group else None
+        groups.setdefault(match[0] if match else str(video), []).append(video)
+    shuffled = random.Random(f"{seed}/{name}").sample(list(groups.values()), len(groups))
+    num_val = round(len(videos) * val_share)
+    if len(groups) > 1 and val_share > 0:
+        num_val = max(num_val, 1)
+    val: set[Path] = set()
+    for together in shuffled[:-1]:  # one group at least is left to train on
+        if len(val) < num_val:
+            val.update(together)
+    return [Entry("val" if video in val else "train", str(video), name) for video in videos]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Turn a tree of class folders into manifests.")
-    parser.add_argument("videos", type=Path, help="folder with one folder per class")
+    parser = CommandLine(description="Turn a tree of class folders into manifests.")
+    parser.add_argument("videos", type=Path, help="folder with one folder per class, or a manifest")
     parser.add_argument("output_dir", type=Path)
+    parser.add_argument("--images", action="store_true", help="take images rather than videos")
     parser.add_argument("--val-share", type=float, default=0.2, help="default 0.2")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    if not options.videos.is_dir():
-        fail(f"{options.videos}: no such folder")
-    if not 0 <= options.val_share < 1:
-        fail(f"--val-share={options.val_share}: wanted a share of at least 0 and under 1")
-    classes = find_videos(options.videos)
-    if not classes:
-        fail(f"{options.videos}: wanted one folder per class with video files in it, found none")
-    rows = split(classes, options.val_share, options.seed)
-    write_manifests(rows, list(classes), options.output_dir)
-    print(
-        f"{len(classes)} classes, {len(rows['train'])} training and {len(rows['val'])} validation "
-        f"videos -> {options.output_dir}"
+    parser.add_argument(
+        "--group", help="regular expression: videos whose names agree in it are not split apart"
     )
+    options = parser.parse_args()
+    if not 0 <= options.val_share < 1:
+        raise ConfigError(
+            f"--val-share={options.val_share}: wanted a share of at least 0 and under 1"
+        )
+    try:
+        group = re.compile(options.group) if options.group else None
+    except re.error as error:
+        raise ConfigError(f"--group={options.group}: is no regular expression ({error})") from None
+    if options.videos.is_file():
+        classes = read_manifest(options.videos)
+    else:
+        classes = find_classes(options.videos, IMAGE_SUFFIXES if options.images else VIDEO_SUFFIXES)
+    if not classes:
+        kind = "image" if options.images else "video"
+        raise UserError(
+            f"{options.videos}: wanted one folder per class with {kind} files in it, found none"
+        )
+    entries = [
+        entry
+        for name, videos in classes.items()
+        for entry in split_class(name, videos, options.val_share, options.seed, group)
+    ]
+    files = {entry.key: Path(entry.key) for entry in entries}
+    write_dataset(options.output_dir, list(classes), entries, files)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

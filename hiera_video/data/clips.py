@@ -1,22 +1,36 @@
-"""Which frames make which clip: pure arithmetic on exact fractions of a second.
+"""Which frames make which clip: pure arithmetic on frame numbers and exact fractions of a second.
 
-pytorchvideo's clip samplers say where clips lie; :func:`frame_indices` says which frames they are.
-Ranges are half-open. A video of n frames at rate r lasts n / r seconds.
+``sampling.py`` holds the rules by which clips of training and evaluation are chosen; here is what
+they share, and the sliding windows of an extraction. Ranges are half-open. A video of n frames at
+rate r lasts n / r seconds.
 """
 
 from __future__ import annotations
 
-import random
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
+from typing import NamedTuple
 
-from pytorchvideo.data.clip_sampling import (
-    ConstantClipsPerVideoSampler,
-    RandomClipSampler,
-    UniformClipSampler,
-)
+from pytorchvideo.data.clip_sampling import UniformClipSampler
 
 from hiera_video.config import ClipSettings
+
+
+class VideoPart(NamedTuple):
+    """The frames ``[first_frame, first_frame + num_frames)`` of a video."""
+
+    first_frame: int
+    num_frames: int
+    frames_per_second: Fraction
+
+    @classmethod
+    def between(
+        cls, start: Fraction, end: Fraction, num_frames: int, frames_per_second: Fraction
+    ) -> VideoPart:
+        """The frames that are shown in ``[start, end)`` seconds of a video of ``num_frames``."""
+        first = floor(start * frames_per_second)
+        last = min(num_frames, ceil(end * frames_per_second))
+        return cls(first, last - first, frames_per_second)
 
 
 def clip_duration(clip: ClipSettings, frames_per_second: Fraction) -> Fraction:
@@ -25,33 +39,19 @@ def clip_duration(clip: ClipSettings, frames_per_second: Fraction) -> Fraction:
     return clip.num_frames * clip.stride / rate
 
 
-def random_clip_start(video_seconds: Fraction, clip_seconds: Fraction, seed: int) -> Fraction:
-    """A start in seconds, uniform over all that leave room for the clip; a function of ``seed``."""
-    sampler = RandomClipSampler(clip_seconds)
-    # pytorchvideo draws from Python's global generator: lend it one of our own.
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        return sampler(0, video_seconds, {}).clip_start_sec
-    finally:
-        random.setstate(state)
+def spread_frames(start: Fraction, span: Fraction, num_frames: int) -> list[int]:
+    """``num_frames`` frame numbers, evenly spaced over ``[start, start + span)`` frames.
 
-
-def even_clip_starts(
-    video_seconds: Fraction, clip_seconds: Fraction, num_clips: int
-) -> list[Fraction]:
-    """Starts of clips spread evenly: number k of N lies at k/N of the seconds that can be a start.
-
-    This is pytorchvideo 0.1.5's rule (and PySlowFast's ``(n - L) * k / N``).
+    The spacing starts at a whole frame, so it is exact wherever ``span / num_frames`` is a whole
+    number of frames.
     """
-    sampler = ConstantClipsPerVideoSampler(clip_seconds, num_clips)
-    return [sampler(0, video_seconds, {}).clip_start_sec for _ in range(num_clips)]
+    return [floor(start) + floor(i * span / num_frames) for i in range(num_frames)]
 
 
 def window_starts(
     video_seconds: Fraction, window_seconds: Fraction, stride_seconds: Fraction
 ) -> list[Fraction]:
-    """Starts of sliding windows over a whole video.
+    """Starts of sliding windows over a whole video, by pytorchvideo's sampler.
 
     The last window is moved back to end with the video, so that no frame is left out. A video
     shorter than a window has one window, at 0.
@@ -65,21 +65,3 @@ def window_starts(
         last_end = window.clip_end_sec
         if window.is_last_clip:
             return starts
-
-
-def frame_indices(
-    start_seconds: Fraction,
-    clip_seconds: Fraction,
-    num_frames: int,
-    video_num_frames: int,
-    frames_per_second: Fraction,
-) -> list[int]:
-    """``num_frames`` indices, evenly spaced over ``[start_seconds, start_seconds + clip_seconds)``.
-
-    The spacing starts at a whole frame, so it is exact wherever the stride is a whole number of
-    frames. Where the video ends before the clip does, its last frame is repeated, as in PySlowFast.
-    """
-    first = floor(start_seconds * frames_per_second)
-    step = clip_seconds * frames_per_second / num_frames
-    last = video_num_frames - 1
-    return [min(first + floor(i * step), last) for i in range(num_frames)]

@@ -6,10 +6,10 @@ place (``failures.py``) decides what to do about it, in the main process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,87 +17,102 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings
-from hiera_video.data.clips import (
-    clip_duration,
-    even_clip_starts,
-    frame_indices,
-    random_clip_start,
-    window_starts,
-)
-from hiera_video.data.decode import READERS
+from hiera_video.data.clips import VideoPart, clip_duration, spread_frames, window_starts
+from hiera_video.data.images import open_reader
 from hiera_video.data.manifest import Row, Rows
+from hiera_video.data.sampling import bound, evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
+from hiera_video.data.watch import Watch
 from hiera_video.errors import VideoError
 from hiera_video.seeding import derive_seed
 
+#: A clip's number, and the position of a frame in it.
+Place: TypeAlias = tuple[int, int]
+
 
 class VideoSegment:
-    """The part of an open video that a manifest row names. Times are seconds into that part.
+    """The part of an open video that a manifest row names, and clips of it.
 
     Raises:
-        VideoError: if the video cannot be read, or ends before the segment starts.
+        VideoError: if the video cannot be read, ends before the segment starts, or is shorter than
+            a clip where ``clip.short_video`` refuses that.
     """
 
-    def __init__(self, row: Row, decoder: str) -> None:
-        self._reader = READERS[decoder](row.file)
+    def __init__(self, row: Row, decoder: str, clip: ClipSettings) -> None:
+        self._reader = open_reader(row.file, decoder)
         index = self._reader.index
         self.row = row
-        self.frames_per_second = index.frames_per_second
-        self._offset = Fraction(row.start_seconds)
+        self.clip = clip
+        self.start = Fraction(row.start_seconds)
         end = index.duration_seconds
         if row.end_seconds is not None:
             end = min(end, Fraction(row.end_seconds))
-        self.duration = end - self._offset
+        self.duration = end - self.start
         if self.duration <= 0:
             raise VideoError(
                 str(row.file),
                 f"start_seconds={row.start_seconds} is past the video's end "
                 f"({float(index.duration_seconds):.3f} s)",
             )
-        self._num_frames = min(index.num_frames, ceil(end * index.frames_per_second))
-
-    def clips(self, starts: Sequence[Fraction], seconds: Fraction, num_frames: int) -> list[Tensor]:
-        """Clips of ``num_frames`` spread over ``seconds``, from one pass over the file.
-
-        Returns uint8 ``(T, C, H, W)`` for each start.
-        """
-        plans = [
-            frame_indices(
-                self._offset + start,
-                seconds,
-                num_frames,
-                self._num_frames,
-                self.frames_per_second,
+        self.part = VideoPart.between(self.start, end, index.num_frames, index.frames_per_second)
+        self.clip_seconds = clip_duration(clip, index.frames_per_second)
+        if clip.short_video == "refuse" and self.duration < self.clip_seconds:
+            raise VideoError(
+                str(row.file),
+                f"it lasts {float(self.duration):.3f} s, a clip {float(self.clip_seconds):.3f} s, "
+                "and clip.short_video=refuse",
             )
-            for start in starts
-        ]
-        wanted = sorted({index for plan in plans for index in plan})
-        frames = self._reader.frames(wanted)
-        position = {index: place for place, index in enumerate(wanted)}
-        return [frames[[position[index] for index in plan]] for plan in plans]
 
-    def batch(
-        self, views: Sequence[Tensor], starts: Sequence[Fraction], seconds: Fraction
-    ) -> ClipBatch:
-        """``views`` ``(T, C, H, W)`` as a batch; an equal number of them for each start."""
-        per_clip = len(views) // len(starts)
-        begins = torch.tensor(
-            [float(self._offset + start) for start in starts], dtype=torch.float64
-        )
-        begins = begins.repeat_interleave(per_clip)
+    def window(self, start: Fraction, seconds: Fraction) -> list[int]:
+        """Frames of the window ``[start, start + seconds)`` of the part."""
+        rate = self.part.frames_per_second
+        frames = spread_frames((self.start + start) * rate, seconds * rate, self.clip.num_frames)
+        first = self.part.first_frame
+        inside = bound([i - first for i in frames], self.part.num_frames, self.clip.short_video)
+        return [first + i for i in inside]
+
+    def stream(self, plans: Sequence[list[int]]) -> Iterator[tuple[Tensor, list[Place]]]:
+        """The frames ``(C, H, W)`` of the clips in ``plans``, from one pass over the file: each is
+        decoded once, and comes with the places, (clip, position in it), that it takes."""
+        places: dict[int, list[Place]] = {}
+        for clip, plan in enumerate(plans):
+            for position, index in enumerate(plan):
+                places.setdefault(index, []).append((clip, position))
+        wanted = sorted(places)
+        for index, frame in zip(wanted, self._reader.stream(wanted), strict=True):
+            yield frame, places[index]
+
+    def new_views(self, num_views: int) -> Tensor:
+        """Memory for that many views ``(B, C, T, H, W)``."""
+        clip = self.clip
+        size = (len(clip.mean), clip.num_frames, clip.crop_size, clip.crop_size)
+        return torch.empty((num_views, *size), dtype=torch.uint8)
+
+    def starts(self, plans: Sequence[list[int]]) -> list[Fraction]:
+        """Seconds into the file at which clips start."""
+        return [min(plan) / self.part.frames_per_second for plan in plans]
+
+    def batch(self, views: Tensor, starts: Sequence[Fraction], seconds: Fraction) -> ClipBatch:
+        """``views`` ``(B, C, T, H, W)`` as a batch; an equal number of them for each start."""
+        begins = torch.tensor([float(start) for start in starts], dtype=torch.float64)
+        begins = begins.repeat_interleave(len(views) // len(starts))
         return ClipBatch(
-            pixel_values=torch.stack(list(views)).transpose(1, 2),
+            pixel_values=views,
             rows=torch.full((len(views),), self.row.index),
             labels=torch.full((len(views),), self.row.label),
             start_seconds=begins,
             end_seconds=begins + float(seconds),
         )
 
+    def close(self) -> None:
+        """Give file handles back."""
+        self._reader.close()
+
     def __enter__(self) -> VideoSegment:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.close()
+        self.close()
 
 
 def _failed(row: Row, error: VideoError, clip: ClipSettings) -> ClipBatch:
@@ -126,20 +141,32 @@ class TrainClips(Dataset[ClipBatch]):
         self.seed = seed
         self.repeats = repeats
         self.view = TrainView(augment, clip)
+        self.watch = Watch()
 
     def __getitem__(self, key: tuple[int, int]) -> ClipBatch:
         epoch, index = key
         row = self.manifest[index]
         seeds = [derive_seed(self.seed, epoch, index, repeat) for repeat in range(self.repeats)]
         try:
-            with VideoSegment(row, self.decoder) as video:
-                seconds = clip_duration(self.clip, video.frames_per_second)
-                starts = [random_clip_start(video.duration, seconds, seed) for seed in seeds]
-                clips = video.clips(starts, seconds, self.clip.num_frames)
-                views = [self.view(frames, seed) for frames, seed in zip(clips, seeds, strict=True)]
-                return video.batch(views, starts, seconds)
+            with self.watch.reading(row), VideoSegment(row, self.decoder, self.clip) as video:
+                plans = [training_clip(video.part, self.clip, seed) for seed in seeds]
+                views = self._views(video, plans, seeds)
+                return video.batch(views, video.starts(plans), video.clip_seconds)
         except VideoError as error:
             return _failed(row, error, self.clip)
+
+    def _views(
+        self, video: VideoSegment, plans: Sequence[list[int]], seeds: Sequence[int]
+    ) -> Tensor:
+        views = video.new_views(len(plans))
+        crops: list[Callable[[Tensor], Tensor]] = []
+        for frame, places in video.stream(plans):
+            crops = crops or [self.view.crop(frame[None], seed) for seed in seeds]
+            for clip, position in places:
+                views[clip, :, position] = crops[clip](frame[None])[0]
+        for clip, seed in zip(views, seeds, strict=True):
+            clip.copy_(self.view.alter(clip.transpose(0, 1), seed).transpose(0, 1))
+        return views
 
 
 class EvaluationClips(Dataset[ClipBatch]):
@@ -159,24 +186,28 @@ class EvaluationClips(Dataset[ClipBatch]):
         self.decoder = decoder
         self.seed = seed
         self.views = EvaluationViews(clip, evaluate.num_crops)
+        self.watch = Watch()
 
     def __getitem__(self, index: int) -> ClipBatch:
         row = self.manifest[index]
         try:
-            with VideoSegment(row, self.decoder) as video:
-                seconds = clip_duration(self.clip, video.frames_per_second)
-                starts = even_clip_starts(video.duration, seconds, self.evaluate.num_clips)
-                clips = video.clips(starts, seconds, self.clip.num_frames)
+            with self.watch.reading(row), VideoSegment(row, self.decoder, self.clip) as video:
+                plans = evaluation_clips(video.part, self.clip, self.evaluate.num_clips)
                 if self.evaluate.shuffle_frames:
-                    clips = [self._shuffled(frames, index, i) for i, frames in enumerate(clips)]
-                views = [view for frames in clips for view in self.views(frames)]
-                return video.batch(views, starts, seconds)
+                    plans = [self._shuffled(plan, index, k) for k, plan in enumerate(plans)]
+                views = video.new_views(len(plans) * self.evaluate.num_crops)
+                for frame, places in video.stream(plans):
+                    crops = self.views(frame)
+                    for clip, position in places:
+                        for number, crop in enumerate(crops, clip * len(crops)):
+                            views[number, :, position] = crop
+                return video.batch(views, video.starts(plans), video.clip_seconds)
         except VideoError as error:
             return _failed(row, error, self.clip)
 
-    def _shuffled(self, frames: Tensor, row: int, clip: int) -> Tensor:
+    def _shuffled(self, plan: list[int], row: int, clip: int) -> list[int]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, row, clip))
-        return frames[torch.randperm(len(frames), generator=generator)]
+        return [plan[place] for place in torch.randperm(len(plan), generator=generator)]
 
 
 @dataclass
@@ -194,7 +225,8 @@ class WindowBatch:
 class VideoWindows(IterableDataset[WindowBatch]):
     """Sliding windows over whole videos, ``batch_size`` at a time, in centre crops.
 
-    Memory is bounded by a batch, not by the length of a video. Videos are divided over the workers.
+    One pass over each video; memory is bounded by a batch and by how windows overlap, not by the
+    length of the video. Videos are divided over the workers.
     """
 
     def __init__(
@@ -216,27 +248,46 @@ class VideoWindows(IterableDataset[WindowBatch]):
         self.stride_seconds = stride_seconds
         self.batch_size = batch_size
         self.views = EvaluationViews(clip, num_crops=1)
+        self.watch = Watch()
 
     def __iter__(self) -> Iterator[WindowBatch]:
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in self.rows[first::step]:
             row = self.manifest[index]
+            windows = self._windows(row)
             try:
-                yield from self._windows(row)
+                while True:
+                    with self.watch.reading(row):
+                        batch = next(windows, None)
+                    if batch is None:
+                        break
+                    yield batch
             except VideoError as error:
                 yield WindowBatch(index, _failed(row, error, self.clip), is_last=True)
 
     def _windows(self, row: Row) -> Iterator[WindowBatch]:
-        with VideoSegment(row, self.decoder) as video:
-            seconds = clip_duration(self.clip, video.frames_per_second)
+        with VideoSegment(row, self.decoder, self.clip) as video:
+            seconds = video.clip_seconds
             if self.window_seconds is not None:
                 seconds = Fraction(self.window_seconds)
             stride = Fraction(self.stride_seconds) if self.stride_seconds is not None else seconds
             starts = window_starts(video.duration, seconds, min(stride, seconds))
-            for begin in range(0, len(starts), self.batch_size):
-                some = starts[begin : begin + self.batch_size]
-                clips = video.clips(some, seconds, self.clip.num_frames)
-                views = [view for frames in clips for view in self.views(frames)]
-                is_last = begin + self.batch_size >= len(starts)
-                yield WindowBatch(row.index, video.batch(views, some, seconds), is_last)
+            plans = [video.window(start, seconds) for start in starts]
+            batches = [
+                starts[i : i + self.batch_size] for i in range(0, len(starts), self.batch_size)
+            ]
+            begun: dict[int, Tensor] = {}
+            missing = [len(batch) * self.clip.num_frames for batch in batches]
+            for frame, places in video.stream(plans):
+                (view,) = self.views(frame)
+                for window, position in places:
+                    number, place = divmod(window, self.batch_size)
+                    if number not in begun:
+                        begun[number] = video.new_views(len(batches[number]))
+                    begun[number][place, :, position] = view
+                    missing[number] -= 1
+                    if missing[number] == 0:
+                        some = [video.start + start for start in batches[number]]
+                        batch = video.batch(begun.pop(number), some, seconds)
+                        yield WindowBatch(row.index, batch, number == len(batches) - 1)

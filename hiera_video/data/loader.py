@@ -6,24 +6,42 @@ on how many processes share it: step s takes the same videos whether one loads t
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
+from itertools import islice
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar, cast
 
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hiera_video.batch import ClipBatch
-from hiera_video.data.dataset import WindowBatch
+from hiera_video.config import DataSettings
+from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
 from hiera_video.errors import ConfigError
 from hiera_video.seeding import derive_seed
+
+T = TypeVar("T")
+
+#: How often workers are looked at while a batch is waited for.
+_LOOK_SECONDS = 1.0
+#: What torch's DataLoader says, and nothing else tells, when its ``timeout`` is over.
+_TIMED_OUT = "DataLoader timed out"
 
 
 class TrainingOrder(Sampler[list[tuple[int, int]]]):
     """This process's share of every batch of an epoch, as ``(epoch, row)`` keys.
 
     Each epoch is a new permutation, a function of (seed, epoch). Rows that do not fill a last step
-    are left out of that epoch. ``epoch`` and ``first_batch`` say where the next iteration starts:
-    a resumed run goes on without decoding what it has seen.
+    are left out of that epoch. ``epoch`` and ``first_row`` (a position in the permutation, over all
+    processes) say where the next iteration starts: a resumed run goes on without decoding what it
+    has seen, whatever its batches and processes were before.
     """
 
     def __init__(
@@ -42,24 +60,31 @@ class TrainingOrder(Sampler[list[tuple[int, int]]]):
         self.process_index = process_index
         self.seed = seed
         self.epoch = 0
-        self.first_batch = 0
-        rows_per_step = rows_per_batch * num_processes * accumulate_steps
-        self.batches_per_epoch = num_rows // rows_per_step * accumulate_steps
-        if self.batches_per_epoch == 0:
+        self.first_row = 0
+        self.accumulate_steps = accumulate_steps
+        self.rows_per_step = rows_per_batch * num_processes * accumulate_steps
+        self.steps_per_epoch = num_rows // self.rows_per_step
+        if self.steps_per_epoch == 0:
             raise ConfigError(
                 f"train.batch_size: {num_rows} training videos do not fill one step of "
-                f"{rows_per_step} ({rows_per_batch} videos x {num_processes} processes x "
+                f"{self.rows_per_step} ({rows_per_batch} videos x {num_processes} processes x "
                 f"{accumulate_steps} accumulated batches)"
             )
 
     def __len__(self) -> int:
-        return self.batches_per_epoch - self.first_batch
+        return (self.num_rows - self.first_row) // self.rows_per_step * self.accumulate_steps
+
+    @property
+    def first_batch(self) -> int:
+        """Batches of this size that the rows before ``first_row`` would be."""
+        return self.first_row // (self.rows_per_batch * self.num_processes)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
         order = torch.randperm(self.num_rows, generator=generator).tolist()
-        for batch in range(self.first_batch, self.batches_per_epoch):
-            begin = (batch * self.num_processes + self.process_index) * self.rows_per_batch
+        for batch in range(len(self)):
+            share = batch * self.num_processes + self.process_index
+            begin = self.first_row + share * self.rows_per_batch
             yield [(self.epoch, row) for row in order[begin : begin + self.rows_per_batch]]
 
 
@@ -78,31 +103,168 @@ def evaluation_order(
     return groups[process_index::num_processes]
 
 
-def clip_loader(
-    dataset: Dataset[ClipBatch],
-    batches: Sampler[list[tuple[int, int]]] | Sequence[list[int]],
-    num_workers: int,
-    device: torch.device,
-) -> DataLoader[ClipBatch]:
-    """Batches of clips, in the order of ``batches``."""
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        collate_fn=ClipBatch.concatenate,
-        **_worker_arguments(num_workers, device),
-    )
+def faster_loading(data: DataSettings, repeats: int, num_processes: int) -> str:
+    """What to change where training waits for clips, of which ``repeats`` come from each decode."""
+    num_cores = os.cpu_count() or 1
+    more_clips = f"train.repeated_sampling ({repeats} of each decoded video)"
+    if data.num_workers * num_processes >= num_cores:
+        return f"all {num_cores} cores read; raise {more_clips}, or store smaller videos"
+    workers = f"{data.num_workers} x {num_processes} processes, on {num_cores} cores"
+    return f"raise data.num_workers ({workers}) or {more_clips}"
 
 
-def window_loader(
-    dataset: IterableDataset[WindowBatch], num_workers: int, device: torch.device
-) -> DataLoader[WindowBatch]:
-    """Batches of windows; those of one video in order, those of several interleaved."""
-    return DataLoader(dataset, batch_size=None, **_worker_arguments(num_workers, device))
+class ClipLoader:
+    """Batches of clips, in the order of ``batches``, which each iteration goes through.
+
+    A video on which a worker process dies or hangs comes back as a failure, as one that cannot be
+    decoded does, in the batch that it belongs to. What others had read ahead is read again.
+    """
+
+    def __init__(
+        self,
+        dataset: TrainClips | EvaluationClips,
+        batches: Sampler[list[tuple[int, int]]] | Sequence[list[Any]],
+        data: DataSettings,
+        device: torch.device,
+    ) -> None:
+        self.batches = batches
+        self._order = _Rest(batches)
+        self._make_workers = partial(
+            _Workers,
+            dataset,
+            data,
+            device,
+            batch_sampler=self._order,
+            collate_fn=ClipBatch.concatenate,
+            persistent_workers=data.num_workers > 0,
+        )
+        self._workers: _Workers[ClipBatch] = self._make_workers()
+
+    def __len__(self) -> int:
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        self._order.first = 0
+        while True:
+            try:
+                for batch in self._workers.batches():
+                    self._order.first += 1
+                    yield batch
+                return
+            except _WorkerLostError:
+                self._workers = self._make_workers()
 
 
-def _worker_arguments(num_workers: int, device: torch.device) -> dict[str, Any]:
-    return {
-        "num_workers": num_workers,
-        "persistent_workers": num_workers > 0,
-        "pin_memory": device.type == "cuda",
-    }
+def window_batches(
+    dataset: VideoWindows, data: DataSettings, device: torch.device
+) -> Iterator[WindowBatch]:
+    """Batches of windows; those of one video in order, those of several interleaved.
+
+    A video on which a worker dies or hangs ends in a failure, as in :class:`ClipLoader`.
+    """
+    finished: set[int] = set()
+    given: Counter[int] = Counter()
+    while True:
+        seen: Counter[int] = Counter()
+        try:
+            workers: _Workers[WindowBatch] = _Workers(dataset, data, device, batch_size=None)
+            for batch in workers.batches():
+                seen[batch.row] += 1
+                if batch.clips.failures or seen[batch.row] > given[batch.row]:
+                    given[batch.row] += 1
+                    if batch.is_last:
+                        finished.add(batch.row)
+                    yield batch
+            return
+        except _WorkerLostError:
+            # Videos that were begun are begun again; what was given out of them is not given twice.
+            dataset.rows = [row for row in dataset.rows if row not in finished]
+
+
+class _Rest:
+    """``batches`` from number ``first`` on."""
+
+    def __init__(self, batches: Sampler[list[tuple[int, int]]] | Sequence[list[Any]]) -> None:
+        self.batches = batches
+        self.first = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(self.batches, self.first, None)
+
+
+class _WorkerLostError(Exception):
+    """A worker died, or hung and was killed. The dataset's watch knows which row it was at."""
+
+
+class _Workers(Generic[T]):
+    """A DataLoader and its processes, watched while their batches are waited for."""
+
+    def __init__(
+        self,
+        dataset: TrainClips | EvaluationClips | VideoWindows,
+        data: DataSettings,
+        device: torch.device,
+        **arguments: Any,
+    ) -> None:
+        self.watch = dataset.watch
+        self.watch.make_room(data.num_workers)
+        self.timeout_seconds = data.timeout_seconds
+        self.processes: list[BaseProcess] = []
+        self.loader: DataLoader[T] = DataLoader(
+            cast(Dataset[T], dataset),
+            num_workers=data.num_workers,
+            worker_init_fn=_leave_process_group,
+            pin_memory=device.type == "cuda",
+            timeout=min(_LOOK_SECONDS, data.timeout_seconds) if data.num_workers else 0,
+            **arguments,
+        )
+
+    def batches(self) -> Iterator[T]:
+        """All batches.
+
+        Raises:
+            _WorkerLostError: if the processes have to be started anew.
+            UserError: if one died while it read nothing.
+        """
+        iterator = self._start()
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, EOFError) as error:
+                timed_out = str(error).startswith(_TIMED_OUT)
+                if not timed_out:
+                    self._await_deaths()
+                self.watch.kill_hung(self.processes, self.timeout_seconds)
+                if self.watch.find_dead(self.processes):
+                    raise _WorkerLostError from None
+                if not timed_out:
+                    raise
+                continue
+            yield batch
+
+    def _await_deaths(self) -> None:
+        """A worker's connections break shortly before its process is over."""
+        ending = wait([process.sentinel for process in self.processes], _LOOK_SECONDS)
+        for process in self.processes:
+            if process.sentinel in ending:
+                process.join()
+
+    def _start(self) -> Iterator[T]:
+        """Start the processes, unless they live on from the iteration before."""
+        others = multiprocessing.active_children()
+        handler = signal.getsignal(signal.SIGCHLD)
+        iterator = iter(self.loader)
+        # torch's handler raises wherever the main process happens to be when a worker dies, be it
+        # in the middle of an optimizer step. It is enough to find out while waiting for a batch.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler)
+        started = [child for child in multiprocessing.active_children() if child not in others]
+        self.processes = started or self.processes
+        return iterator
+
+
+def _leave_process_group(_: int) -> None:
+    """Ctrl-C goes to all of a terminal's group, but workers are needed until the run is saved."""
+    os.setpgid(0, 0)

@@ -3,13 +3,19 @@
 A manifest is a CSV with a header, ``path,label[,start_seconds,end_seconds]``. ``path`` is absolute,
 or relative to ``data.root`` (default: the manifest's own folder); ``label`` is a class name. A file
 ``classes.txt`` beside it, one name a line, fixes the order of the classes; without it they are the
-labels in sorted order.
+labels in sorted order. ``datasets/`` has a script for each other format that videos are listed in.
+
+Where videos are in tar shards there are more columns, ``shard,member,offset_bytes,size_bytes``, and
+``path`` is only their name; ``scripts/make_shards.py`` and ``scripts/index_shards.py`` write these.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
+from csv import reader
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from hiera_video.config import DataSettings
-from hiera_video.errors import ManifestError
+from hiera_video.config import ClipSettings, DataSettings
+from hiera_video.data.images import IMAGE_SUFFIXES, wrong_kind
+from hiera_video.data.shards import SHARD_COLUMNS, ShardMember, check_columns, check_shards, locate
+from hiera_video.data.shared_table import SharedTable
+from hiera_video.errors import ManifestError, VideoError
 from hiera_video.settings import suggest
 
 CLASSES_FILE = "classes.txt"
@@ -30,6 +39,7 @@ _COLUMN_TYPES = {
     "start_seconds": pa.float64(),
     "end_seconds": pa.float64(),
 }
+_KEPT_COLUMNS = ["path", "start_seconds", "end_seconds"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +52,21 @@ class Row:
 
     index: int
     path: str
-    file: Path
+    file: Path | ShardMember
     label: int
     start_seconds: float
     end_seconds: float | None
+
+    @property
+    def local_file(self) -> Path:
+        """The file, where only one on a disk will do.
+
+        Raises:
+            ManifestError: if it lies in a shard.
+        """
+        if isinstance(self.file, ShardMember):
+            raise ManifestError(f"{self.file}: lies in a shard, and wanted are videos in files")
+        return self.file
 
 
 class Rows(Protocol):
@@ -55,7 +76,7 @@ class Rows(Protocol):
 
 
 class Manifest:
-    """The rows of a manifest, kept as Arrow columns.
+    """The rows of a manifest: Arrow columns that loader workers share, however many rows there are.
 
     Args:
         path: the CSV file.
@@ -78,71 +99,107 @@ class Manifest:
         self.path = path
         self.root = path.parent if root is None else root
         table = _read_table(path, labelled)
-        self.num_rows: int = table.num_rows
-        self._paths = table["path"].combine_chunks()
-        self._starts = _column(table, "start_seconds")
-        self._ends = _column(table, "end_seconds")
-        self._check_segments()
+        self.in_shards = "shard" in table.column_names
+        _check_segments(path, table)
         if labelled:
-            labels = table["label"].combine_chunks()
-            self.classes = list(classes) if classes is not None else _find_classes(path, labels)
-            self._labels = _label_indices(path, labels, self.classes)
+            self.classes = (
+                list(classes) if classes is not None else _find_classes(path, table["label"])
+            )
+            labels = _label_indices(path, table["label"], self.classes)
         else:
             self.classes = list(classes or [])
-            self._labels = pa.nulls(self.num_rows, pa.int32())
+            labels = pa.nulls(table.num_rows, pa.int32())
+        # One chunk a column, so that a row is found without a search.
+        kept = [*_KEPT_COLUMNS, *(SHARD_COLUMNS if self.in_shards else ())]
+        self._rows = SharedTable(table.select(kept).append_column("label", labels).combine_chunks())
 
     def __len__(self) -> int:
-        return self.num_rows
+        return self._rows.table.num_rows
 
     def __getitem__(self, index: int) -> Row:
-        path = self._paths[index].as_py()
-        label = self._labels[index].as_py()
+        table = self._rows.table
+        path = table["path"][index].as_py()
+        label = table["label"][index].as_py()
         return Row(
             index=index,
             path=path,
-            file=self.root / path,
+            file=self._member(index) if self.in_shards else self.root / path,
             label=-1 if label is None else label,
-            start_seconds=self._starts[index].as_py() or 0.0,
-            end_seconds=self._ends[index].as_py(),
+            start_seconds=table["start_seconds"][index].as_py() or 0.0,
+            end_seconds=table["end_seconds"][index].as_py(),
         )
 
+    def _member(self, index: int) -> ShardMember:
+        shard, *rest = (self._rows.table[name][index].as_py() for name in SHARD_COLUMNS)
+        return ShardMember(locate(shard, self.root), *rest)
+
+    @property
+    def paths(self) -> list[str]:
+        """All paths as they stand in the file."""
+        return self._rows.table["path"].to_pylist()
+
     def check_files(self) -> None:
-        """Make sure that every file exists.
+        """Make sure that every file exists, or every shard, as long as the manifest says.
 
         Raises:
             ManifestError: naming the first missing one, its line, and how many there are.
         """
+        if self.in_shards:
+            check_shards(self.path, self.root, self._rows.table)
+            return
+        root = str(self.root)
         missing = [
             index
-            for index, path in enumerate(self._paths.to_pylist())
-            if not (self.root / path).exists()
+            for index, path in enumerate(self.paths)
+            # Paths as text take a third of the time, which shows at a million rows.
+            if not os.path.exists(os.path.join(root, path))  # noqa: PTH110, PTH118
         ]
         if missing:
             others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
             raise ManifestError(
-                f"{self.path}, line {missing[0] + 2}: no such file: "
-                f"{self.root / self._paths[missing[0]].as_py()}{others}"
+                f"{self.path}, line {missing[0] + 2}: no such file: {self[missing[0]].file}{others}"
             )
 
-    def _check_segments(self) -> None:
-        starts = pc.fill_null(self._starts, 0.0)
-        wrong = pc.or_(pc.less(starts, 0.0), pc.less_equal(self._ends, starts))
-        line = pc.index(pc.fill_null(wrong, False), True).as_py()
-        if line >= 0:
-            raise ManifestError(
-                f"{self.path}, line {line + 2}: wanted 0 <= start_seconds < end_seconds, got "
-                f"{self._starts[line]} and {self._ends[line]}"
-            )
+    def check_kind(self, clip: ClipSettings) -> None:
+        """Make sure that all files are images where a clip is one, and videos where it is not.
+
+        Raises:
+            ManifestError: naming the first row that does not fit, and its line.
+        """
+        paths = self._rows.table["path"]
+        suffixes = "|".join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)
+        are_images = pc.match_substring_regex(paths, f"({suffixes})$", ignore_case=True)
+        first = pc.index(are_images, not clip.is_image).as_py()
+        if first >= 0:
+            path = paths[first].as_py()
+            raise ManifestError(f"{self.path}, line {first + 2}: {path}: {wrong_kind(path, clip)}")
+
+
+def rows_of_files(paths: Sequence[Path], clip: ClipSettings) -> list[Row]:
+    """Rows for files that are in no manifest, whole and without labels.
+
+    Raises:
+        VideoError: for the first video where a clip is an image, or image where it is not.
+    """
+    for path in paths:
+        if reason := wrong_kind(str(path), clip):
+            raise VideoError(str(path), reason)
+    return [Row(index, str(path), path, -1, 0.0, None) for index, path in enumerate(paths)]
 
 
 def open_manifest(
-    data: DataSettings, key: str, *, classes: Sequence[str] | None = None, labelled: bool = True
+    data: DataSettings,
+    key: str,
+    clip: ClipSettings,
+    *,
+    classes: Sequence[str] | None = None,
+    labelled: bool = True,
 ) -> Manifest:
     """The manifest that the setting ``key`` names, with its files checked where that ends a run.
 
     Raises:
-        ManifestError: if it was not given, cannot be read, or (under ``data.on_error=raise``) names
-            a file that is not there.
+        ManifestError: if it was not given, cannot be read, names images where clips are wanted (or
+            videos where images are), or under ``data.on_error=raise`` a file that is not there.
     """
     path = {
         "data.train.manifest": data.train.manifest,
@@ -152,9 +209,23 @@ def open_manifest(
     if path is None:
         raise ManifestError(f"{key}: is required and was not given")
     manifest = Manifest(path, classes=classes, root=data.root, labelled=labelled)
+    manifest.check_kind(clip)
     if data.on_error == "raise":
         manifest.check_files()
     return manifest
+
+
+def has_labels(path: Path) -> bool:
+    """Whether a manifest has a column of labels.
+
+    Raises:
+        ManifestError: if it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return "label" in next(reader(file), [])
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def read_classes(path: Path) -> list[str]:
@@ -164,7 +235,7 @@ def read_classes(path: Path) -> list[str]:
         ManifestError: if a name stands there twice, or there is none.
     """
     names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated or not names:
         raise ManifestError(
             f"{path}: " + (f"{repeated[0]!r} is there twice" if names else "is empty")
@@ -175,7 +246,9 @@ def read_classes(path: Path) -> list[str]:
 def _read_table(path: Path, labelled: bool) -> pa.Table:
     try:
         options = csv.ConvertOptions(
-            column_types=_COLUMN_TYPES, strings_can_be_null=False, null_values=[""]
+            column_types=_COLUMN_TYPES | SHARD_COLUMNS,
+            strings_can_be_null=False,
+            null_values=[""],
         )
         table = csv.read_csv(path, convert_options=options)
     except OSError as error:
@@ -188,25 +261,37 @@ def _read_table(path: Path, labelled: bool) -> pa.Table:
     missing = [name for name in wanted if name not in table.column_names]
     if missing:
         raise ManifestError(
-            f"{path}: wanted a header with {','.join(wanted)}, got {','.join(table.column_names)}"
+            f"{path}: wanted a header with {','.join(wanted)}, got {','.join(table.column_names)} "
+            "(other kinds of lists: see datasets/lists)"
         )
     if table.num_rows == 0:
         raise ManifestError(f"{path}: the manifest has a header and no rows")
+    if "shard" in table.column_names:
+        check_columns(path, table)
+    for name, column_type in _COLUMN_TYPES.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, column_type))
     return table
 
 
-def _column(table: pa.Table, name: str) -> pa.Array:
-    if name in table.column_names:
-        return table[name].combine_chunks()
-    return pa.nulls(table.num_rows, _COLUMN_TYPES[name])
+def _check_segments(path: Path, table: pa.Table) -> None:
+    starts, ends = table["start_seconds"], table["end_seconds"]
+    from_zero = pc.fill_null(starts, 0.0)
+    wrong = pc.or_(pc.less(from_zero, 0.0), pc.less_equal(ends, from_zero))
+    line = pc.index(pc.fill_null(wrong, False), True).as_py()
+    if line >= 0:
+        raise ManifestError(
+            f"{path}, line {line + 2}: wanted 0 <= start_seconds < end_seconds, got "
+            f"{starts[line]} and {ends[line]}"
+        )
 
 
-def _find_classes(path: Path, labels: pa.Array) -> list[str]:
+def _find_classes(path: Path, labels: pa.ChunkedArray) -> list[str]:
     beside = path.parent / CLASSES_FILE
     return read_classes(beside) if beside.exists() else sorted(pc.unique(labels).to_pylist())
 
 
-def _label_indices(path: Path, labels: pa.Array, classes: list[str]) -> pa.Array:
+def _label_indices(path: Path, labels: pa.ChunkedArray, classes: list[str]) -> pa.ChunkedArray:
     indices = pc.index_in(labels, value_set=pa.array(classes, pa.string()))
     if indices.null_count:
         line = pc.index(pc.is_null(indices), True).as_py()

@@ -1,10 +1,11 @@
-"""Mixup and cutmix on batches of clips, by torchvision, after normalisation on the device.
+"""Mixup and cutmix on batches of clips or images, by torchvision, on the device.
 
 Axes: B clips, C channels, T H W frames, rows, columns, K classes.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision import tv_tensors
@@ -16,11 +17,14 @@ from hiera_video.config import AugmentSettings
 class Mixing:
     """Mixes each batch by mixup or cutmix, whichever are on, with equal chances.
 
-    Draws from torch's global generator. All frames of two clips are mixed alike.
+    Draws from torch's global generator. All frames of two clips are mixed alike. A clip is mixed
+    with one of another video, if the batch has any: ``repeats`` says how many clips of each video
+    stand side by side in it.
     """
 
-    def __init__(self, augment: AugmentSettings, num_classes: int) -> None:
+    def __init__(self, augment: AugmentSettings, num_classes: int, repeats: int = 1) -> None:
         self.num_classes = num_classes
+        self.repeats = repeats
         choices: list[v2.Transform] = []
         if augment.mixup_alpha:
             choices.append(v2.MixUp(alpha=augment.mixup_alpha, num_classes=num_classes))
@@ -29,9 +33,15 @@ class Mixing:
         self._mix = v2.RandomChoice(choices) if choices else None
 
     def __call__(self, pixel_values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Float clips ``(B, C, T, H, W)``, labels ``(B,)`` -> clips, soft targets ``(B, K)``."""
+        """Float clips ``(B, C, T, H, W)`` or images ``(B, C, H, W)``, labels ``(B,)`` -> the same,
+        mixed, in another order, and soft targets ``(B, K)``."""
         if self._mix is None or len(labels) == 0:
             return pixel_values, F.one_hot(labels, self.num_classes).to(pixel_values.dtype)
+        # torchvision mixes neighbours.
+        order = torch.arange(len(labels), device=labels.device).view(-1, self.repeats).T.flatten()
+        pixel_values, labels = pixel_values[order], labels[order]
+        if pixel_values.ndim == 4:
+            return self._mix(pixel_values, labels)
         video = tv_tensors.Video(pixel_values.transpose(1, 2))  # torchvision's order: B T C H W
         mixed, targets = self._mix(video, labels)
         return mixed.as_subclass(Tensor).transpose(1, 2), targets

@@ -6,25 +6,34 @@ draws once and applies the result to every leading axis.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
+from torch.nn.functional import interpolate
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from hiera_video.config import AugmentSettings, ClipSettings
+from hiera_video.data.sampling import RULES
+from hiera_video.seeding import derive_seed
 
 
 class TrainView:
-    """A random view ``(T, C, H, W) -> (T, C, crop_size, crop_size)``; a function of ``seed``."""
+    """A random view ``(T, C, H, W) -> (T, C, crop_size, crop_size)``; a function of ``seed``.
+
+    It has two parts, so that frames can be cropped one by one as they are decoded: the memory that
+    a frame lies in is still at hand then, and whole clips of whole frames are never put together.
+    """
 
     def __init__(self, augment: AugmentSettings, clip: ClipSettings) -> None:
-        steps: list[v2.Transform] = [
-            v2.RandomResizedCrop(clip.crop_size, augment.scale, augment.ratio, antialias=True)
-        ]
-        if augment.horizontal_flip:
-            steps.append(v2.RandomHorizontalFlip(augment.horizontal_flip))
+        self._crop = v2.RandomResizedCrop(clip.crop_size, augment.scale, augment.ratio)
+        self._interpolation = InterpolationMode(clip.interpolation)
+        self._flip = augment.horizontal_flip
+        # After the crop: the colour operations cost a third there of what they do before it.
+        steps: list[v2.Transform] = []
         if augment.rand_augment_num_ops:
-            # After the crop: the colour operations cost a third there of what they do before it.
             # Magnitudes of papers are tenths of the full strength; torchvision counts in bins.
             steps.append(
                 v2.RandAugment(
@@ -37,35 +46,82 @@ class TrainView:
             # The mean colour is zero after normalisation.
             mean_colour = [round(255 * value) for value in clip.mean]
             steps.append(v2.RandomErasing(augment.random_erasing, value=mean_colour))
-        self._transform = v2.Compose(steps)
+        self._alter = v2.Compose(steps) if steps else None
 
     def __call__(self, frames: Tensor, seed: int) -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return self._transform(frames)
+        return self.alter(self.crop(frames, seed)(frames), seed)
+
+    def crop(self, frames: Tensor, seed: int) -> Callable[[Tensor], Tensor]:
+        """The first part, a resized crop, flipped or not: for all frames ``(T, C, H, W)`` that are
+        as large as ``frames``."""
+        with _seeded(seed):
+            box = self._crop.make_params([frames])
+            is_flipped = self._flip > torch.rand(()).item()
+        size = self._crop.size
+
+        def crop(frames: Tensor) -> Tensor:
+            # torch resizes bytes almost twice as fast where the channels of a pixel lie together
+            # and nothing lies between rows; the copy costs less than that gains.
+            part = F.crop(frames, **box).contiguous(memory_format=torch.channels_last)
+            view = interpolate(part, size, mode=self._interpolation.value, antialias=True)
+            return F.horizontal_flip(view) if is_flipped else view
+
+        return crop
+
+    def alter(self, clip: Tensor, seed: int) -> Tensor:
+        """The second part, for cropped clips ``(T, C, H, W)``: colours and erased boxes."""
+        if self._alter is None:
+            return clip
+        with _seeded(derive_seed(seed, 1)):
+            return self._alter(clip)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """torchvision draws from torch's generator for the CPU: lend it to a sequence of our own.
+
+    (``torch.manual_seed`` costs ten times as much: it seeds GPUs too, and notes who asked for it.)
+    """
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
 
 
 class EvaluationViews:
-    """``num_crops`` square crops, evenly spaced along the longer side.
+    """``num_crops`` square crops along the longer side, of frames whose short side is resized.
 
-    ``(T, C, H, W)`` -> ``num_crops`` times ``(T, C, crop_size, crop_size)``: one is the centre,
-    three are left, centre and right (or top, centre, bottom), as in PySlowFast.
+    ``(..., H, W)`` -> ``num_crops`` times ``(..., crop_size, crop_size)``: one is the centre, three
+    are left, centre and right (or top, centre, bottom). ``clip.sampling`` says where they lie to
+    the pixel. Frames resized one by one are the same to the bit as those of a clip together.
     """
 
     def __init__(self, clip: ClipSettings, num_crops: int) -> None:
         self.crop_size = clip.crop_size
         self.short_side = clip.short_side or clip.crop_size
+        self.interpolation = InterpolationMode(clip.interpolation)
         self.num_crops = num_crops
+        self.crop_offset = RULES[clip.sampling].crop_offset
 
     def __call__(self, frames: Tensor) -> list[Tensor]:
-        frames = F.resize(frames, [self.short_side], antialias=True)
+        return self.crops(self.resize(frames))
+
+    def resize(self, frames: Tensor) -> Tensor:
+        """Frames ``(..., H, W)`` with their short side as set."""
+        return F.resize(frames, [self.short_side], self.interpolation, antialias=True)
+
+    def crops(self, frames: Tensor) -> list[Tensor]:
+        """The crops of resized frames: views of their memory."""
         free_rows = frames.shape[-2] - self.crop_size
         free_columns = frames.shape[-1] - self.crop_size
         crops = []
         for crop in range(self.num_crops):
-            share = crop / (self.num_crops - 1) if self.num_crops > 1 else 0.5
-            along_rows = free_rows > free_columns
-            top = round(free_rows * (share if along_rows else 0.5))
-            left = round(free_columns * (0.5 if along_rows else share))
+            top, left = self.crop_offset(free_rows, 0, 1), self.crop_offset(free_columns, 0, 1)
+            if free_rows > free_columns:
+                top = self.crop_offset(free_rows, crop, self.num_crops)
+            else:
+                left = self.crop_offset(free_columns, crop, self.num_crops)
             crops.append(F.crop(frames, top, left, self.crop_size, self.crop_size))
         return crops

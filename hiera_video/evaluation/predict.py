@@ -11,9 +11,9 @@ from accelerate import Accelerator
 from hiera_video.config import EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.decode import check_decoder
-from hiera_video.data.manifest import Row
+from hiera_video.data.manifest import rows_of_files
 from hiera_video.errors import VideoError
-from hiera_video.evaluation.run import load_classifier
+from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.views import score_batch
 
 
@@ -33,18 +33,19 @@ def predict(
     decoder: str = "pyav",
     top_k: int = 5,
 ) -> Iterator[Prediction]:
-    """Predict one video after the other, averaging views as in an evaluation.
+    """Predict one video or image after the other, averaging views as in an evaluation.
 
     Raises:
         CheckpointError: if the checkpoint cannot be used.
-        VideoError: when a video that cannot be read is reached.
+        VideoError: for a video where images are wanted, or an image where clips are; and when one
+            that cannot be read is reached.
     """
     check_decoder(decoder)
-    model, clip, classes = load_classifier(checkpoint)
+    model, clip, classes = load_trained(checkpoint)
     device = Accelerator().device
     model.to(device).eval()
-    rows = [Row(index, str(path), path, -1, 0.0, None) for index, path in enumerate(videos)]
-    dataset = EvaluationClips(rows, clip, evaluate, decoder, seed=0)
+    rows = rows_of_files(videos, clip)
+    dataset = EvaluationClips(rows, clip, evaluate.of(clip), decoder, seed=0)
     for row in rows:
         batch = dataset[row.index]
         for failure in batch.failures:

@@ -6,22 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from hiera_video.command import make_accelerator
-from hiera_video.config import ClipSettings, EvaluateRun
+from hiera_video.config import ClipSettings, EvaluateRun, EvaluateSettings
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
+from hiera_video.errors import ManifestError
 from hiera_video.evaluation.metrics import compute_metrics
 from hiera_video.evaluation.report import write_evaluation
 from hiera_video.evaluation.views import Scorer
 from hiera_video.files import make_output_directory
 from hiera_video.models.checkpoints import find_checkpoint
-from hiera_video.models.classification import HieraForVideoClassification
+from hiera_video.models.classification import HieraClassifier
+from hiera_video.models.loading import load_classifier
 from hiera_video.models.preprocessor import load_preprocessor
 
 
-def load_classifier(checkpoint: str) -> tuple[HieraForVideoClassification, ClipSettings, list[str]]:
+def load_trained(checkpoint: str) -> tuple[HieraClassifier, ClipSettings, list[str]]:
     """A trained classifier, what its clips are, and its class names in index order."""
-    model = HieraForVideoClassification.from_pretrained(checkpoint)
+    model = load_classifier(checkpoint)
     clip = load_preprocessor(find_checkpoint(checkpoint), model.config)
     names = model.config.id2label or {}
     return model, clip, [names[index] for index in range(model.config.num_labels)]
@@ -30,23 +32,32 @@ def load_classifier(checkpoint: str) -> tuple[HieraForVideoClassification, ClipS
 def evaluate(run: EvaluateRun) -> dict[str, Any]:
     """Score every video of ``data.val.manifest`` once; write the files; return the metrics.
 
+    Where the checkpoint has no class names, as published weights, the manifest's are taken.
+
     Raises:
         UserError: for anything that does not fit, before devices and workers start, and for the
             first bad video under ``data.on_error=raise``.
     """
     check_decoder(run.data.decoder)
-    model, clip, classes = load_classifier(run.checkpoint)
-    manifest = open_manifest(run.data, "data.val.manifest", classes=classes)
+    model, clip, classes = load_trained(run.checkpoint)
+    names = classes if model.config.has_label_names else None
+    manifest = open_manifest(run.data, "data.val.manifest", clip, classes=names)
+    if len(manifest.classes) != len(classes):
+        raise ManifestError(
+            f"{manifest.path}: has {len(manifest.classes)} classes, and the model has "
+            f"{len(classes)} without names: wanted a {CLASSES_FILE} with a name for each"
+        )
+    views = run.evaluate.of(clip)
     output_dir = make_output_directory(run.output_dir)
     failures = FailurePolicy(run.data.on_error, output_dir)
     accelerator = make_accelerator(run)
     if accelerator.is_main_process:
         failures.forget()
     accelerator.wait_for_everyone()
-    scorer = Scorer(manifest, clip, run.evaluate, run, failures, accelerator)
+    scorer = Scorer(manifest, clip, views, run, failures, accelerator)
     videos = scorer(accelerator.prepare_model(model, evaluation_mode=True))
     metrics = compute_metrics(manifest, videos)
-    metrics["settings"] = _describe(run, manifest)
+    metrics["settings"] = _describe(run, views, manifest)
     if accelerator.is_main_process:
         write_evaluation(output_dir, manifest, videos, metrics)
         print(
@@ -57,7 +68,7 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
     return metrics
 
 
-def _describe(run: EvaluateRun, manifest: Manifest) -> dict[str, Any]:
+def _describe(run: EvaluateRun, views: EvaluateSettings, manifest: Manifest) -> dict[str, Any]:
     """What the figures depend on; not how the work was divided."""
     return {
         "checkpoint": str(Path(run.checkpoint)),
@@ -65,5 +76,5 @@ def _describe(run: EvaluateRun, manifest: Manifest) -> dict[str, Any]:
         "decoder": run.data.decoder,
         "precision": run.precision,
         "seed": run.seed,
-        **run.evaluate.model_dump(),
+        **views.model_dump(),
     }

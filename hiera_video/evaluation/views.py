@@ -17,7 +17,7 @@ from hiera_video.command import progress_bar
 from hiera_video.config import ClipSettings, EvaluateSettings, RunSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.loader import clip_loader, evaluation_order
+from hiera_video.data.loader import ClipLoader, evaluation_order
 from hiera_video.data.manifest import Manifest
 
 
@@ -49,7 +49,7 @@ class Scorer:
         self.num_views = evaluate.num_clips * evaluate.num_crops
         self.accelerator = accelerator
         self.failures = failures
-        self.loader = clip_loader(
+        self.loader = ClipLoader(
             EvaluationClips(manifest, clip, evaluate, run.data.decoder, run.seed),
             evaluation_order(
                 len(manifest),
@@ -57,7 +57,7 @@ class Scorer:
                 accelerator.num_processes,
                 accelerator.process_index,
             ),
-            run.data.num_workers,
+            run.data,
             accelerator.device,
         )
 

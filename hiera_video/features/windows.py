@@ -12,7 +12,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from hiera_video.batch import ClipBatch
 from hiera_video.command import make_accelerator, progress_bar
@@ -20,7 +19,7 @@ from hiera_video.config import ClipSettings, FeatureRun
 from hiera_video.data.dataset import VideoWindows, WindowBatch
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.loader import window_loader
+from hiera_video.data.loader import window_batches
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.errors import ConfigError
 from hiera_video.features.writer import FeatureWriter, IndexEntry
@@ -72,7 +71,7 @@ def extract_features(run: FeatureRun) -> None:
             f"features.layer={run.features.layer}: the model has {len(model.config.depths)} stages"
         )
     clip = load_preprocessor(find_checkpoint(run.checkpoint), model.config)
-    manifest = open_manifest(run.data, "data.manifest", labelled=False)
+    manifest = open_manifest(run.data, "data.manifest", clip, labelled=False)
     output_dir = make_output_directory(run.output_dir)
     writer = FeatureWriter(output_dir, _settings(run, clip, model))
     writer.check_locations(manifest)
@@ -104,7 +103,7 @@ def extract_features(run: FeatureRun) -> None:
     )
     entries += _extract(
         extractor,
-        window_loader(windows, run.data.num_workers, accelerator.device),
+        window_batches(windows, run.data, accelerator.device),
         manifest,
         writer,
         failures,
@@ -124,7 +123,7 @@ def extract_features(run: FeatureRun) -> None:
 
 def _extract(
     extractor: FeatureExtractor,
-    loader: DataLoader[WindowBatch],
+    batches: Iterator[WindowBatch],
     manifest: Manifest,
     writer: FeatureWriter,
     failures: FailurePolicy,
@@ -134,7 +133,7 @@ def _extract(
     extractor.model.eval()
     pending: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     bar = progress_bar(desc="extract", unit="window", disable=not show_progress)
-    for batch in loader:
+    for batch in batches:
         row = manifest[batch.row]
         failures.handle(batch.clips.failures)
         if batch.clips.failures:

@@ -6,6 +6,7 @@ that attend to each other (n inside units, U n globally), p = tokens merged by q
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,20 +55,29 @@ class Attention(nn.Module):
             value = value * head_mask[:, None, None]
 
         weights = None
-        if need_weights:
-            scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
-            probabilities = scores.softmax(-1)
-            attended = probabilities @ value
-            weights = (
-                probabilities if head_mask is None else probabilities * head_mask[:, None, None]
-            )
-            weights = weights.unflatten(0, (B, groups))
+        if need_weights or _fused_kernel_is_slower(query, key):
+            weights = ((query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)).softmax(-1)
+            attended = weights @ value
         else:
             attended = F.scaled_dot_product_attention(query, key, value)
         attended = attended.transpose(1, 2).reshape(B, U, n // self.query_pool, -1)
-        return self.projection(attended), weights
+        if weights is None or not need_weights:
+            return self.projection(attended), None
+        if head_mask is not None:
+            weights = weights * head_mask[:, None, None]
+        return self.projection(attended), weights.unflatten(0, (B, groups))
 
 
 def pool_tokens(x: Tensor, query_pool: int, dim: int) -> Tensor:
     """Maximum over groups of ``query_pool`` tokens that are neighbours in memory along ``dim``."""
     return x.unflatten(dim, (-1, query_pool)).amax(dim + 1) if query_pool > 1 else x
+
+
+def _fused_kernel_is_slower(query: Tensor, key: Tensor) -> bool:
+    """Whether to multiply matrices one by one: CPU training on few tokens (docs/benchmarks.md).
+
+    PyTorch's fused kernel for CPUs saves memory, but its backward pass is slow on short sequences,
+    such as the tokens of a mask unit; more so in bfloat16.
+    """
+    longest = 392 if query.dtype == torch.bfloat16 else 128
+    return query.device.type == "cpu" and query.requires_grad and key.shape[-2] <= longest

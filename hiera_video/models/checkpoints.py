@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hiera_video.errors import CheckpointError
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.embeddings import resize_table
+from hiera_video.models.embeddings import resize_table, sine_cosine_table
 from hiera_video.models.encoder import Stage
 from hiera_video.models.layouts import (
     CONFIG_FILE,
@@ -60,14 +60,26 @@ class PretrainedModel(nn.Module):
     #: Arguments of the constructor besides the config, which ``from_pretrained`` passes on.
     init_arguments: ClassVar[tuple[str, ...]] = ()
 
+    #: Whether this is a model of clips that was made from one of images.
+    inflated: bool = False
+
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
         self.config = config
 
-    def to_checkpoint(self) -> Checkpoint:
-        """The model's class, config and weights, ready for :func:`write_checkpoint`."""
-        weights = {bare_name(name): tensor for name, tensor in self.state_dict().items()}
+    def to_checkpoint(self, state: Mapping[str, Tensor] | None = None) -> Checkpoint:
+        """The model's class, config and weights, ready for :func:`write_checkpoint`.
+
+        ``state`` are weights in place of the model's own, named as in its ``state_dict``.
+        """
+        state = self.state_dict() if state is None else state
+        weights = {bare_name(name): tensor for name, tensor in state.items()}
         return Checkpoint(type(self).__name__, self.config, weights)
+
+    def without_weights(self) -> PretrainedModel:
+        """The same model on the meta device."""
+        with torch.device("meta"):
+            return type(self)(self.config)
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors``; each file whole or not at all."""
@@ -166,7 +178,11 @@ class PretrainedModel(nn.Module):
             nn.init.constant_(module.bias, std)
         else:
             for parameter in module.parameters(recurse=False):
-                nn.init.trunc_normal_(parameter, std=std)
+                *size, width = parameter.shape
+                if size and self.config.position_initializer == "sine_cosine":
+                    parameter.data.copy_(sine_cosine_table(size, width))
+                else:
+                    nn.init.trunc_normal_(parameter, std=std)
 
 
 def _part(name: str) -> str:

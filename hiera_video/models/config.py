@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -54,6 +54,13 @@ class HieraConfig(Settings):
     decoder_num_heads: int | None = Field(None, ge=1)
     normalize_pixel_loss: bool = True
     mask_ratio: float = Field(0.6, ge=0, lt=1, description="share of mask units that are hidden")
+    decoder_mask_ratio: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the hidden mask units that the decoder leaves out, and the loss with "
+        "it (decoder masking, arXiv 2303.16727); 0 predicts all of them",
+    )
     out_features: list[str] | None = None
     out_indices: list[int] | None = None
     num_labels: int = Field(2, ge=0)
@@ -69,6 +76,11 @@ class HieraConfig(Settings):
         None,
         description="size of a global position table that is resized to the tokens, beside one "
         "that repeats with the mask units (arXiv 2311.05613, `abswin`); default: one plain table",
+    )
+    position_initializer: Literal["normal", "sine_cosine"] = Field(
+        "normal",
+        description="what position embeddings start as: small random numbers, as in the official "
+        "code, or sines and cosines, with which short pre-training gets much further",
     )
     head_dropout: float = Field(0.0, ge=0, lt=1, description="before the classifier")
     head_init_scale: float = Field(
@@ -197,7 +209,7 @@ class HieraConfig(Settings):
         if self.id2label is None and self.label2id is not None:
             self.id2label = {index: name for name, index in self.label2id.items()}
         if self.id2label is None:
-            self.id2label = {index: f"LABEL_{index}" for index in range(self.num_labels)}
+            self.id2label = self._unnamed()
         if sorted(self.id2label) != list(range(self.num_labels)):
             raise ValueError(
                 f"id2label names {len(self.id2label)} labels and num_labels={self.num_labels}: "
@@ -205,6 +217,9 @@ class HieraConfig(Settings):
             )
         if self.label2id is None:
             self.label2id = {name: index for index, name in self.id2label.items()}
+
+    def _unnamed(self) -> dict[int, str]:
+        return {index: f"LABEL_{index}" for index in range(self.num_labels)}
 
     def _check_decoder(self) -> None:
         decoder = {
@@ -249,6 +264,11 @@ class HieraConfig(Settings):
         else:
             wanted = {names[index] for index in self.out_indices or [-1]}
         return [name for name in names if name in wanted]
+
+    @property
+    def has_label_names(self) -> bool:
+        """Whether labels are more than numbers: published weights often come without names."""
+        return self.id2label != self._unnamed()
 
     @property
     def is_video(self) -> bool:

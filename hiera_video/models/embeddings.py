@@ -6,6 +6,9 @@ tokens in a unit, V visible units, D width.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -119,6 +122,25 @@ class PositionEmbedding(nn.Module):
         repeats = [n // unit for n, unit in zip(size, self.window.shape, strict=False)]
         # Antialiased, as the weights published with this option (`timm`) expect.
         return resize_table(table, size, antialias=True) + self.window.repeat(*repeats, 1)
+
+
+def sine_cosine_table(size: Sequence[int], width: int) -> Tensor:
+    """Positions as sines and cosines, ``(*size, width)``: a share of the width for each axis.
+
+    Wavelengths go from 4 positions to 8 times the axis, in equal ratios. Values lie within 0.5, as
+    large as what patch embeddings start with.
+    """
+    axes = [axis for axis, length in enumerate(size) if length > 1]
+    table = torch.zeros(*size, width)
+    share = width // max(len(axes), 1) // 2 * 2
+    for place, axis in enumerate(axes):
+        wavelengths = torch.logspace(2, math.log2(8 * size[axis]), share // 2, base=2)
+        angles = torch.arange(size[axis])[:, None] * (2 * math.pi / wavelengths)
+        waves = torch.cat([angles.sin(), angles.cos()], 1) / 2
+        begin = place * share
+        shape = [size[axis] if other == axis else 1 for other in range(len(size))]
+        table[..., begin : begin + share] = waves.view(*shape, share)
+    return table
 
 
 def resize_table(table: Tensor, size: tuple[int, ...], antialias: bool = False) -> Tensor:

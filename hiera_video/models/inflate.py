@@ -19,6 +19,7 @@ from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table
 from hiera_video.models.layouts import Checkpoint, read_checkpoint
+from hiera_video.models.layouts.base import TRUNK
 
 Inflation = Literal["center", "average"]
 
@@ -83,6 +84,23 @@ def inflate(
         weights["position_embedding.window"] = window.repeat(times, 1, 1, 1)
     architecture = checkpoint.architecture.replace("Image", "Video")
     return Checkpoint(architecture, config, weights)
+
+
+def inflate_into(checkpoint: Checkpoint, config: HieraConfig) -> Checkpoint:
+    """An image checkpoint as one to start a model of ``config`` from, which takes clips.
+
+    Of a pre-training checkpoint's parts, a decoder of clips can use none but the encoder's.
+    """
+    fields = {
+        name: value
+        for name, value in config.to_dict().items()
+        if name in _video_fields(config, 1) and name not in ("image_size", "global_position_size")
+    }
+    inflated = inflate(checkpoint, config.image_size[0], "center", fields)
+    if config.decoder_depth is not None:
+        trunk = {n: t for n, t in inflated.weights.items() if n.partition(".")[0] in TRUNK}
+        return Checkpoint("HieraModel", inflated.config, trunk)
+    return inflated
 
 
 def _video_fields(config: HieraConfig, num_frames: int) -> dict[str, Any]:

@@ -1,36 +1,38 @@
-"""One encoder for images and clips, with a patch embedding and a head for each."""
+"""One encoder for images and clips, with embeddings and a head or decoder for each."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hiera_video.errors import ConfigError
-from hiera_video.models.classification import (
-    HieraForImageClassification,
-    HieraForVideoClassification,
-)
+from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.outputs import HieraClassificationOutput
+from hiera_video.models.layouts import Checkpoint
+from hiera_video.models.loading import load_model
+
+#: Folder of the model of images, below that of the model of clips.
+IMAGES_FOLDER = "images"
 
 
-class HieraForJointClassification(nn.Module):
-    """Classifies images and clips, batch by batch, with one encoder between them.
+class HieraForJointTraining(PretrainedModel):
+    """A model of images and one of clips, for input of either kind, with one encoder between them.
 
-    ``clips`` gets the encoder and pooler of ``images``; patch embeddings, positions and heads stay
-    apart. Each of the two is a whole model still: save, load and evaluate it by itself
-    (``joint.clips.save_pretrained(directory)``).
+    Both classify or both are for pre-training. ``images`` gets the encoder and pooler of ``clips``;
+    patch embeddings, positions, heads and decoders stay apart. Each of the two is a whole model
+    still: :meth:`save_pretrained` writes ``clips`` into a directory and ``images`` into the folder
+    ``images`` below it, and either loads by itself.
 
     Raises:
         ConfigError: if the two encoders are not alike; the message names what differs.
     """
 
-    def __init__(
-        self, images: HieraForImageClassification, clips: HieraForVideoClassification
-    ) -> None:
-        super().__init__()
+    def __init__(self, images: PretrainedModel, clips: PretrainedModel) -> None:
+        super().__init__(clips.config)
         one, other = _encoder_fields(images.config), _encoder_fields(clips.config)
         differences = [
             f"{name} is {one[name]} for images and {other[name]} for clips"
@@ -41,17 +43,46 @@ class HieraForJointClassification(nn.Module):
             raise ConfigError(f"no encoder fits both models: {'; '.join(differences)}")
         self.images = images
         self.clips = clips
-        clips.hiera.encoder = images.hiera.encoder
-        clips.hiera.norm = images.hiera.norm
+        of_images, of_clips = images.get_submodule("hiera"), clips.get_submodule("hiera")
+        of_images.encoder = of_clips.encoder
+        of_images.norm = of_clips.norm
+        self.inflated = clips.inflated
 
-    def forward(self, pixel_values: Tensor, **arguments: Any) -> HieraClassificationOutput:
-        """Images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)``, all of one kind in a batch.
-
-        ``arguments`` are those of the classifiers' ``forward``.
-        """
+    def forward(self, pixel_values: Tensor, **arguments: Any) -> Any:
+        """What the model of images says of images ``(B, C, H, W)``, or that of clips of clips
+        ``(B, C, T, H, W)``. ``arguments`` are those of its ``forward``."""
         model = self.clips if pixel_values.ndim == 5 else self.images
-        output: HieraClassificationOutput = model(pixel_values, **arguments)
-        return output
+        return model(pixel_values, **arguments)
+
+    def to_checkpoint(self, state: Mapping[str, Tensor] | None = None) -> Checkpoint:
+        """The checkpoint of ``clips``, with that of ``images`` beside it."""
+        state = self.state_dict() if state is None else state
+        of_clips, of_images = (
+            {n.removeprefix(part): tensor for n, tensor in state.items() if n.startswith(part)}
+            for part in ("clips.", "images.")
+        )
+        checkpoint = self.clips.to_checkpoint(of_clips)
+        checkpoint.beside[IMAGES_FOLDER] = self.images.to_checkpoint(of_images)
+        return checkpoint
+
+    def without_weights(self) -> HieraForJointTraining:
+        """The same models on the meta device."""
+        return type(self)(self.images.without_weights(), self.clips.without_weights())
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, config: HieraConfig | None = None, **overrides: Any
+    ) -> HieraForJointTraining:
+        """Both models, from a directory that :meth:`save_pretrained` wrote.
+
+        Raises:
+            CheckpointError: if one of them is missing or damaged.
+            ConfigError: for ``config`` and ``overrides``: the directory says it all.
+        """
+        if config is not None or overrides:
+            raise ConfigError("joint models are loaded as they were saved")
+        clips = load_model(source)
+        return cls(load_model(Path(source) / IMAGES_FOLDER), clips).eval()
 
 
 def _encoder_fields(config: HieraConfig) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from hiera_video.errors import CheckpointError
 from hiera_video.models.backbone import HieraBackbone
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.classification import (
+    HieraClassifier,
     HieraForImageClassification,
     HieraForVideoClassification,
 )
@@ -36,6 +37,18 @@ def load_model(source: str | Path, **overrides: Any) -> PretrainedModel:
         CheckpointError: if it cannot be read, or names a class that is not ours.
     """
     return instantiate(read_checkpoint(source, hints=overrides), str(source), **overrides)
+
+
+def load_classifier(source: str | Path) -> HieraClassifier:
+    """The classifier in a checkpoint, of images or of clips.
+
+    Raises:
+        CheckpointError: if it cannot be read, or holds no classifier.
+    """
+    checkpoint = read_checkpoint(source)
+    video = checkpoint.config.is_video
+    cls = HieraForVideoClassification if video else HieraForImageClassification
+    return cls.from_checkpoint(checkpoint, str(source), {})
 
 
 def instantiate(checkpoint: Checkpoint, source: str, **overrides: Any) -> PretrainedModel:

@@ -1,8 +1,8 @@
 """Masked pre-training: hide most mask units, predict their pixels (paper, Sec. 3 and App. A).
 
 Axes: B batch, C channels, T H W frames, rows, columns, U mask units, V visible units, n tokens in a
-unit after all query poolings, N = U n patches to predict, M hidden ones of them, P pixel values of
-a patch, D width.
+unit after all query poolings, N = U n patches, M hidden ones of them that are predicted, P pixel
+values of a patch, D width.
 """
 
 from __future__ import annotations
@@ -28,6 +28,46 @@ def patch_span(config: HieraConfig) -> list[int]:
     """Frames, rows and columns of pixels per patch that the decoder predicts."""
     pools = config.num_query_pool
     return [s * q**pools for s, q in zip(config.patch_stride, config.query_stride, strict=True)]
+
+
+def to_patches(config: HieraConfig, pixel_values: Tensor) -> Tensor:
+    """The pixels of all patches in raster order, ``(B, N, P)``.
+
+    For clips, the first frame of each patch stands for all of them. A quirk of the official code,
+    which weights depend on: channels come first inside a patch of an image, last inside one of a
+    clip.
+    """
+    pixel_axes, patch_axes, sides = _patch_axes(config)
+    if config.is_video:
+        pixel_values = pixel_values[:, :, :: patch_span(config)[0]]
+    return rearrange(pixel_values, f"{pixel_axes} -> {patch_axes}", **sides)
+
+
+def from_patches(config: HieraConfig, patches: Tensor, size: Sequence[int]) -> Tensor:
+    """The inverse of :func:`to_patches`: ``(B, N, P)`` -> ``(B, C, H, W)`` or ``(B, C, T, H, W)``,
+    where T counts the frames that patches stand for; ``size`` is ``(H, W)``, in pixels."""
+    pixel_axes, patch_axes, sides = _patch_axes(config)
+    counts = {"h": size[0] // sides["p"], "w": size[1] // sides["q"]}
+    pattern = f"{patch_axes} -> {pixel_axes}"
+    return rearrange(patches, pattern, c=config.num_channels, **counts, **sides)
+
+
+def _patch_axes(config: HieraConfig) -> tuple[str, str, dict[str, int]]:
+    """In einops' notation: axes of pixels and of patches; rows p and columns q of a patch."""
+    height, width = patch_span(config)[-2:]
+    sides = {"p": height, "q": width}
+    if config.is_video:
+        return "b c t (h p) (w q)", "b (t h w) (p q c)", sides
+    return "b c (h p) (w q)", "b (h w) (c p q)", sides
+
+
+def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each patch ``(..., P)``, as targets are normalised by, ``(..., 1)``.
+
+    The variance is the unbiased one, as in the official code.
+    """
+    variance, mean = torch.var_mean(patches, -1, keepdim=True)
+    return mean, (variance + 1e-6).sqrt()
 
 
 class MultiScaleFusion(nn.Module):
@@ -58,7 +98,11 @@ class MultiScaleFusion(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A small transformer over all patches; hidden ones are represented by a mask token."""
+    """A small transformer over patches; hidden ones are represented by a mask token.
+
+    With decoder masking (VideoMAE V2, arXiv 2303.16727, Sec. 3.2) it sees the visible patches and
+    those that are to be predicted, and no others.
+    """
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
@@ -74,14 +118,21 @@ class Decoder(nn.Module):
         num_values = config.num_channels * prod(patch_span(config)[-2:])
         self.prediction = nn.Linear(width, num_values)
 
-    def forward(self, visible: Tensor, mask: UnitMask, grid: TokenGrid) -> Tensor:
-        """Fused tokens ``(B, V, n, D)`` -> predictions ``(B, N, P)`` in raster order."""
+    def forward(
+        self, visible: Tensor, mask: UnitMask, grid: TokenGrid, predicted: Tensor | None
+    ) -> Tensor:
+        """Fused tokens ``(B, V, n, D)`` -> predictions ``(B, N, P)`` of all patches in raster
+        order, or ``(B, M, P)`` of the ``predicted`` ones (B, M), which are hidden."""
         visible = self.embedding(visible)
         hidden = self.mask_token.to(visible.dtype).expand(*mask.hidden.shape, visible.shape[2], -1)
         x = grid.reroll(mask.restore(visible, hidden))
-        x = x + resize_table(self.position_embedding, grid.size)
-        x, _ = self.blocks(x.flatten(1, -2).unsqueeze(1))
-        return self.prediction(self.norm(x.squeeze(1)))
+        x = (x + resize_table(self.position_embedding, grid.size)).flatten(1, -2)
+        if predicted is not None:
+            x = take_units(x, torch.cat([unit_patches(grid, mask.visible), predicted], 1))
+        x = self.blocks(x.unsqueeze(1))[0].squeeze(1)
+        if predicted is not None:
+            x = x[:, x.shape[1] - predicted.shape[1] :]
+        return self.prediction(self.norm(x))
 
 
 class HieraForPreTraining(PretrainedModel):
@@ -115,7 +166,8 @@ class HieraForPreTraining(PretrainedModel):
         """Hide a random ``config.mask_ratio`` of the mask units and predict their pixels.
 
         Arguments as in :meth:`HieraModel.forward`. The loss is the mean squared error over hidden
-        patches; predictions are given for all.
+        patches; predictions are given for all. With ``config.decoder_mask_ratio``, both are for the
+        hidden units that the decoder does not leave out: those with the smallest ``noise``.
         """
         config = self.config
         encoded = self.hiera.encode(
@@ -127,14 +179,17 @@ class HieraForPreTraining(PretrainedModel):
         )
         mask, grid = _mask(encoded), encoded.grids[-1]
         fused = self.encoder_norm(self.fusion(encoded.states[1:]))
-        logits = self.decoder(fused, mask, grid)
-        hidden = hidden_patches(grid, mask)
-        errors = take_units(logits, hidden) - self.pixel_targets(pixel_values, hidden)
+        predicted = unit_patches(grid, _predicted_units(mask, config.decoder_mask_ratio))
+        leaves_out = config.decoder_mask_ratio > 0
+        logits = self.decoder(fused, mask, grid, predicted if leaves_out else None)
+        predictions = logits if leaves_out else take_units(logits, predicted)
+        errors = predictions - self.pixel_targets(pixel_values, predicted)
         output = HieraPreTrainingOutput(
             loss=errors.square().mean(),
             logits=logits,
             bool_masked_pos=visible_patches(grid, mask),
             ids_restore=mask.ids_restore,
+            ids_predicted=predicted if leaves_out else None,
         )
         if encoded.attentions:
             output.attentions = encoded.attention_maps()
@@ -144,22 +199,12 @@ class HieraForPreTraining(PretrainedModel):
         return output if choose(return_dict, config.return_dict) else output.to_tuple()
 
     def pixel_targets(self, pixel_values: Tensor, patches: Tensor) -> Tensor:
-        """Pixels of ``patches`` (B, M), each normalised by its own mean and variance, (B, M, P).
-
-        For clips, the first frame of each patch stands for all of them. Quirks of the official
-        code, which weights depend on: the variance is the unbiased one, and channels come first
-        inside a patch of an image, last inside one of a clip.
-        """
-        *frames, height, width = patch_span(self.config)
-        if frames:
-            pixel_values = pixel_values[:, :, :: frames[0]]
-            pattern = "b c t (h p) (w q) -> b (t h w) (p q c)"
-        else:
-            pattern = "b c (h p) (w q) -> b (h w) (c p q)"
-        targets = take_units(rearrange(pixel_values, pattern, p=height, q=width), patches)
+        """What is to be predicted of ``patches`` (B, M): their pixels ``(B, M, P)``, each patch
+        normalised by its own mean and variance if ``config.normalize_pixel_loss``."""
+        targets = take_units(to_patches(self.config, pixel_values), patches)
         if self.config.normalize_pixel_loss:
-            variance, mean = torch.var_mean(targets, -1, keepdim=True)
-            targets = (targets - mean) / (variance + 1e-6).sqrt()
+            mean, deviation = patch_statistics(targets)
+            targets = (targets - mean) / deviation
         return targets
 
     def _initialize(self, module: nn.Module) -> None:
@@ -175,17 +220,23 @@ class HieraForPreTraining(PretrainedModel):
             super()._initialize(module)
 
 
-def hidden_patches(grid: TokenGrid, mask: UnitMask) -> Tensor:
-    """Raster indices of the patches in hidden units, ascending, ``(B, M)``."""
+def unit_patches(grid: TokenGrid, units: Tensor) -> Tensor:
+    """Raster indices of the patches in ``units`` (B, V), ascending, ``(B, V n)``."""
     count = grid.num_units * grid.tokens_per_unit
-    indices = torch.arange(count, device=mask.hidden.device).view(1, *grid.size, 1)
-    return grid.unroll(indices)[0, mask.hidden].flatten(1).sort(1).values
+    indices = torch.arange(count, device=units.device).view(1, *grid.size, 1)
+    return grid.unroll(indices)[0, units].flatten(1).sort(1).values
 
 
 def visible_patches(grid: TokenGrid, mask: UnitMask) -> Tensor:
     """The mask of units as one of patches in raster order, ``(B, N)``, True = visible."""
     keep = mask.keep_mask[:, :, None, None].expand(-1, -1, grid.tokens_per_unit, -1)
     return grid.reroll(keep).flatten(1)
+
+
+def _predicted_units(mask: UnitMask, decoder_mask_ratio: float) -> Tensor:
+    """The hidden units that decoder masking does not leave out: at least one."""
+    num_hidden = mask.hidden.shape[1]
+    return mask.first_hidden(num_hidden - int(num_hidden * decoder_mask_ratio))
 
 
 def _mask(encoded: Encoded) -> UnitMask:

@@ -194,6 +194,12 @@ class UnitMask:
         """``(B, U)``, True = visible."""
         return self.ids_restore < self.visible.shape[1]
 
+    def first_hidden(self, count: int) -> Tensor:
+        """The ``count`` hidden units of smallest noise, in ascending order, ``(B, count)``."""
+        num_visible = self.visible.shape[1]
+        by_noise = self.ids_restore.argsort(1)
+        return by_noise[:, num_visible : num_visible + count].sort(1).values
+
     def restore(self, visible: Tensor, hidden: Tensor) -> Tensor:
         """Units ``(B, V, ...)`` and ``(B, U - V, ...)`` back in the places they came from."""
         places = torch.cat([self.visible, self.hidden], 1).argsort(1)

@@ -73,6 +73,9 @@ class HieraPreTrainingOutput(ModelOutput):
     ``logits`` (B, N, P) predict the P pixel values of each of N patches, in raster order;
     ``bool_masked_pos`` (B, N), True = visible; ``ids_restore`` (B, U) is per mask unit. The loss is
     the mean over masked patches. Hidden states and attentions are the encoder's.
+
+    With decoder masking, logits ``(B, M, P)`` are those of the M predicted patches only, which the
+    loss is the mean over; ``ids_predicted`` (B, M) are their indices in raster order, ascending.
     """
 
     loss: Tensor
@@ -82,6 +85,7 @@ class HieraPreTrainingOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     reshaped_hidden_states: tuple[Tensor, ...] | None = None
+    ids_predicted: Tensor | None = None
 
 
 @dataclass

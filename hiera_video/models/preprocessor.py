@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hiera_video.config import ClipSettings
+from hiera_video.config import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.files import atomic_path
 from hiera_video.models.checkpoints import PREPROCESSOR_FILE
@@ -21,19 +21,19 @@ def save_preprocessor(directory: Path, clip: ClipSettings) -> None:
 def load_preprocessor(source: Path, config: HieraConfig) -> ClipSettings:
     """Read ``preprocessor.json`` beside the weights in ``source``.
 
-    Weights that were published without one get the published sampling: stride 4, views of the
-    model's own size, mean 0.45 and deviation 0.225 (official repository).
+    Weights that were published without one get what the official repository does, in views of the
+    model's own size. Clips: stride 4, mean 0.45 and deviation 0.225. Images: ImageNet's mean and
+    deviation, and the middle of a picture whose short side is 8/7 of the view.
 
     Raises:
-        CheckpointError: if it cannot be understood, or contradicts the model, or the model takes
-            images.
+        CheckpointError: if it cannot be understood, or contradicts the model.
     """
     path = source / PREPROCESSOR_FILE
-    if not config.is_video:
-        raise CheckpointError(f"{source}: the model takes images, and clips are wanted")
-    num_frames, height, width = config.image_size
+    num_frames, height, width = config.image_size if config.is_video else [1, *config.image_size]
     if height != width:
         raise CheckpointError(f"{source}: views are square, and the model takes {height}x{width}")
+    if not path.exists() and not config.is_video:
+        return ImageSettings(crop_size=height, short_side=round(height * 8 / 7))
     if not path.exists():
         return ClipSettings(num_frames=num_frames, crop_size=height)
     try:

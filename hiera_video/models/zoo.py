@@ -11,6 +11,7 @@ from hiera_video.models.classification import (
     HieraForVideoClassification,
 )
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.inflate import inflate_into
 from hiera_video.models.layouts import read_checkpoint
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.variants import list_models, variant_config, variant_fields
@@ -29,7 +30,8 @@ def create_model(name: str, pretrained: str | Path | None = None, **overrides: A
     Args:
         name: one of :func:`list_models`; ``mae_`` names are for pre-training.
         pretrained: whatever ``from_pretrained`` takes. The model has the variant's input size and
-            the checkpoint's labels, unless ``overrides`` say otherwise.
+            the checkpoint's labels, unless ``overrides`` say otherwise. Models of clips start from
+            image checkpoints too, inflated (see :mod:`hiera_video.models.inflate`).
         overrides: ``HieraConfig`` fields to change.
 
     Raises:
@@ -45,9 +47,14 @@ def create_model(name: str, pretrained: str | Path | None = None, **overrides: A
     if pretrained is None:
         return cls(config)
     checkpoint = read_checkpoint(pretrained, hints={"num_heads": config.num_heads})
+    inflated = config.is_video and not checkpoint.config.is_video
+    if inflated:
+        checkpoint = inflate_into(checkpoint, config)
     _check_architecture(name, config, checkpoint.config, pretrained)
     fields = {key: value for key, value in variant_fields(name).items() if key != "num_labels"}
-    return cls.from_checkpoint(checkpoint, str(pretrained), {**fields, **overrides})
+    model = cls.from_checkpoint(checkpoint, str(pretrained), {**fields, **overrides})
+    model.inflated = inflated
+    return model
 
 
 def _check_architecture(

@@ -1,51 +1,61 @@
-"""Training checkpoints that a run can go on from.
+"""Training checkpoints: what they hold, and how they are written while training goes on.
 
     OUTPUT/checkpoints/step-00000123/model/             config.json, model.safetensors,
                                                         preprocessor.json: what users share
-    OUTPUT/checkpoints/step-00000123/training_state.pt  optimizer, scaler, progress
+    OUTPUT/checkpoints/step-00000123/training_state.pt  optimizer, scaler, progress, tallies
+    OUTPUT/checkpoints/step-00000123/optimizer/         under FSDP: each process's part of the
+                                                        optimizer's tensors
+    OUTPUT/checkpoints/step-00000123/checksums.json     SHA-256 of each of these files
     OUTPUT/last, OUTPUT/best                            links to the newest and the best model/
 
-A checkpoint is written beside and renamed, so it is there whole or not at all. There is no random
-state to save: see ``seeding.py``.
+A checkpoint is written beside, flushed and renamed, so it is there whole or not at all; the sums
+tell what a disk did to it later. There is no random state to save: see ``seeding.py``. How a run
+goes on is in ``resume.py``.
 """
 
 from __future__ import annotations
 
-import logging
+import copy
+import json
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from safetensors import SafetensorError
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hiera_video.config import ClipSettings
 from hiera_video.errors import CheckpointError
-from hiera_video.files import atomic_path, atomic_symlink
-from hiera_video.models.checkpoints import PretrainedModel, load_weights
+from hiera_video.files import atomic_path, atomic_symlink, sha256
+from hiera_video.models.checkpoints import PretrainedModel
+from hiera_video.models.layouts import Checkpoint, write_checkpoint
 from hiera_video.models.preprocessor import save_preprocessor
+from hiera_video.training.sharding import copy_to_host, split_shards, write_shards
 
 STATE_FILE = "training_state.pt"
-
-#: Fields of the model that a run may change when it goes on.
-_MAY_CHANGE = ("drop_path_rate", "head_dropout")
-
-logger = logging.getLogger(__name__)
+SHARDS_FOLDER = "optimizer"
+CHECKSUMS_FILE = "checksums.json"
 
 
 @dataclass
 class Progress:
-    """Where a run stands: optimizer steps done, passes over the videos done, batches done of the
-    pass begun."""
+    """Where a run stands.
+
+    Optimizer steps done; passes over the videos done; rows done of the pass begun, which goes
+    through ``num_rows`` in the order of ``seed``. Rows are counted over all processes, so another
+    number of them, with other batches, goes on with the same video.
+    """
 
     step: int = 0
     passes: int = 0
-    batch: int = 0
-    best_accuracy: float = -1.0
-    best_step: int = 0
+    rows: int = 0
+    num_rows: int = 0
+    seed: int = 0
 
 
 @dataclass
@@ -53,165 +63,229 @@ class TrainingState:
     """What changes while a run trains: all that a checkpoint has to hold.
 
     ``model`` and ``optimizer`` are those that Accelerator prepared; ``average``, if there is one,
-    is the moving average of the weights, which is then what is evaluated and shared.
+    is the moving average of the weights, which is then what is evaluated and shared. ``template``
+    is the model without weights (on the meta device), as it was before it was prepared.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     progress: Progress
+    template: PretrainedModel
     average: AveragedModel | None = None
 
-    @property
-    def evaluated_model(self) -> nn.Module:
-        """The model to evaluate and to share."""
-        return self.model if self.average is None else self.average.module
+
+def evaluated_model(state: TrainingState, accelerator: Accelerator) -> nn.Module:
+    """The model to validate by.
+
+    Where each process holds a shard (FSDP), it is a whole copy in each of them: processes validate
+    different numbers of batches, and shards are gathered by all at once.
+    """
+    if state.average is not None:
+        return state.average.module
+    if not accelerator.is_fsdp2:
+        return state.model
+    trained = accelerator.unwrap_model(state.model, keep_torch_compile=False).state_dict()
+    weights = {name: tensor.full_tensor() for name, tensor in trained.items()}
+    model = copy.deepcopy(state.template)
+    model.load_state_dict(weights, assign=True)
+    return model
+
+
+@dataclass
+class Snapshot:
+    """A state in host memory: ``model`` is what users share, ``values`` the rest.
+
+    The main process has both. Each process has its ``shards`` of the optimizer's tensors (FSDP).
+    """
+
+    model: Checkpoint | None
+    values: dict[str, Any]
+    shards: dict[str, Tensor]
+
+
+def take_snapshot(
+    accelerator: Accelerator, state: TrainingState, tallies: list[list[float]]
+) -> Snapshot:
+    """Copy ``state`` to host memory: of the main process, and where there are shards (FSDP), of
+    each process its own.
+
+    All processes have to call this: sharded weights are gathered, one tensor at a time, so that
+    what users share is the same whatever made it.
+    """
+    main = accelerator.is_main_process
+    trained = accelerator.unwrap_model(state.model, keep_torch_compile=False)
+    weights = copy_to_host(trained.state_dict(), main)
+    average = state.average and copy_to_host(state.average.module.state_dict(), main)
+    optimizer = state.optimizer.state_dict()
+    optimizer["state"], shards = split_shards(optimizer["state"])
+    if not main:
+        return Snapshot(None, {}, shards)
+    values = {
+        "optimizer": copy_to_host(optimizer, keep=True),
+        "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
+        "progress": asdict(state.progress),
+        "tallies": tallies,
+        # Without an average, the trained weights are those that are shared.
+        "weights": weights if average else None,
+    }
+    return Snapshot(state.template.to_checkpoint(average or weights), values, shards)
 
 
 class Checkpoints:
-    """The checkpoints of one run."""
+    """The checkpoints of one run: the latest ``keep``, and the best one.
 
-    def __init__(self, output_dir: Path, keep: int) -> None:
-        self.output_dir = output_dir
+    Files are written by a thread of the main process, shards by one of each process; training waits
+    only if the checkpoint before is not finished. What goes wrong there is raised by the next
+    :meth:`check` or :meth:`wait`. ``newest`` is the newest checkpoint that is known to be whole.
+    """
+
+    def __init__(
+        self,
+        output_dir: Path,
+        keep: int,
+        clips: dict[str, ClipSettings],
+        newest: Path | None = None,
+    ) -> None:
+        self.output_dir = output_dir.absolute()
         self.keep = keep
+        self.clips = clips
+        self.newest = newest and newest.absolute()
+        self.best_step = 0
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._writing: tuple[Path, Future[None]] | None = None
+        self._group: Any = None
 
-    def saved(self) -> list[Path]:
-        """Checkpoints, oldest first."""
-        return sorted(self.output_dir.glob("checkpoints/step-*"))
+    def directory(self, step: int) -> Path:
+        """Where the checkpoint of ``step`` is."""
+        return self.output_dir / "checkpoints" / f"step-{step:08d}"
 
     def rewind(self, progress: Progress) -> None:
         """Prepare a folder for a run that starts at ``progress``.
 
         Removes later checkpoints (damaged ones that were passed over, or what came of another
-        course) and what an interrupted save left behind. Forgets a best one that is not here.
+        course; also of that step, unless it is the one that the run goes on from) and what an
+        interrupted save left behind.
         """
-        for checkpoint in self.saved():
-            if checkpoint > self._directory(progress.step):
+        for checkpoint in saved_checkpoints(self.output_dir):
+            if checkpoint >= self.directory(progress.step) and checkpoint != self.newest:
                 shutil.rmtree(checkpoint)
         for unfinished in self.output_dir.glob("checkpoints/.step-*"):
             shutil.rmtree(unfinished)
-        if not self._directory(progress.best_step).exists():
-            progress.best_accuracy, progress.best_step = -1.0, 0
 
     def save(
-        self,
-        accelerator: Accelerator,
-        state: TrainingState,
-        clip: ClipSettings,
+        self, accelerator: Accelerator, state: TrainingState, tallies: list[list[float]]
     ) -> None:
-        """Write a checkpoint of this step, move the links, remove what is old."""
-        if accelerator.is_main_process:
-            target = self._directory(state.progress.step)
-            target.parent.mkdir(exist_ok=True)
-            if not target.exists():
-                self._write(target, accelerator, state, clip)
-            atomic_symlink(self.output_dir / "last", target / "model")
-            best = self._directory(state.progress.best_step)
-            if best.exists():
-                atomic_symlink(self.output_dir / "best", best / "model")
-            for old in self.saved()[: -self.keep]:
-                if old != best:
-                    shutil.rmtree(old)
-        accelerator.wait_for_everyone()
+        """Copy the state of this step, and have it written, unless it is there already.
 
-    def _directory(self, step: int) -> Path:
-        return self.output_dir / "checkpoints" / f"step-{step:08d}"
+        Raises:
+            CheckpointError: if the one before could not be written.
+        """
+        self.wait()
+        target = self.directory(state.progress.step)
+        if target == self.newest:
+            return
+        snapshot = take_snapshot(accelerator, state, tallies)
+        if snapshot.shards and self._group is None:
+            # For the writing threads alone: others are in use while they write.
+            self._group = torch.distributed.new_group(backend="gloo")
+        self._writing = target, self._writer.submit(self._write, target, snapshot)
 
-    @staticmethod
-    def _write(
-        target: Path,
-        accelerator: Accelerator,
-        state: TrainingState,
-        clip: ClipSettings,
-    ) -> None:
-        shared = accelerator.unwrap_model(state.evaluated_model, keep_torch_compile=False)
-        trained = accelerator.unwrap_model(state.model, keep_torch_compile=False)
-        with atomic_path(target) as directory:
-            shared.save_pretrained(directory / "model")
-            save_preprocessor(directory / "model", clip)
-            values = {
-                "optimizer": state.optimizer.state_dict(),
-                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
-                "progress": asdict(state.progress),
-                # Without an average, the trained weights are those that are shared.
-                "weights": None if state.average is None else trained.state_dict(),
-            }
-            torch.save(values, directory / STATE_FILE)
+    def check(self) -> None:
+        """Raise what went wrong in the background, if something has; see :meth:`wait`."""
+        if self._writing and self._writing[1].done():
+            self.wait()
 
+    def wait(self) -> None:
+        """Wait until the checkpoint that was saved last is on disk.
 
-def find_resume(resume: str, output_dir: Path) -> list[Path]:
-    """Where to go on from, best candidate first; empty for a fresh start.
+        Raises:
+            CheckpointError: if it cannot be written.
+        """
+        if self._writing:
+            (target, writing), self._writing = self._writing, None
+            writing.result()
+            self.newest = target
 
-    Args:
-        resume: ``auto`` (this run's own checkpoints, newest first), ``never``, or a checkpoint
-            directory, or the output folder of a run.
+    def mark_best(self, step: int) -> None:
+        """Link the checkpoint of ``step`` as the best, and keep it until there is a better one."""
+        self.wait()
+        self.best_step = step
+        atomic_symlink(self.output_dir / "best", self.directory(step) / "model")
+        self._remove_old()
 
-    Raises:
-        CheckpointError: if a directory was given that holds none, or ``never`` meets a folder with
-            checkpoints of an earlier run.
-    """
-    saved = Checkpoints(output_dir, keep=1).saved()
-    if resume == "auto":
-        return saved[::-1]
-    if resume == "never":
-        if saved:
-            raise CheckpointError(
-                f"resume=never: {output_dir} holds checkpoints of an earlier run; give another "
-                "output_dir, or remove it, or use resume=auto"
-            )
-        return []
-    given = Path(resume)
-    if (given / STATE_FILE).exists():
-        return [given]
-    candidates = Checkpoints(given, keep=1).saved()[::-1]
-    if not candidates:
-        raise CheckpointError(f"resume={resume}: holds no {STATE_FILE} and no checkpoints/step-*")
-    return candidates
-
-
-def load_checkpoint(candidates: list[Path], model: PretrainedModel) -> dict[str, Any] | None:
-    """Load the weights of the first whole candidate into ``model``; return its training state.
-
-    Damaged ones are passed over with a warning.
-
-    Raises:
-        CheckpointError: if there are candidates and none can be read, or it is of another model.
-    """
-    reasons = []
-    for candidate in candidates:
+    def _write(self, target: Path, snapshot: Snapshot) -> None:
+        """Write a checkpoint; in other processes than the main one, their shards within it."""
         try:
-            state = _read_state(candidate / STATE_FILE)
-            saved = type(model).from_pretrained(candidate / "model")
-        except CheckpointError as error:
-            reasons.append(str(error))
-            continue
-        _check_same_model(saved, model, candidate)
-        load_weights(model, saved.to_checkpoint().weights, str(candidate))
-        for reason in reasons:
-            logger.warning("checkpoint passed over: %s", reason)
-        return state
-    if reasons:
-        raise CheckpointError(f"no checkpoint can be resumed: {reasons[0]}")
-    return None
+            if snapshot.model is not None:
+                self._write_checkpoint(target, snapshot.model, snapshot)
+            elif snapshot.shards:
+                write_shards(snapshot.shards, None, self._group)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{target}: cannot be written ({_reason(error)}); the newest whole checkpoint is "
+                f"{self.newest or 'none'}"
+            ) from error
+
+    def _write_checkpoint(self, target: Path, model: Checkpoint, snapshot: Snapshot) -> None:
+        target.parent.mkdir(exist_ok=True)
+        with atomic_path(target) as directory:
+            if snapshot.shards:
+                write_shards(snapshot.shards, directory / SHARDS_FOLDER, self._group)
+            write_checkpoint(model, directory / "model", "hiera_video")
+            for folder, clip in self.clips.items():
+                save_preprocessor(directory / "model" / folder, clip)
+            with (directory / STATE_FILE).open("wb") as file:
+                torch.save(snapshot.values, file)
+            write_checksums(directory)
+        atomic_symlink(self.output_dir / "last", target / "model")
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        for old in saved_checkpoints(self.output_dir)[: -self.keep]:
+            if old != self.directory(self.best_step):
+                shutil.rmtree(old)
 
 
-def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Path) -> None:
-    given, wanted = saved.config.to_dict(), model.config.to_dict()
-    differences = [
-        f"{name}={given[name]} instead of {wanted[name]}"
-        for name in wanted
-        if given[name] != wanted[name] and name not in _MAY_CHANGE
-    ]
-    if differences:
-        raise CheckpointError(
-            f"{source}: cannot go on with another model ({'; '.join(differences)}); give another "
-            "output_dir, and init_from to start from these weights"
-        )
+def _reason(error: BaseException) -> str:
+    """What the system said: torch and safetensors complain about what came of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__context__
+    return str(error).partition("\n")[0]
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def saved_checkpoints(output_dir: Path) -> list[Path]:
+    """The checkpoints of the run in a folder, oldest first."""
+    return sorted(output_dir.glob("checkpoints/step-*"))
+
+
+def write_checksums(directory: Path) -> None:
+    """List the SHA-256 of every file below ``directory`` in its ``checksums.json``."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    sums = {path.relative_to(directory).as_posix(): sha256(path) for path in files}
+    (directory / CHECKSUMS_FILE).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
+
+
+def verify_checksums(directory: Path) -> None:
+    """Compare a checkpoint with its ``checksums.json``.
+
+    Raises:
+        CheckpointError: naming the first file that is missing or differs.
+    """
+    listed = directory / CHECKSUMS_FILE
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {**state, "progress": Progress(**state["progress"])}
-    except Exception as error:  # what a damaged file raises depends on where it is damaged
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read ({reason})") from None
+        sums = dict(json.loads(listed.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"{listed}: cannot be read ({reason})") from None
+    for name, expected in sums.items():
+        try:
+            found = sha256(directory / name)
+        except OSError as error:
+            raise CheckpointError(
+                f"{directory / name}: cannot be read ({error.strerror})"
+            ) from None
+        if found != expected:
+            raise CheckpointError(f"{directory / name}: differs from what {CHECKSUMS_FILE} lists")

@@ -16,6 +16,7 @@ from hiera_video.data.manifest import Manifest
 from hiera_video.data.mixing import Mixing
 from hiera_video.evaluation.metrics import compute_metrics
 from hiera_video.evaluation.views import Scorer
+from hiera_video.training.losses import no_loss
 from hiera_video.training.meters import ClipMean
 
 
@@ -33,31 +34,27 @@ class Classification:
         self.clip = run.clip
         self.label_smoothing = run.train.label_smoothing
         self.device = accelerator.device
-        self.mixing = Mixing(run.augment, num_classes)
-        self.mean_loss = ClipMean(self.device)
-        self.mean_accuracy = ClipMean(self.device)
+        self.mixing = Mixing(run.augment, num_classes, run.train.repeated_sampling)
+        self.means = {name: ClipMean(self.device) for name in ("train/loss", "train/accuracy")}
         self.val_manifest = val_manifest
         if val_manifest is not None:
-            self.scorer = Scorer(val_manifest, run.clip, run.evaluate, run, failures, accelerator)
+            self.scorer = Scorer(
+                val_manifest, run.clip, run.evaluate.of(run.clip), run, failures, accelerator
+            )
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
         """The mean loss over the batch's clips."""
+        if not len(batch):
+            return no_loss(model, batch, self.device)
         pixel_values = batch.normalized(self.device, self.clip.mean, self.clip.std)
         labels = batch.labels.to(self.device, non_blocking=True)
         pixel_values, targets = self.mixing(pixel_values, labels)
         logits = model(pixel_values).logits.float()
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         correct = logits.argmax(1) == targets.argmax(1)
-        self.mean_loss.update(loss, len(batch))
-        self.mean_accuracy.update(correct.float().mean(), len(batch))
+        self.means["train/loss"].update(loss, len(batch))
+        self.means["train/accuracy"].update(correct.float().mean(), len(batch))
         return loss
-
-    def meters(self) -> dict[str, float]:
-        """Loss and accuracy since the last call, over all processes; empty without any clip."""
-        loss, accuracy = self.mean_loss.read(), self.mean_accuracy.read()
-        if loss is None or accuracy is None:
-            return {}
-        return {"train/loss": loss, "train/accuracy": accuracy}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Accuracies over the validation videos; empty where there are none."""

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-import math
+import signal
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from hiera_video.batch import ClipBatch
 from hiera_video.command import progress_bar
 from hiera_video.config import TrainingRun
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.loader import TrainingOrder
-from hiera_video.errors import UserError
+from hiera_video.data.loader import TrainingOrder, faster_loading
+from hiera_video.errors import Interrupted, TrainingError
 from hiera_video.seeding import derive_seed
-from hiera_video.training.checkpoint import Checkpoints, Progress, TrainingState
+from hiera_video.training.checkpoint import (
+    Checkpoints,
+    Progress,
+    TrainingState,
+    evaluated_model,
+)
+from hiera_video.training.meters import ClipMean, read_tallies
 from hiera_video.training.optim import learning_rate, scale_to_batch, set_learning_rate
-from hiera_video.training.trackers import Stopwatch
+from hiera_video.training.trackers import Stopwatch, Validations
+from hiera_video.training.watch import Watch
+
+#: A share of the time spent waiting for data that is worth a word.
+_MUCH_WAITING = 0.2
 
 
 class Task(Protocol):
     """What is learned: fine-tuning and pre-training each are one, and share the loop."""
 
-    def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The loss of a batch of at least one clip, to go backward from."""
+    @property
+    def means(self) -> dict[str, ClipMean]:
+        """What is logged: means over clips, which :meth:`loss` updates."""
 
-    def meters(self) -> dict[str, float]:
-        """Figures since the last call, over all processes."""
+    def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
+        """The loss of a batch, to go backward from; see ``losses.no_loss`` for an empty one."""
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Figures on held-out videos; ``val/top1``, if there, decides which checkpoint is best."""
@@ -39,61 +50,87 @@ def train_epochs(
     run: TrainingRun,
     task: Task,
     state: TrainingState,
-    loader: DataLoader[ClipBatch],
+    loader: Iterable[ClipBatch],
     order: TrainingOrder,
     checkpoints: Checkpoints,
+    validations: Validations,
     failures: FailurePolicy,
+    watch: Watch,
     accelerator: Accelerator,
 ) -> None:
-    """Train from ``state.progress`` to the last epoch."""
+    """Train from ``state.progress`` to the last epoch.
+
+    Raises:
+        Interrupted: in all processes, after a checkpoint, if one of them received a signal.
+        TrainingError: in all processes, if the loss was not finite in one of them, or if too many
+            videos could not be read.
+    """
     model, optimizer, progress = state.model, state.optimizer, state.progress
     rates = scale_to_batch(run.optimizer, clips_per_step(run, accelerator))
+
+    def save() -> None:
+        watch.settle()
+        tallies = read_tallies(task.means.values(), failures.num_failed)
+        checkpoints.save(accelerator, state, tallies)
+
+    if progress.passes and not progress.rows:  # the run may have ended before it was validated
+        save()
+        _validate(run, task, state, validations, checkpoints, accelerator)
     stopwatch = Stopwatch()
     while progress.passes < run.train.num_passes:
-        order.epoch, order.first_batch = progress.passes, progress.batch
-        failed_before = failures.num_failed
+        order.epoch, order.first_row = progress.passes, progress.rows
+        if order.first_row == 0:
+            failures.num_failed = 0
         model.train()
         bar = _progress_bar(run, order, accelerator)
-        for batch in stopwatch.waiting(loader):
+        for number, batch in enumerate(stopwatch.waiting(loader), start=order.first_batch):
             failures.handle(batch.failures)
             stopwatch.count(len(batch))
             # Accumulated batches share the rate of the first of them, as one large batch would.
-            first_batch = progress.batch - progress.batch % run.train.accumulate_steps
-            epoch = progress.passes + first_batch / order.batches_per_epoch
+            epoch = progress.passes + progress.rows / (order.steps_per_epoch * order.rows_per_step)
             epoch *= run.train.repeated_sampling
             set_learning_rate(optimizer, learning_rate(rates, epoch, run.train.epochs))
-            _seed_batch(run.seed, progress, accelerator)
+            _seed_batch(run.seed, progress.passes, number, accelerator)
 
             with accelerator.accumulate(model):
-                loss = (
-                    task.loss(model, batch) if len(batch) else _no_loss(model, batch, accelerator)
-                )
+                loss = task.loss(model, batch)
+                watch.see(progress.step + 1, loss, batch.rows)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients and run.train.clip_grad_norm:
                     accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
                 optimizer.step()
                 optimizer.zero_grad()
 
-            progress.batch += 1
             bar.update()
             if not accelerator.sync_gradients:
                 continue
             progress.step += 1
+            progress.rows += order.rows_per_step
             if state.average is not None:
                 state.average.update_parameters(accelerator.unwrap_model(model))
             if progress.step % run.train.log_steps == 0:
                 _log(task, stopwatch, optimizer, progress, epoch, bar, accelerator)
-            if _checkpoint_is_due(run, order, progress):
-                checkpoints.save(accelerator, state, run.clip)
+            received = watch.agree(progress.step)
+            checkpoints.check()
+            if received or _checkpoint_is_due(run, order, progress):
+                save()
+            if received:
+                bar.close()
+                _stop(received, progress, checkpoints, accelerator)
         bar.close()
+        if stopwatch.pass_wait_share > _MUCH_WAITING:
+            accelerator.print(
+                f"data wait {stopwatch.pass_wait_share:.0%}: "
+                + faster_loading(run.data, run.train.repeated_sampling, accelerator.num_processes)
+            )
 
-        progress.passes, progress.batch = progress.passes + 1, 0
-        _check_failed_share(run, order, failures.num_failed - failed_before, accelerator)
-        epoch = progress.passes * run.train.repeated_sampling
-        if epoch % run.train.validate_epochs == 0 or epoch == run.train.epochs:
-            _validate(task, state, epoch, accelerator)
-            stopwatch = Stopwatch()
-        checkpoints.save(accelerator, state, run.clip)
+        _check_failed_share(run, progress, failures.num_failed, accelerator)
+        progress.passes, progress.rows = progress.passes + 1, 0
+        save()  # first, so that nothing is lost if the run is ended while it validates
+        _validate(run, task, state, validations, checkpoints, accelerator)
+        stopwatch = Stopwatch()
+    checkpoints.wait()
+    accelerator.wait_for_everyone()
 
 
 def clips_per_step(run: TrainingRun, accelerator: Accelerator) -> int:
@@ -102,29 +139,33 @@ def clips_per_step(run: TrainingRun, accelerator: Accelerator) -> int:
 
 
 def _checkpoint_is_due(run: TrainingRun, order: TrainingOrder, progress: Progress) -> bool:
-    """Within an epoch, every ``train.checkpoint_steps``; its end is saved after validation."""
+    """Within an epoch, every ``train.checkpoint_steps``; its end is saved in any case."""
     every = run.train.checkpoint_steps
-    within = progress.batch < order.batches_per_epoch
+    within = progress.rows + order.rows_per_step <= order.num_rows
     return within and every is not None and progress.step % every == 0
 
 
-def _no_loss(model: nn.Module, batch: ClipBatch, accelerator: Accelerator) -> Tensor:
-    """0, with gradients, for a batch all of whose videos failed.
+def _stop(
+    received: int, progress: Progress, checkpoints: Checkpoints, accelerator: Accelerator
+) -> None:
+    checkpoints.wait()
+    accelerator.wait_for_everyone()  # the launcher ends all processes when the first one ends
+    accelerator.end_training()
+    raise Interrupted(
+        f"stopped by {signal.Signals(received).name} at step {progress.step}; the same command "
+        f"goes on from {checkpoints.newest}",
+        received,
+    )
 
-    The model runs on a blank clip, so that no process waits for another one's gradients.
-    """
-    blank = torch.zeros((1, *batch.pixel_values.shape[1:]), device=accelerator.device)
-    return model(blank).logits.float().sum() * 0
 
-
-def _seed_batch(seed: int, progress: Progress, accelerator: Accelerator) -> None:
+def _seed_batch(seed: int, epoch: int, number: int, accelerator: Accelerator) -> None:
     """Mixing and drop path draw from torch's generators, which start anew for every batch."""
-    torch.manual_seed(derive_seed(seed, progress.passes, progress.batch, accelerator.process_index))
+    torch.manual_seed(derive_seed(seed, epoch, number, accelerator.process_index))
 
 
 def _progress_bar(run: TrainingRun, order: TrainingOrder, accelerator: Accelerator) -> Any:
     return progress_bar(
-        total=order.batches_per_epoch,
+        total=order.first_batch + len(order),
         initial=order.first_batch,
         desc=f"epoch {(order.epoch + 1) * run.train.repeated_sampling}/{run.train.epochs}",
         unit="batch",
@@ -141,14 +182,9 @@ def _log(
     bar: Any,
     accelerator: Accelerator,
 ) -> None:
-    meters = task.meters()
+    # Where every video since the last line failed, there is no mean.
+    meters = {n: value for n, mean in task.means.items() if (value := mean.read()) is not None}
     speed = stopwatch.read(accelerator.num_processes)
-    # Where every video since the last line failed, there is no loss.
-    if not math.isfinite(meters.get("train/loss", 0.0)):
-        raise UserError(
-            f"the loss is {meters['train/loss']} at step {progress.step}: try a lower "
-            "optimizer.lr, train.clip_grad_norm, or precision=bf16 instead of fp16"
-        )
     rate = max(group["lr"] for group in optimizer.param_groups)
     accelerator.log({**meters, **speed, "lr": rate, "epoch": epoch}, step=progress.step)
     shown = {name.removeprefix("train/"): f"{value:.3f}" for name, value in meters.items()}
@@ -162,9 +198,20 @@ def _log(
     )
 
 
-def _validate(task: Task, state: TrainingState, epoch: int, accelerator: Accelerator) -> None:
-    progress = state.progress
-    metrics = task.validate(state.evaluated_model)
+def _validate(
+    run: TrainingRun,
+    task: Task,
+    state: TrainingState,
+    validations: Validations,
+    checkpoints: Checkpoints,
+    accelerator: Accelerator,
+) -> None:
+    """Validate the end of a pass, if that is due and was not done before."""
+    progress, epoch = state.progress, state.progress.passes * run.train.repeated_sampling
+    is_due = epoch % run.train.validate_epochs == 0 or epoch == run.train.epochs
+    if not is_due or progress.step <= validations.last_step:
+        return
+    metrics = task.validate(evaluated_model(state, accelerator))
     if not metrics:
         return
     accelerator.log({**metrics, "epoch": epoch}, step=progress.step)
@@ -172,18 +219,23 @@ def _validate(task: Task, state: TrainingState, epoch: int, accelerator: Acceler
         f"epoch {epoch}: "
         + "  ".join(f"{name.removeprefix('val/')} {value:.4f}" for name, value in metrics.items())
     )
-    if metrics["val/top1"] > progress.best_accuracy:
-        progress.best_accuracy, progress.best_step = metrics["val/top1"], progress.step
+    is_best = validations.add(progress.step, metrics["val/top1"])
+    if is_best and accelerator.is_main_process:
+        checkpoints.mark_best(progress.step)
 
 
 def _check_failed_share(
-    run: TrainingRun, order: TrainingOrder, num_failed: int, accelerator: Accelerator
+    run: TrainingRun, progress: Progress, num_failed: int, accelerator: Accelerator
 ) -> None:
     """Under ``data.on_error=skip``, stop when too many of an epoch's videos failed."""
-    counts = torch.tensor([num_failed, len(order) * order.rows_per_batch])
-    failed, seen = accelerator.reduce(counts.to(accelerator.device)).tolist()
+    failed = int(accelerator.reduce(torch.tensor(num_failed, device=accelerator.device)))
+    seen = progress.rows
+    if run.images:
+        rows_per_batch = run.train.batch_size // run.train.repeated_sampling
+        seen += seen // rows_per_batch * run.images.batch_size
     if failed > run.data.max_failed_share * seen:
-        raise UserError(
-            f"{failed} of {seen} videos could not be read, more than data.max_failed_share="
-            f"{run.data.max_failed_share}; they are listed in {run.output_dir}"
+        raise TrainingError(
+            f"{failed} of {seen} videos could not be read, more than "
+            f"data.max_failed_share={run.data.max_failed_share}; they are listed in "
+            f"{run.output_dir}"
         )

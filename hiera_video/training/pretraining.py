@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
 from hiera_video.config import PretrainRun
+from hiera_video.training.losses import no_loss
 from hiera_video.training.meters import ClipMean
 
 
@@ -16,21 +17,18 @@ class PreTraining:
     def __init__(self, run: PretrainRun, accelerator: Accelerator) -> None:
         self.clip = run.clip
         self.device = accelerator.device
-        self.mean_loss = ClipMean(self.device)
+        self.means = {"train/loss": ClipMean(self.device)}
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
         """The mean loss over hidden patches.
 
         Mask noise is drawn from torch's global generator.
         """
+        if not len(batch):
+            return no_loss(model, batch, self.device)
         loss = model(batch.normalized(self.device, self.clip.mean, self.clip.std)).loss
-        self.mean_loss.update(loss, len(batch))
+        self.means["train/loss"].update(loss, len(batch))
         return loss
-
-    def meters(self) -> dict[str, float]:
-        """The loss since the last call, over all processes; empty without any clip."""
-        loss = self.mean_loss.read()
-        return {} if loss is None else {"train/loss": loss}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Nothing: an encoder shows its worth after fine-tuning."""

@@ -1,18 +1,30 @@
-"""Logs: JSON lines beside whatever trackers Accelerate knows, and the loop's stopwatch."""
+"""Logs: JSON lines beside the trackers that a run names, and the loop's stopwatch."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from accelerate.tracking import GeneralTracker, on_main_process
+from accelerate import Accelerator
+from accelerate.tracking import (
+    LOGGER_TYPE_TO_CLASS,
+    GeneralTracker,
+    TensorBoardTracker,
+    get_available_trackers,
+    on_main_process,
+)
 
+from hiera_video.config import TrainingRun
+from hiera_video.errors import ConfigError
 from hiera_video.files import atomic_path
+from hiera_video.settings import suggest
 
 LOG_FILE = "log.jsonl"
+#: What runs are filed under by trackers that keep many.
+PROJECT = "hiera-video"
 
 T = TypeVar("T")
 
@@ -41,6 +53,52 @@ class JsonLinesTracker(GeneralTracker):
             file.write(json.dumps({"step": step, **values}) + "\n")
 
 
+def check_trackers(names: Sequence[str]) -> None:
+    """Make sure that Accelerate knows these trackers, and that they are installed.
+
+    Raises:
+        ConfigError: naming those that there are, or what to install.
+    """
+    installed = [str(tracker) for tracker in get_available_trackers()]
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            hint = suggest(name, sorted(LOGGER_TYPE_TO_CLASS))
+            raise ConfigError(f"trackers: {name!r} is unknown, {hint}")
+        if name not in installed:
+            raise ConfigError(
+                f"trackers: {name} is not installed (pip install {name}); "
+                f"installed: {', '.join(installed)}"
+            )
+
+
+def make_trackers(names: Sequence[str], output_dir: Path) -> list[str | GeneralTracker]:
+    """``log.jsonl`` and the named trackers, as ``Accelerator(log_with=...)`` takes them."""
+    # By name, TensorBoard would write to a folder called like the project.
+    tensorboard = TensorBoardTracker("tensorboard", output_dir)
+    named = [tensorboard if name == tensorboard.name else name for name in names]
+    return [JsonLinesTracker(output_dir / LOG_FILE), *named]
+
+
+def start_trackers(accelerator: Accelerator, run: TrainingRun) -> None:
+    """Start the accelerator's trackers, and give them the settings of the run."""
+    accelerator.init_trackers(PROJECT)
+    for tracker in accelerator.trackers:
+        # TensorBoard would keep them in a second set of files, one more for each resumption.
+        if not isinstance(tracker, TensorBoardTracker):
+            tracker.store_init_configuration(_flat(run.model_dump(mode="json")))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings under dotted keys; lists as JSON, since trackers take single values only."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = json.dumps(value) if isinstance(value, list) else value
+    return flat
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The records of a ``log.jsonl``; none if it does not exist. A half-written end is left out."""
     if not path.exists():
@@ -61,8 +119,38 @@ def rewind_log(path: Path, step: int) -> None:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
+class Validations:
+    """Which steps were validated, and which was the best, as the log has it.
+
+    Only those of ``kept`` steps, whose checkpoints are still there, can be the best.
+    """
+
+    def __init__(self, log: Iterable[dict[str, Any]], kept: Container[int]) -> None:
+        self.last_step = 0
+        self.best_step = 0
+        self.best_accuracy = -1.0
+        for record in log:
+            if "val/top1" in record:
+                self.last_step = record["step"]
+                if record["step"] in kept:
+                    self.add(record["step"], record["val/top1"])
+
+    def add(self, step: int, accuracy: float) -> bool:
+        """Take note of the accuracy of ``step``; whether it is the best so far."""
+        self.last_step = step
+        if accuracy <= self.best_accuracy:
+            return False
+        self.best_step, self.best_accuracy = step, accuracy
+        return True
+
+
 class Stopwatch:
-    """Clips per second, and the share of time spent waiting for data, since the last reading."""
+    """Clips per second, and the share of time spent waiting for data, since the last reading.
+
+    ``pass_wait_share`` is that share over the last whole iteration of :meth:`waiting`.
+    """
+
+    pass_wait_share = 0.0
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
@@ -72,13 +160,17 @@ class Stopwatch:
     def waiting(self, batches: Iterable[T]) -> Iterator[T]:
         """Iterate over ``batches`` and measure how long each one is waited for."""
         iterator = iter(batches)
+        start, waited = time.perf_counter(), 0.0
         while True:
             begin = time.perf_counter()
             try:
                 batch = next(iterator)
             except StopIteration:
+                self.pass_wait_share = waited / (begin - start)
                 return
-            self._waited += time.perf_counter() - begin
+            seconds = time.perf_counter() - begin
+            waited += seconds
+            self._waited += seconds
             yield batch
 
     def count(self, num_clips: int) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pickle
 import random
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +18,12 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows
 from hiera_video.data.decode import READERS, PyAVReader
-from hiera_video.data.loader import TrainingOrder, clip_loader, window_loader
+from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
+from hiera_video.data.source import Source
 from tests.support import frame_numbers, write_video
 
 CPU = torch.device("cpu")
@@ -49,21 +53,58 @@ def broken(tmp_path: Path) -> Row:
 
 
 class RecordingReader(PyAVReader):
-    """Takes note of what it is asked for."""
+    """Takes note of the frames of each pass that it is asked for."""
 
-    calls: list[tuple[Path, int]] = []  # noqa: RUF012 - shared on purpose, emptied by its fixture
+    passes: list[tuple[Source, list[int]]] = []  # noqa: RUF012 - shared on purpose, emptied by its fixture
 
     def frames(self, indices: Sequence[int]) -> Tensor:
-        self.calls.append((self.path, len(indices)))
-        return super().frames(indices)
+        self.passes.append((self.source, list(indices)))
+        with PyAVReader(self.source) as reader:
+            return reader.frames(indices)
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[Tensor]:
+        self.passes.append((self.source, list(wanted)))
+        with PyAVReader(self.source) as reader:
+            yield from reader.stream(wanted)
 
 
 @pytest.fixture
-def reader_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, int]]:
-    """The path and the number of frames of each call of a reader."""
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Source, list[int]]]:
+    """The path and the frames of each pass over a file."""
     monkeypatch.setitem(READERS, "pyav", RecordingReader)
-    RecordingReader.calls.clear()
-    return RecordingReader.calls
+    RecordingReader.passes.clear()
+    return RecordingReader.passes
+
+
+class EndlessReader:
+    """Five hours of film, of which it knows how many frames are alive at a time."""
+
+    alive = most = decoded = 0
+
+    def __init__(self, path: Path) -> None:
+        seconds = Fraction(5 * 3600)
+        self.index = SimpleNamespace(
+            num_frames=int(seconds * RATE),
+            frames_per_second=Fraction(RATE),
+            duration_seconds=seconds,
+        )
+        type(self).alive = type(self).most = type(self).decoded = 0
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[Tensor]:
+        for _ in wanted:
+            frame = np.zeros((3, 32, 32), np.uint8)
+            weakref.finalize(frame, self._forget)
+            type(self).alive += 1
+            type(self).decoded += 1
+            type(self).most = max(self.most, self.alive)
+            yield torch.from_numpy(frame)
+
+    @classmethod
+    def _forget(cls) -> None:
+        cls.alive -= 1
+
+    def close(self) -> None:
+        pass
 
 
 def train_clips(
@@ -122,7 +163,9 @@ def test_the_number_of_workers_changes_nothing(rows: list[Row]) -> None:
         order = TrainingOrder(
             6, rows_per_batch=2, accumulate_steps=1, num_processes=1, process_index=0, seed=0
         )
-        return list(clip_loader(train_clips(rows), order, num_workers, CPU))
+        return list(
+            ClipLoader(train_clips(rows), order, DataSettings(num_workers=num_workers), CPU)
+        )
 
     expected = batches(0)
     assert len(expected) == 3
@@ -142,15 +185,16 @@ def test_global_generators_are_left_alone(rows: list[Row]) -> None:
 
 
 def test_repeated_sampling_takes_different_clips_from_one_pass(
-    rows: list[Row], reader_calls: list[tuple[Path, int]]
+    rows: list[Row], passes: list[tuple[Source, list[int]]]
 ) -> None:
     batch = train_clips(rows, repeats=4, augment=WHOLE)[0, 2]
-    assert len(reader_calls) == 1
+    ((_, decoded),) = passes
+    assert decoded == sorted({number for clip in numbers(batch) for number in clip})
     assert batch.rows.tolist() == [2] * 4
     assert batch.labels.tolist() == [2] * 4
     assert len(set(batch.start_seconds.tolist())) == 4
     for clip, start in zip(numbers(batch), batch.start_seconds, strict=True):
-        first = int(start * RATE)
+        first = round(start.item() * RATE)
         assert clip == list(range(first, first + 8, 2))
 
 
@@ -232,23 +276,31 @@ def test_windows_of_given_length_and_stride(rows: list[Row]) -> None:
     assert numbers(found[0].clips)[1] == [12, 18, 24, 30]  # four frames over two seconds
 
 
-def test_memory_for_windows_is_bounded_by_the_batch(
-    tmp_path: Path, reader_calls: list[tuple[Path, int]]
+def test_all_views_and_all_windows_come_from_one_pass(
+    rows: list[Row], passes: list[tuple[Source, list[int]]]
 ) -> None:
-    """A long video is never held whole: frames are asked for a batch at a time."""
-    path = write_video(tmp_path / "long.mp4", num_frames=250, frame_rate=RATE)
-    batches = iter(windows([Row(0, path.name, path, -1, 0.0, None)], batch_size=3))
-    next(batches)
-    assert len(reader_calls) == 1
-    found = [next(batches) for _ in range(5)]
-    assert len(reader_calls) == 6
-    assert max(count for _, count in reader_calls) <= 3 * CLIP.num_frames
-    assert all(len(batch.clips) == 3 and not batch.is_last for batch in found)
+    """Clips overlap; each frame is decoded once all the same."""
+    views = evaluation_clips(rows[:1], num_clips=5, num_crops=3)[0]
+    overlapping = windows(rows[:1], window_seconds=2.0, stride_seconds=0.5, batch_size=2)
+    clips = ClipBatch.concatenate([batch.clips for batch in overlapping])
+    for batch, (_, decoded) in zip((views, clips), passes, strict=True):
+        assert decoded == sorted({number for clip in numbers(batch) for number in clip})
+        assert len(decoded) < sum(len(clip) for clip in numbers(batch))
+
+
+def test_memory_for_windows_is_bounded_by_their_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(READERS, "pyav", EndlessReader)
+    film = Row(0, "film.mp4", Path("film.mp4"), -1, 0.0, None)
+    settings = {"window_seconds": 4.0, "stride_seconds": 1.0, "batch_size": 64}
+    num_windows = sum(len(batch.clips) for batch in windows([film], **settings))
+    assert num_windows == 5 * 3600 - 3
+    assert EndlessReader.decoded == 5 * 3600  # the frames of four windows coincide
+    assert EndlessReader.most <= CLIP.num_frames + 1
 
 
 def test_windows_of_several_videos_are_divided_over_workers(rows: list[Row]) -> None:
     found: dict[int, list[float]] = {row.index: [] for row in rows}
-    for batch in window_loader(windows(rows), 2, CPU):
+    for batch in window_batches(windows(rows), DataSettings(num_workers=2), CPU):
         found[batch.row] += batch.clips.start_seconds.tolist()
     starts = [pytest.approx(frame / RATE) for frame in (0, 8, 16, 24, 32, 40, 48, 52)]
     assert all(seconds == starts for seconds in found.values())
@@ -257,8 +309,8 @@ def test_windows_of_several_videos_are_divided_over_workers(rows: list[Row]) -> 
 def test_a_failure_is_carried_in_the_batch(rows: list[Row], broken: Row) -> None:
     """Nothing raises in a worker, nothing is put in the bad video's place."""
     mixed = [rows[0], replace(broken, index=1), rows[2]]
-    loader = clip_loader(train_clips(mixed), [[(0, 0), (0, 1), (0, 2)]], 1, CPU)  # type: ignore[list-item]
-    (batch,) = loader
+    keys = [[(0, 0), (0, 1), (0, 2)]]
+    (batch,) = ClipLoader(train_clips(mixed), keys, DataSettings(num_workers=1), CPU)
     assert batch.rows.tolist() == [0, 0, 2, 2]
     (failure,) = batch.failures
     assert (failure.row, failure.path) == (1, str(broken.file))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from hiera_video.data.loader import TrainingOrder, evaluation_order
+from hiera_video.config import DataSettings
+from hiera_video.data.loader import TrainingOrder, evaluation_order, faster_loading
 from hiera_video.errors import ConfigError
 
 
@@ -40,7 +43,7 @@ def test_an_epoch_is_a_permutation_and_each_epoch_another() -> None:
 
 def test_rows_that_do_not_fill_a_step_are_left_out() -> None:
     assert len(list(make_order(11, batch=2, accumulate_steps=2))) == 4
-    assert make_order(11, batch=2, accumulate_steps=2).batches_per_epoch == 4
+    assert make_order(11, batch=2, accumulate_steps=2).steps_per_epoch == 2
 
 
 def test_processes_share_the_same_steps() -> None:
@@ -54,9 +57,23 @@ def test_processes_share_the_same_steps() -> None:
 def test_going_on_gives_the_rest_of_the_epoch() -> None:
     whole = list(make_order(10))
     order = make_order(10)
-    order.first_batch = 3
+    order.first_row = 6
+    assert order.first_batch == 3
     assert list(order) == whole[3:]
     assert len(order) == 2
+
+
+def test_other_batches_and_processes_go_on_with_the_same_video() -> None:
+    """After 6 of 20 rows: two processes with batches of 3 take rows 6 to 18; 2 fill no step."""
+    rows = [key[1] for batch in make_order(20) for key in batch]
+    shares = []
+    for process in (0, 1):
+        order = make_order(20, batch=3, processes=2, process=process)
+        order.first_row = 6
+        assert len(order) == 2
+        shares.append([[key[1] for key in batch] for batch in order])
+    together = [row for step in zip(*shares, strict=True) for batch in step for row in batch]
+    assert together == rows[6:18]
 
 
 def test_too_few_videos_are_refused_with_the_sum() -> None:
@@ -69,3 +86,15 @@ def test_every_row_is_evaluated_once_in_the_same_batches(num_processes: int) -> 
     shares = [evaluation_order(11, 4, num_processes, index) for index in range(num_processes)]
     batches = sorted(batch for share in shares for batch in share)
     assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+
+
+def test_advice_where_training_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    assert faster_loading(DataSettings(num_workers=2), repeats=1, num_processes=2) == (
+        "raise data.num_workers (2 x 2 processes, on 16 cores) or train.repeated_sampling "
+        "(1 of each decoded video)"
+    )
+    assert faster_loading(DataSettings(num_workers=8), repeats=2, num_processes=2) == (
+        "all 16 cores read; raise train.repeated_sampling (2 of each decoded video), or store "
+        "smaller videos"
+    )

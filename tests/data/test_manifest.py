@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+import runpy
+import time
 from pathlib import Path
 
 import pytest
 
-from hiera_video.config import DataSettings, DataSource
+from hiera_video.config import ClipSettings, DataSettings, DataSource
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.errors import ManifestError
+from tests.support import ROOT
 
 
 def write(path: Path, text: str) -> Path:
@@ -59,7 +63,7 @@ def test_labels_are_not_needed_for_features(tmp_path: Path) -> None:
     [
         ("", "is not a manifest (it is empty)"),
         ("path,label\n", "the manifest has a header and no rows"),
-        ("a.mp4 3\nb.mp4 4\n", "wanted a header with path,label, got a.mp4 3"),
+        ("a.mp4 3\nb.mp4 4\n", "got a.mp4 3 (other kinds of lists: see datasets/lists)"),
         ("path,label\na.mp4\n", "is not a manifest (CSV parse error: Expected 2 columns, got 1"),
         ("path,label,start_seconds\na,b,x\n", "is not a manifest (In CSV column #2"),
         ("path,label,start_seconds,end_seconds\na,b,2,1\n", "line 2: wanted 0 <= start_seconds"),
@@ -90,11 +94,43 @@ def test_missing_files_are_found_before_anything_starts(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,run\nc.mp4,run\n")
     data = DataSettings(val=DataSource(manifest=path))
     with pytest.raises(ManifestError, match=r"line 3: no such file: .*b\.mp4 \(and 1 more\)"):
-        open_manifest(data, "data.val.manifest")
+        open_manifest(data, "data.val.manifest", ClipSettings())
     skipping = DataSettings(val=DataSource(manifest=path), on_error="skip")
-    assert len(open_manifest(skipping, "data.val.manifest")) == 3
+    assert len(open_manifest(skipping, "data.val.manifest", ClipSettings())) == 3
 
 
 def test_a_manifest_that_was_not_given_is_named() -> None:
     with pytest.raises(ManifestError, match=r"data\.train\.manifest: is required"):
-        open_manifest(DataSettings(), "data.train.manifest")
+        open_manifest(DataSettings(), "data.train.manifest", ClipSettings())
+
+
+def test_pickling_shares_the_rows_instead_of_copying_them(tmp_path: Path) -> None:
+    rows = "".join(f"folder/{index:06d}.mp4,run,{index},\n" for index in range(20_000))
+    text = "path,label,start_seconds,end_seconds\n" + rows
+    manifest = Manifest(write(tmp_path / "m.csv", text))
+    data = pickle.dumps(manifest)
+    assert len(data) < 2000
+    assert len(pickle.dumps(manifest)) == len(data)
+    copy = pickle.loads(data)
+    assert copy[19_999] == manifest[19_999]
+    file = Path(manifest._rows._file.name)
+    assert file.stat().st_size > len(rows)
+    del manifest
+    assert not file.exists()
+    assert copy[7].path == "folder/000007.mp4"
+
+
+def test_a_million_rows_open_at_once_and_cost_workers_nothing(tmp_path: Path) -> None:
+    """``scripts/benchmark_manifest.py``, with what it must not exceed."""
+    benchmark = runpy.run_path(str(ROOT / "scripts" / "benchmark_manifest.py"))
+    benchmark["write_manifest"](tmp_path / "large.csv", 1_000_000)
+    benchmark["write_manifest"](tmp_path / "small.csv", 1000)
+    begin = time.process_time()
+    manifest = Manifest(tmp_path / "large.csv")
+    assert time.process_time() - begin < 3
+    assert len(manifest) == 1_000_000
+    base, cost = (
+        benchmark["worker_bytes"](some, 100_000, "fork")
+        for some in (Manifest(tmp_path / "small.csv"), manifest)
+    )
+    assert cost - base < 20e6

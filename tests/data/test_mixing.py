@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from hiera_video.config import AugmentSettings
@@ -55,3 +56,29 @@ def test_an_empty_batch_passes_through() -> None:
     clips, targets = mixing(torch.zeros(0, 3, 4, 16, 16), torch.zeros(0, dtype=torch.int64))
     assert clips.shape[0] == 0
     assert targets.shape == (0, 4)
+
+
+def test_images_are_mixed_too() -> None:
+    images = constant_clips(4)[:, :, 0]
+    for augment in (AugmentSettings(mixup_alpha=0.8), AugmentSettings(cutmix_alpha=1.0)):
+        torch.manual_seed(1)
+        mixed, targets = Mixing(augment, 4)(images, torch.arange(4))
+        assert mixed.shape == images.shape
+        torch.testing.assert_close(mixed.mean((1, 2, 3)), targets @ torch.arange(4).float())
+        assert ((targets > 0) & (targets < 1)).any()
+
+
+@pytest.mark.parametrize("augment", [{"mixup_alpha": 1.0}, {"cutmix_alpha": 1.0}])
+def test_clips_of_one_video_are_not_mixed_with_each_other(augment: dict[str, float]) -> None:
+    """Three videos, two clips of each side by side: every target has two classes."""
+    torch.manual_seed(0)
+    mixing = Mixing(AugmentSettings(**augment), 3, repeats=2)
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    for _ in range(5):
+        clips, targets = mixing(torch.rand(6, 3, 4, 32, 32), labels)
+        assert clips.shape == (6, 3, 4, 32, 32)
+        assert ((targets > 0).sum(1) <= 2).all()
+        assert torch.allclose(targets.sum(0), torch.full((3,), 2.0))
+        mixed = targets[targets.max(1).values < 1]
+        assert len(mixed) in (0, 6)  # all of them, or none where a box has no area
+    assert len(mixed) == 6

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional as F
 
 from hiera_video.config import AugmentSettings, ClipSettings
 from hiera_video.data.transforms import EvaluationViews, TrainView
@@ -32,6 +34,15 @@ def test_views_are_a_function_of_the_seed() -> None:
     assert view(still_clip(), 1).equal(view(still_clip(), 1))
     assert not view(still_clip(), 1).equal(view(still_clip(), 2))
     assert torch.get_rng_state().equal(state)
+
+
+def test_the_crop_is_that_of_torchvision() -> None:
+    augment = AugmentSettings(horizontal_flip=0.0)
+    resized = v2.RandomResizedCrop(32, augment.scale, augment.ratio, antialias=True)
+    frames = torch.stack([still_clip()[0], still_clip()[0].flip(1)])
+    for seed in range(5):
+        torch.manual_seed(seed)
+        assert TrainView(augment, CLIP)(frames, seed).equal(resized(frames))
 
 
 def test_flip_probability_is_kept() -> None:
@@ -66,3 +77,17 @@ def test_one_crop_is_the_centre_after_resizing_the_short_side() -> None:
     (crop,) = EvaluationViews(clip, 1)(columns)
     assert crop[0, 0, 0].tolist() == list(range(16, 48))
     assert EvaluationViews(CLIP, 1)(columns)[0].shape == (1, 3, 32, 32)
+
+
+def test_interpolation_is_what_was_asked_for() -> None:
+    frames, views = still_clip()[:1], []
+    for interpolation in ("bilinear", "bicubic"):
+        clip = ClipSettings.model_validate(
+            {"num_frames": 1, "crop_size": 32, "interpolation": interpolation}
+        )
+        (view,) = EvaluationViews(clip, 1)(frames)
+        wanted = F.resize(frames, [32], InterpolationMode(interpolation), antialias=True)
+        assert view.equal(wanted[..., 5:37])
+        views += [view, TrainView(AugmentSettings(), clip)(frames, 0)]
+    assert not views[0].equal(views[2])
+    assert not views[1].equal(views[3])

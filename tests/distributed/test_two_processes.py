@@ -41,7 +41,7 @@ def run_two(folder: Path, name: str, *arguments: str) -> list[dict[str, Tensor]]
     succeed(run_script(RECORDER, folder, script, *arguments, num_processes=2))
     records: list[dict[str, Any]] = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
     assert [record["num_processes"] for record in records] == [2, 2]
-    return [record["weights"][0] for record in records]
+    return [record["weights"][0] for record in records if record["weights"]]
 
 
 @pytest.fixture(scope="module")

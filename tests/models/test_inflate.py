@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from hiera_video import HieraConfig, HieraForImageClassification, HieraForPreTraining
+from hiera_video import (
+    HieraConfig,
+    HieraForImageClassification,
+    HieraForPreTraining,
+    create_model,
+)
 from hiera_video.errors import CheckpointError
 from hiera_video.models.inflate import inflate_from_images
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
@@ -83,3 +88,27 @@ def test_clips_are_refused(tmp_path: Path) -> None:
     HieraForPreTraining(HieraConfig(**{**VIDEO, **DECODER})).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="takes clips already"):
         inflate_from_images(tmp_path)
+
+
+def test_named_models_of_clips_start_from_images(tmp_path: Path) -> None:
+    of_images = save_images(tmp_path)
+    fields = {name: IMAGE[name] for name in ("embed_dim", "depths", "num_heads")}
+    of_clips: Any = create_model(
+        "hiera_base_16x224", pretrained=tmp_path, image_size=[4, 64, 64], **fields
+    )
+    assert of_clips.inflated
+    expected = of_images(images()).logits
+    found = of_clips(still_clip(images(), 4)).logits
+    assert torch.allclose(found, expected, atol=1e-4 * expected.abs().max().item())
+
+
+def test_pretraining_on_clips_starts_from_the_encoder_of_images(tmp_path: Path) -> None:
+    of_images: Any = HieraForPreTraining(HieraConfig(**{**IMAGE, **DECODER}))
+    of_images.save_pretrained(tmp_path)
+    fields = {name: IMAGE[name] for name in ("embed_dim", "depths", "num_heads")}
+    of_clips: Any = create_model(
+        "mae_hiera_base_16x224", pretrained=tmp_path, image_size=[4, 64, 64], **fields, **DECODER
+    )
+    for name, weight in of_images.hiera.encoder.state_dict().items():
+        assert torch.equal(of_clips.hiera.encoder.state_dict()[name], weight)
+    assert of_clips(clips()).loss.isfinite()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from hiera_video import HieraConfig, HieraForImageClassification, HieraForVideoClassification
-from hiera_video.errors import ConfigError
-from hiera_video.models.joint import HieraForJointClassification
-from tests.models.small import IMAGE, VIDEO, clips, images
+from hiera_video import (
+    HieraConfig,
+    HieraForImageClassification,
+    HieraForPreTraining,
+    HieraForVideoClassification,
+)
+from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.models.joint import HieraForJointTraining
+from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 
 
-def make_joint() -> HieraForJointClassification:
-    return HieraForJointClassification(
+def make_joint() -> HieraForJointTraining:
+    return HieraForJointTraining(
         HieraForImageClassification(HieraConfig(**IMAGE, num_labels=5)),
         HieraForVideoClassification(HieraConfig(**VIDEO, num_labels=3)),
     ).train()
@@ -47,9 +53,35 @@ def test_steps_on_images_and_clips_change_the_same_encoder(tmp_path: Path) -> No
     assert torch.equal(alone(clips()).logits, joint.eval()(clips()).logits)
 
 
+def test_both_are_saved_and_loaded_whole(tmp_path: Path) -> None:
+    joint: Any = make_joint().eval()
+    joint.save_pretrained(tmp_path)
+    again: Any = HieraForJointTraining.from_pretrained(tmp_path)
+    assert again.images.hiera.encoder is again.clips.hiera.encoder
+    for pixel_values in (images(), clips()):
+        assert torch.equal(again(pixel_values).logits, joint(pixel_values).logits)
+    of_images = HieraForImageClassification.from_pretrained(tmp_path / "images")
+    assert torch.equal(of_images(images()).logits, joint(images()).logits)
+    with pytest.raises(ConfigError, match="joint models are loaded as they were saved"):
+        HieraForJointTraining.from_pretrained(tmp_path, num_labels=3)
+    shutil.rmtree(tmp_path / "images")
+    with pytest.raises(CheckpointError, match=r"images: no such file or directory"):
+        HieraForJointTraining.from_pretrained(tmp_path)
+
+
+def test_decoders_stay_apart() -> None:
+    of_images: Any = HieraForPreTraining(HieraConfig(**{**IMAGE, **DECODER}))
+    of_clips: Any = HieraForPreTraining(HieraConfig(**{**VIDEO, **DECODER}))
+    joint: Any = HieraForJointTraining(of_images, of_clips)
+    assert of_images.hiera.encoder is of_clips.hiera.encoder
+    assert of_images.decoder is not of_clips.decoder
+    assert joint(images()).loss.isfinite()
+    assert joint(clips()).loss.isfinite()
+
+
 def test_other_encoders_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"depths is \[1, 1, 2, 1\] for images and \[1, "):
-        HieraForJointClassification(
+        HieraForJointTraining(
             HieraForImageClassification(HieraConfig(**IMAGE)),
             HieraForVideoClassification(HieraConfig(**{**VIDEO, "depths": [1, 1, 1, 1]})),
         )

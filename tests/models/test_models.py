@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from hiera_video import (
     HieraModel,
 )
 from hiera_video.errors import ConfigError
+from hiera_video.models import attention
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.parity.compare import randomize
 
@@ -151,6 +153,7 @@ def test_losses(cls: type[Any]) -> None:
     assert features(pixel_values).logits.shape == (2, 192)
 
 
+@torch.no_grad()
 def test_fused_attention_gets_four_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     fused = F.scaled_dot_product_attention
@@ -169,6 +172,24 @@ def test_fused_attention_gets_four_dimensions(monkeypatch: pytest.MonkeyPatch) -
     assert set(seen) == {4}
     model(clips(), output_attentions=True)
     assert len(seen) == 3 * (5 + 5 + 6 + 1)  # only stages' last blocks give weights
+
+
+def test_training_on_a_cpu_multiplies_small_matrices_itself_to_the_same_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make(HieraForVideoClassification, VIDEO).train()
+    gradients = []
+    for is_slower in (attention._fused_kernel_is_slower, lambda query, key: False):
+        monkeypatch.setattr(attention, "_fused_kernel_is_slower", is_slower)
+        with mock.patch.object(
+            F, "scaled_dot_product_attention", wraps=F.scaled_dot_product_attention
+        ) as fused:
+            model.zero_grad()
+            model(clips()).logits.square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+        assert fused.called == (len(gradients) == 2)
+    for plain, from_fused in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, from_fused, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -40,8 +40,19 @@ def test_what_cannot_be_understood_is_refused(tmp_path: Path, text: str) -> None
         load_preprocessor(tmp_path, VIDEO)
 
 
-def test_models_of_images_and_of_views_that_are_not_square_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="the model takes images, and clips are wanted"):
-        load_preprocessor(tmp_path, HieraConfig())
+def test_models_of_images(tmp_path: Path) -> None:
+    """Published ones are evaluated in the middle 224 pixels of 256, with ImageNet's colours."""
+    published = load_preprocessor(tmp_path, HieraConfig())
+    assert (published.num_frames, published.crop_size, published.short_side) == (1, 224, 256)
+    assert (published.mean, published.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert published.interpolation == "bicubic"
+    own = ClipSettings(num_frames=1, stride=1, short_side=240, mean=(0.1, 0.2, 0.3))
+    save_preprocessor(tmp_path, own)
+    assert load_preprocessor(tmp_path, HieraConfig()) == own
+    with pytest.raises(CheckpointError, match="clips of 1 frames at 224 pixels do not fit"):
+        load_preprocessor(tmp_path, VIDEO)
+
+
+def test_views_that_are_not_square_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="views are square, and the model takes 224x192"):
         load_preprocessor(tmp_path, VIDEO.model_copy(update={"image_size": [16, 224, 192]}))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hiera_video import HieraForPreTraining, create_model
 from hiera_video.models.layouts import Checkpoint, official
-from hiera_video.models.mae import hidden_patches
+from hiera_video.models.mae import unit_patches
 from hiera_video.models.mask_units import TokenGrid, UnitMask
 from tests.parity.compare import (
     assert_equal,
@@ -114,7 +114,7 @@ def test_pretraining(autoencoders: Pair, training: bool) -> None:
     hidden = ~output.bool_masked_pos
     assert_equal(output.logits[hidden], predictions)
     grid = TokenGrid.of_input(ours.config, tuple(ours.config.image_size)).pooled(2)
-    our_targets = ours.pixel_targets(pixel_values, hidden_patches(grid, mask))
+    our_targets = ours.pixel_targets(pixel_values, unit_patches(grid, mask.hidden))
     assert_equal(our_targets.flatten(0, 1), targets)
     if training:
         loss.backward()

@@ -277,7 +277,14 @@ SETTINGS = {
     "impossible number of frames": ("clip.num_frames=3", r"3 on axis T \(nearest: 2 or 4\)"),
     "heads that do not divide": ("model.num_heads=[3,3,3,3]", r"num_heads=\[3, 3, 3, 3\] do not"),
     "unknown model": ("model.name=hiera_bas_16x224", r"did you mean hiera_base_16x224\?"),
-    "an image model": ("model.name=hiera_base_224", r"image_size"),
+    "an image model": (
+        "model.name=hiera_base_224",
+        r"clip\.num_frames=4: model\.name=hiera_base_224 takes images; wanted clip\.num_frames=1",
+    ),
+    "a clip of one frame": (
+        "clip.num_frames=1",
+        r"clip\.num_frames=1: model\.name=hiera_base_16x224 takes clips; wanted more frames",
+    ),
     "repeats that do not divide": ("train.repeated_sampling=2", r"does not divide batch_size=1"),
     "too few videos": ("train.batch_size=99", r"36 training videos do not fill one step of 99"),
     "missing weights": ("init_from=/not/there", r"/not/there"),

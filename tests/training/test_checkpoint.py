@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,15 +18,17 @@ from hiera_video.config import ClipSettings, OptimizerSettings
 from hiera_video.errors import CheckpointError
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.training.checkpoint import (
+    CHECKSUMS_FILE,
     STATE_FILE,
     Checkpoints,
     Progress,
     TrainingState,
-    find_resume,
-    load_checkpoint,
+    saved_checkpoints,
+    verify_checksums,
 )
 from hiera_video.training.optim import make_optimizer
-from tests.support import TINY_CLIP, cut_off, files_below, save_checkpoint
+from hiera_video.training.resume import check_same_order, find_resume, load_checkpoint
+from tests.support import TINY_CLIP, cut_off, files_below, flip_byte, save_checkpoint
 
 Save = Callable[..., Progress]
 
@@ -41,20 +46,19 @@ def save(tmp_path: Path, model: HieraForVideoClassification) -> Save:
     accelerator = Accelerator(cpu=True)
     optimizer = make_optimizer(model, OptimizerSettings())
 
-    def save_step(step: int, best_step: int = 0, keep: int = 2) -> Progress:
-        progress = Progress(step=step, passes=1, batch=step, best_step=best_step)
-        Checkpoints(tmp_path, keep).save(
-            accelerator,
-            TrainingState(model, optimizer, progress),
-            ClipSettings(**TINY_CLIP),
-        )
+    def save_step(step: int, best: int = 0, keep: int = 2) -> Progress:
+        progress = Progress(step=step, passes=1, rows=step)
+        checkpoints = Checkpoints(tmp_path, keep, {".": ClipSettings(**TINY_CLIP)})
+        checkpoints.best_step = best
+        checkpoints.save(accelerator, TrainingState(model, optimizer, progress, model), [[0.0]])
+        checkpoints.wait()
         return progress
 
     return save_step
 
 
 def steps(folder: Path) -> list[int]:
-    return [int(path.name.removeprefix("step-")) for path in Checkpoints(folder, keep=1).saved()]
+    return [int(path.name.removeprefix("step-")) for path in saved_checkpoints(folder)]
 
 
 def test_a_checkpoint_holds_what_users_share_and_the_training_state_beside_it(
@@ -62,6 +66,7 @@ def test_a_checkpoint_holds_what_users_share_and_the_training_state_beside_it(
 ) -> None:
     save(3)
     assert files_below(tmp_path) == [
+        f"checkpoints/step-00000003/{CHECKSUMS_FILE}",
         "checkpoints/step-00000003/model/config.json",
         "checkpoints/step-00000003/model/model.safetensors",
         "checkpoints/step-00000003/model/preprocessor.json",
@@ -76,16 +81,18 @@ def test_a_checkpoint_holds_what_users_share_and_the_training_state_beside_it(
 
 
 def test_the_latest_and_the_best_are_kept(tmp_path: Path, save: Save) -> None:
-    save(1, best_step=1)
+    save(1)
+    Checkpoints(tmp_path, 2, {".": ClipSettings(**TINY_CLIP)}).mark_best(1)
     for step in (2, 3, 4):
-        save(step, best_step=1)
+        save(step, best=1)
     assert steps(tmp_path) == [1, 3, 4]
     assert (tmp_path / "best").resolve().parent.name == "step-00000001"
     assert (tmp_path / "last").resolve().parent.name == "step-00000004"
 
 
 def test_links_survive_a_move_of_the_folder(tmp_path: Path, save: Save) -> None:
-    save(1, best_step=1)
+    save(1)
+    Checkpoints(tmp_path, 2, {".": ClipSettings(**TINY_CLIP)}).mark_best(1)
     moved = tmp_path.with_name(tmp_path.name + "_moved")
     tmp_path.rename(moved)
     assert (moved / "best" / "config.json").exists()
@@ -102,9 +109,39 @@ def test_a_save_that_fails_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(CheckpointError, match=r"step-00000002: cannot be written \(No space left"):
         save(2)
     assert files_below(tmp_path) == before
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(
+    tmp_path: Path, model: HieraForVideoClassification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written is the state as it was saved, whatever became of the weights since."""
+    may_write = threading.Event()
+    write = torch.save
+
+    def wait_and_write(*arguments: Any) -> None:
+        assert may_write.wait(30)
+        write(*arguments)
+
+    monkeypatch.setattr(torch, "save", wait_and_write)
+    trained = copy.deepcopy(model)
+    state = TrainingState(trained, make_optimizer(trained, OptimizerSettings()), Progress(1), model)
+    checkpoints = Checkpoints(tmp_path, 2, {".": ClipSettings(**TINY_CLIP)})
+    checkpoints.save(Accelerator(cpu=True), state, [[0.0]])
+    assert steps(tmp_path) == []
+    assert checkpoints.newest is None
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.zero_()
+    may_write.set()
+    checkpoints.wait()
+    assert steps(tmp_path) == [1]
+    assert checkpoints.newest == saved_checkpoints(tmp_path)[0]
+    saved = HieraForVideoClassification.from_pretrained(tmp_path / "last")
+    for name, tensor in saved.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
 
 
 def test_find_resume(tmp_path: Path, save: Save) -> None:
@@ -112,7 +149,7 @@ def test_find_resume(tmp_path: Path, save: Save) -> None:
     assert find_resume("never", tmp_path) == []
     save(1)
     save(2)
-    first, second = Checkpoints(tmp_path, keep=2).saved()
+    first, second = saved_checkpoints(tmp_path)
     assert find_resume("auto", tmp_path) == [second, first]
     elsewhere = tmp_path / "elsewhere"
     assert find_resume(str(tmp_path), elsewhere) == [second, first]
@@ -130,8 +167,17 @@ def test_a_folder_without_checkpoints_cannot_be_resumed(tmp_path: Path) -> None:
         find_resume(str(tmp_path / "missing"), tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut off", "empty", "text", "missing"])
-@pytest.mark.parametrize("file", [STATE_FILE, "model/model.safetensors", "model/config.json"])
+@pytest.mark.parametrize("damage", ["cut off", "empty", "one byte", "missing"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        STATE_FILE,
+        "model/model.safetensors",
+        "model/config.json",
+        "model/preprocessor.json",
+        CHECKSUMS_FILE,
+    ],
+)
 def test_a_damaged_checkpoint_is_passed_over(
     tmp_path: Path,
     save: Save,
@@ -148,16 +194,65 @@ def test_a_damaged_checkpoint_is_passed_over(
         cut_off(path, path, 0.6)
     elif damage == "missing":
         path.unlink()
+    elif damage == "empty":
+        path.write_bytes(b"")
     else:
-        path.write_text("" if damage == "empty" else "this is a text\n" * 50)
+        flip_byte(path)
     with caplog.at_level(logging.WARNING):
         state = load_checkpoint(candidates, model)
     assert state is not None
-    assert state["progress"].step == 1
-    assert "checkpoint passed over" in caplog.text
-    assert "step-00000002" in caplog.text
+    assert state.progress.step == 1
+    assert f"checkpoint passed over: {candidates[0]}" in caplog.text
     with pytest.raises(CheckpointError, match=r"no checkpoint can be resumed: .*step-00000002"):
         load_checkpoint(candidates[:1], model)
+
+
+def test_an_empty_directory_is_passed_over(
+    tmp_path: Path,
+    save: Save,
+    model: HieraForVideoClassification,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    save(1)
+    save(2)
+    candidates = find_resume("auto", tmp_path)
+    shutil.rmtree(candidates[0])
+    candidates[0].mkdir()
+    with caplog.at_level(logging.WARNING):
+        state = load_checkpoint(candidates, model)
+    assert state is not None
+    assert state.checkpoint == candidates[1]
+    assert f"passed over: {candidates[0] / CHECKSUMS_FILE}: cannot be read" in caplog.text
+
+
+def test_every_byte_counts(tmp_path: Path, save: Save) -> None:
+    """Of any file, at its beginning, in its middle and at its end."""
+    save(1)
+    (checkpoint,) = saved_checkpoints(tmp_path)
+    verify_checksums(checkpoint)
+    for name in files_below(checkpoint):
+        size = (checkpoint / name).stat().st_size
+        for position in (0, size // 2, size - 2):
+            before = (checkpoint / name).read_bytes()
+            flip_byte(checkpoint / name, position)
+            with pytest.raises(CheckpointError, match=r"differs from what|cannot be read"):
+                verify_checksums(checkpoint)
+            (checkpoint / name).write_bytes(before)
+
+
+def test_another_order_of_videos_is_refused_in_the_middle_of_a_pass(
+    tmp_path: Path, save: Save, model: HieraForVideoClassification
+) -> None:
+    save(1)
+    state = load_checkpoint(find_resume("auto", tmp_path), model)
+    assert state is not None
+    state.progress = Progress(step=3, passes=1, rows=8, num_rows=36, seed=0)
+    check_same_order(state, 36, seed=0)
+    for num_rows, seed in ((40, 0), (36, 1)):
+        with pytest.raises(CheckpointError, match="in the middle of a pass over 36 videos with se"):
+            check_same_order(state, num_rows, seed)
+    state.progress.rows = 0
+    check_same_order(state, 40, seed=1)
 
 
 def test_a_checkpoint_of_another_model_is_refused(
@@ -184,16 +279,10 @@ def test_rewinding_removes_what_came_later(tmp_path: Path, save: Save) -> None:
     save(3, keep=9)
     unfinished = tmp_path / "checkpoints" / ".step-00000004.abc"
     unfinished.mkdir()
-    Checkpoints(tmp_path, keep=2).rewind(earlier)
+    first, clips = saved_checkpoints(tmp_path)[0], {".": ClipSettings(**TINY_CLIP)}
+    Checkpoints(tmp_path, 2, clips, first).rewind(earlier)
     assert steps(tmp_path) == [1]
     assert not unfinished.exists()
-
-
-def test_rewinding_forgets_a_best_one_that_is_elsewhere(tmp_path: Path, save: Save) -> None:
-    save(1)
-    kept = Progress(step=1, best_accuracy=0.5, best_step=1)
-    gone = Progress(step=2, best_accuracy=0.5, best_step=2)
-    for progress in (kept, gone):
-        Checkpoints(tmp_path, keep=2).rewind(progress)
-    assert (kept.best_accuracy, kept.best_step) == (0.5, 1)
-    assert (gone.best_accuracy, gone.best_step) == (-1.0, 0)
+    # Of this step, too, where the run goes on from another folder's.
+    Checkpoints(tmp_path, 2, clips, tmp_path / "elsewhere").rewind(earlier)
+    assert steps(tmp_path) == []

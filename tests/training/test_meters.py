@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from hiera_video.training.meters import ClipMean
+from hiera_video.training.meters import ClipMean, read_tallies, restore_tallies
 
 
 def test_batches_count_by_their_clips_and_a_reading_starts_anew() -> None:
@@ -29,3 +29,25 @@ def test_a_value_that_is_no_number_is_not_hidden() -> None:
     mean.update(torch.tensor(1.0), 1)
     mean.update(torch.tensor(math.nan), 1)
     assert math.isnan(mean.read() or 0.0)
+
+
+def test_what_was_counted_goes_on_in_the_next_run() -> None:
+    means = [ClipMean(torch.device("cpu")) for _ in range(2)]
+    means[0].update(torch.tensor(0.1), 3)
+    means[1].update(torch.tensor(0.7), 3)
+    tallies = read_tallies(means, 5)
+    others = [ClipMean(torch.device("cpu")) for _ in range(2)]
+    assert restore_tallies(tallies, others, num_processes=1, process_index=0) == 5
+    for mean, other in zip(means, others, strict=True):
+        assert torch.equal(mean.sums, other.sums)
+
+
+def test_the_first_of_other_processes_takes_over_what_was_counted() -> None:
+    tallies = [[1.0, 2.0, 1.0], [3.0, 2.0, 0.0]]
+    sums, failed = [], []
+    for process in range(3):
+        mean = ClipMean(torch.device("cpu"))
+        failed.append(restore_tallies(tallies, [mean], num_processes=3, process_index=process))
+        sums.append(mean.sums.tolist())
+    assert sums == [[4, 4], [0, 0], [0, 0]]
+    assert failed == [1, 0, 0]

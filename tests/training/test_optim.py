@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hiera_video import create_model
+from hiera_video import HieraForJointTraining, create_model
 from hiera_video.config import OptimizerSettings
 from hiera_video.training.optim import (
     learning_rate,
@@ -44,6 +44,25 @@ def test_layer_decay_lowers_the_rate_towards_the_pixels() -> None:
     assert [by_name[name] for name in stages] == [0.5, 0.25, 0.125, 0.0625]
     assert by_name["hiera.patch_embedding.projection.weight"] == 0.5**6
     assert by_name["hiera.position_embedding.spatial"] == 0.5**6
+
+
+def test_layer_decay_counts_alike_for_images_and_clips_of_joint_training() -> None:
+    models = [
+        create_model(name, embed_dim=8, depths=[1, 2, 1, 1])
+        for name in ("hiera_base_224", "hiera_base_16x224")
+    ]
+    joint = HieraForJointTraining(*models)
+    optimizer = make_optimizer(joint, OptimizerSettings(layer_decay=0.5))
+    rates = {id(p): group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(list(joint.parameters()))
+    for part in ("images", "clips"):
+        names = (
+            "classifier",
+            "hiera.encoder.stages.3.0.mlp.fc1",
+            "hiera.patch_embedding.projection",
+        )
+        parameters = [joint.get_parameter(f"{part}.{name}.bias") for name in names]
+        assert [rates[id(parameter)] for parameter in parameters] == [1.0, 0.5, 0.5**6]
 
 
 def test_sgd_by_name() -> None:

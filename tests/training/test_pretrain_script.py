@@ -19,6 +19,7 @@ from hiera_video.training.checkpoint import Checkpoints
 from hiera_video.training.run import pretrain, train
 from tests.support import (
     TINY_ARGUMENTS,
+    TINY_PRETRAINING_ARGUMENTS,
     TinyDataset,
     error_line,
     forget_accelerator,
@@ -30,14 +31,8 @@ from tests.support import (
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-#: Two mask units per axis and half of them hidden.
 ARGUMENTS = [
-    *TINY_ARGUMENTS,
-    "clip.crop_size=64",
-    "model.mask_ratio=0.5",
-    "model.decoder_hidden_size=16",
-    "model.decoder_depth=1",
-    "model.decoder_num_heads=2",
+    *TINY_PRETRAINING_ARGUMENTS,
     "data.num_workers=0",
     "train.batch_size=6",
     "optimizer.lr=3e-3",
@@ -140,12 +135,24 @@ def pretrain_until(run: PretrainRun, step: int) -> None:
 
     def save_and_stop(self: Checkpoints, *arguments: object) -> None:
         save(self, *arguments)  # type: ignore[arg-type]
-        if any(path.name == f"step-{step:08d}" for path in self.saved()):
+        self.wait()
+        if self.directory(step).exists():
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "save", save_and_stop)
         pretrain(run)
+
+
+def test_decoder_masking_is_a_setting_that_the_checkpoint_keeps(
+    unlabelled: Path, tmp_path: Path
+) -> None:
+    arguments = [f"data.train.manifest={unlabelled}", f"output_dir={tmp_path / 'run'}"]
+    arguments += ["model.decoder_mask_ratio=0.5", "train.epochs=2", "train.log_steps=6"]
+    pretrain(parse_settings(PretrainRun, [*ARGUMENTS, *arguments]))
+    model = HieraForPreTraining.from_pretrained(tmp_path / "run" / "last")
+    assert model.config.decoder_mask_ratio == 0.5
+    assert losses(tmp_path / "run")[-1] < losses(tmp_path / "run")[0]
 
 
 def test_a_classifier_is_refused(unlabelled: Path, tmp_path: Path) -> None:

@@ -6,12 +6,9 @@ import json
 import logging
 import re
 import shutil
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -38,10 +35,8 @@ from tests.support import (
     cut_off,
     error_line,
     files_below,
-    kill_script,
     read_manifest,
     run_script,
-    start_script,
     succeed,
     write_manifest,
 )
@@ -250,57 +245,6 @@ def test_another_model_cannot_go_on(trained: TrainedRun, tmp_path: Path) -> None
     with pytest.raises(CheckpointError, match=r"cannot go on with another model \(depths="):
         train(parse_settings(TrainRun, arguments))
     assert (tmp_path / "copy" / "checkpoints" / "step-00000024").exists()
-
-
-# Interrupted runs. Mixing, drop path and RandAugment draw at random in every step.
-RESTLESS = [
-    "train.epochs=2",
-    "train.batch_size=2",
-    "train.log_steps=3",
-    "train.checkpoint_steps=3",
-    "train.accumulate_steps=1",
-    "model.drop_path_rate=0.3",
-    "augment.mixup_alpha=0.8",
-    "augment.cutmix_alpha=1.0",
-    "augment.rand_augment_num_ops=1",
-]
-
-
-def kill_at_step(process: Popen[str], output_dir: Path, step: int) -> None:
-    """Wait for the checkpoint of ``step`` (made within an epoch), then kill the run."""
-    deadline = time.monotonic() + 60
-    while not (output_dir / "checkpoints" / f"step-{step:08d}").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "no checkpoint came"
-        time.sleep(0.002)
-    kill_script(process)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-
-
-def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(
-    tiny_dataset: TinyDataset, tmp_path: Path
-) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    killed = start_script("train", *train_arguments(tiny_dataset, broken, *RESTLESS))
-    kill_at_step(killed, broken, 6)
-    undisturbed = start_script("train", *train_arguments(tiny_dataset, whole, *RESTLESS))
-    # 18 steps are an epoch: the run was killed within one.
-    assert sorted(broken.glob("checkpoints/step-*"))[-1].name < "step-00000018"
-    output = succeed(run_script("train", *train_arguments(tiny_dataset, broken, *RESTLESS)))
-    assert "going on from step" in output
-    undisturbed.communicate(timeout=120)
-    assert undisturbed.returncode == 0
-    assert_same_weights(whole, broken)
-    timeless = [
-        [
-            {key: value for key, value in record.items() if key in ("step", "train/loss", "lr")}
-            for record in read_log(folder)
-        ]
-        for folder in (whole, broken)
-    ]
-    assert timeless[0] == timeless[1]
-    assert not [name for name in files_below(broken) if "/." in name]  # no unfinished saves
 
 
 def test_many_settings_at_once(tiny_dataset: TinyDataset, tmp_path: Path) -> None:

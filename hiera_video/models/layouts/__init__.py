@@ -148,4 +148,6 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
         paths.append(directory / "model.pth")
         with atomic_path(paths[-1]) as path:
             torch.save({"model_state": weights}, path)
+    for name, other in checkpoint.beside.items():
+        paths += write_checkpoint(other, directory / name, layout)
     return paths

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from einops import rearrange
@@ -23,11 +23,15 @@ TRUNK = ("patch_embedding", "position_embedding", "encoder", "norm")
 
 @dataclass
 class Checkpoint:
-    """A model's class name, its configuration, and its weights under bare names."""
+    """A model's class name, its configuration, and its weights under bare names.
+
+    ``beside``: checkpoints that are written with it, each into a folder of that name below its own.
+    """
 
     architecture: str
     config: HieraConfig
     weights: dict[str, Tensor]
+    beside: dict[str, Checkpoint] = field(default_factory=dict)
 
 
 def bare_name(name: str) -> str:

@@ -20,6 +20,8 @@ from hiera_video.models.layouts.base import (
 _OURS = {
     "separate_position_embeddings",
     "global_position_size",
+    "decoder_mask_ratio",
+    "position_initializer",
     "head_dropout",
     "head_init_scale",
     "num_labels",

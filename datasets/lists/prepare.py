@@ -1,0 +1,69 @@
+"""Turn lists of `path label` lines, as PySlowFast, VideoMAE and mmaction2 have, into manifests.
+
+    python datasets/lists/prepare.py OUTPUT_DIR --train LIST --val LIST [--test LIST]
+        [--classes FILE] [--root FOLDER] [--separator ,]
+
+Labels are indices into ``--classes`` (one name a line), or names. Without ``--classes``, names are
+sorted, and numbers are names in the order of their value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hiera_video.command import run_command
+from hiera_video.data.manifest import read_classes
+from hiera_video.data.preparation import Entry, read_lines, write_dataset
+from hiera_video.errors import UserError
+from hiera_video.settings import CommandLine
+
+
+def read_entries(
+    path: Path, split: str, separator: str | None, classes: list[str] | None
+) -> Iterator[Entry]:
+    """A path, the separator, a label on each line; paths may contain the separator."""
+    for number, line in enumerate(read_lines(path), start=1):
+        video, *label = line.rsplit(separator, maxsplit=1)
+        if not label:
+            raise UserError(f"{path}, line {number}: wanted a path and a label, got {line}")
+        name = label[0].strip()
+        if classes is not None and name.isdecimal():
+            if int(name) >= len(classes):
+                raise UserError(
+                    f"{path}, line {number}: label {name} is past the {len(classes)} classes"
+                )
+            name = classes[int(name)]
+        yield Entry(split, video.strip(), name)
+
+
+def order_classes(entries: list[Entry]) -> list[str]:
+    """Numbers by value, names by alphabet."""
+    labels = {entry.label for entry in entries if entry.label is not None}
+    numbers = all(label.isdecimal() for label in labels)
+    return sorted(labels, key=int) if numbers else sorted(labels)
+
+
+def main() -> None:
+    parser = CommandLine(description="Turn lists of `path label` lines into manifests.")
+    parser.add_argument("output_dir", type=Path)
+    for split in ("train", "val", "test"):
+        parser.add_argument(f"--{split}", type=Path, metavar="LIST")
+    parser.add_argument("--classes", type=Path, help="class names, one a line, in index order")
+    parser.add_argument("--root", type=Path, default=Path(), help="where relative paths start")
+    parser.add_argument("--separator", help="default: white space")
+    options = parser.parse_args()
+    classes = read_classes(options.classes) if options.classes else None
+    entries: list[Entry] = []
+    for split in ("train", "val", "test"):
+        if path := getattr(options, split):
+            entries += read_entries(path, split, options.separator, classes)
+    if not entries:
+        raise UserError("no lines to read: give --train, --val or --test a list with some")
+    root = options.root.absolute()
+    files = {entry.key: root / entry.key for entry in entries if (root / entry.key).is_file()}
+    write_dataset(options.output_dir, classes or order_classes(entries), entries, files)
+
+
+if __name__ == "__main__":
+    run_command(main)

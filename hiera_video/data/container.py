@@ -1,0 +1,113 @@
+"""Opening a video file, and what can be said of it before any frame is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from hiera_video.data.source import FileBytes, Source, num_bytes, open_source
+from hiera_video.errors import VideoError
+
+#: Pixels of the largest frame that is believed: twice what 8K video has.
+MAX_FRAME_PIXELS = 8192 * 8192
+
+_EBML_HEADER = 0x1A45DFA3
+_MATROSKA_SEGMENT = 0x18538067
+
+
+def open_video(source: Source, timeout_seconds: float) -> tuple[InputContainer, VideoStream]:
+    """The container, and the video stream in it that a player would show.
+
+    Reading ends with an error where the file keeps it waiting for ``timeout_seconds``.
+
+    Raises:
+        VideoError: if the file holds no video, or one whose frames cannot be as large as it says.
+        OSError, FFmpegError: if it cannot be opened or is in no known format.
+    """
+    if (isinstance(source, FileBytes) or source.is_file()) and num_bytes(source) == 0:
+        raise VideoError(str(source), "the file is empty (0 bytes)")
+    limits = {"max_pixels": str(MAX_FRAME_PIXELS)}
+    container = av.open(
+        str(source) if isinstance(source, Path) else open_source(source),
+        "r",
+        options=limits,
+        timeout=timeout_seconds,
+        metadata_errors="replace",
+    )
+    try:
+        stream = _video_stream(container)
+        _check_size(container.name, stream)
+    except BaseException:
+        container.close()
+        raise
+    context = stream.codec_context
+    context.options = limits
+    context.thread_count = 1  # loader workers are the parallelism
+    return container, stream
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    """FFmpeg's choice, as in players; cover pictures do not count."""
+    if container.format.name.endswith("_pipe"):  # FFmpeg's readers of single pictures
+        raise VideoError(container.name, "the file is a picture, not a video")
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
+        raise VideoError(container.name, "the file has no video stream")
+    return stream
+
+
+def _check_size(name: str, stream: VideoStream) -> None:
+    context = stream.codec_context
+    if context is None:
+        raise VideoError(name, "its codec is unknown to FFmpeg")
+    # FFmpeg gives no size in the place of one that is too large.
+    if not 0 < context.width * context.height <= MAX_FRAME_PIXELS:
+        raise VideoError(name, "its frames have no size, or none that can be believed (8192x8192)")
+
+
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """The packets of a stream, in the order they are stored."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except IndexError:
+        return  # PyAV, at the very end, where other streams came up on the way
+
+
+def missing_bytes(source: Source) -> int:
+    """How many bytes a Matroska or WebM file lacks of what its header promises; 0 for others.
+
+    These containers do not say how many frames there are, but how long they are themselves
+    (RFC 8794, sections 4 and 11; unless they were streamed).
+    """
+    with open_source(source) as file:
+        if _read_number(file, keep_marker=True) != _EBML_HEADER:
+            return 0
+        file.seek(_read_number(file) or 0, 1)
+        if _read_number(file, keep_marker=True) != _MATROSKA_SEGMENT:
+            return 0
+        size = _read_number(file)
+        return max(file.tell() + size - num_bytes(source), 0) if size is not None else 0
+
+
+def _read_number(file: BinaryIO, keep_marker: bool = False) -> int | None:
+    """A number of EBML: the leading zeros of its first byte tell how many bytes follow.
+
+    ``None`` at the end of the file and for "unknown", which is all ones.
+    """
+    first = file.read(1)
+    if not first or first[0] == 0:
+        return None
+    num_bytes = 9 - first[0].bit_length()
+    number = int.from_bytes(first + file.read(num_bytes - 1), "big")
+    if keep_marker:
+        return number
+    number -= 1 << (7 * num_bytes)
+    return None if number == (1 << (7 * num_bytes)) - 1 else number

@@ -1,0 +1,74 @@
+"""decord: the second decoder. Its bundled FFmpeg is old."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from hiera_video.data.reader import BATCH_FRAMES, VideoReader, import_decoder
+from hiera_video.data.source import open_source
+from hiera_video.data.video_index import VideoIndex
+
+#: FFmpeg's names of containers in which its seeks were seen to be exact.
+_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
+
+
+class DecordReader(VideoReader):
+    """decord. Newer codecs are missing."""
+
+    name = "decord"
+
+    def _open(self, container: InputContainer, stream: VideoStream) -> None:
+        container.close()
+        decord = import_decoder("decord")
+        decord.logging.set_level(decord.logging.QUIET)
+        source = self.source
+        file = str(source) if isinstance(source, Path) else open_source(source)
+        try:
+            self._reader = decord.VideoReader(file, num_threads=1)
+        except decord.DECORDError as error:
+            raise ValueError(_reason(error)) from None
+        self._error = decord.DECORDError
+        if len(self._reader) != self.index.num_frames:
+            raise ValueError(
+                f"decord finds {len(self._reader)} frames where the container has "
+                f"{self.index.num_frames}"
+            )
+
+    @staticmethod
+    def _misplaced(index: VideoIndex) -> str | None:
+        """Containers without an index of their frames, MPEG-4 part 2 with B-frames, and open groups
+        of pictures: a seek to their keyframes ends at the frames shown before it. Of several
+        streams, decord may take another one, and it shows what edit lists leave out."""
+        in_avi = index.container == "avi" and index.codec in ("h264", "hevc")
+        if not index.seekable or index.container not in _CONTAINERS or in_avi:
+            return f"{index.codec} in {index.container}"
+        if index.num_video_streams > 1:
+            return "a file with several video streams"
+        if index.has_hidden_frames:
+            return "a file with an edit list"
+        if index.codec == "mpeg4" and index.has_b_frames:
+            return "mpeg4 with B-frames"
+        return f"{index.codec} with open groups of pictures" if index.has_open_gops else None
+
+    def _decode(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+        for begin in range(0, len(wanted), BATCH_FRAMES):
+            self._limit.check()
+            try:
+                yield from self._reader.get_batch(wanted[begin : begin + BATCH_FRAMES]).asnumpy()
+            except self._error as error:
+                raise ValueError(_reason(error)) from None
+
+    def close(self) -> None:
+        del self._reader
+
+
+def _reason(error: Exception) -> str:
+    """What decord's message says at its end, after places in its source and failed conditions."""
+    text = re.sub(r"^(.*(\] |vs\. 0\) ))?(\S+:\d+: )?", "", str(error).partition("\n")[0])
+    return f"decord cannot decode it ({text.rstrip('.')})"

@@ -1,0 +1,106 @@
+"""Images: videos of one frame.
+
+Whatever takes clips takes images too: a reader gives an image as a video of one frame that is shown
+for one second, so that a clip of one frame, ``clip.num_frames=1``, is the image.
+
+Axes: T frames (one), C channels (RGB), H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from hiera_video.config import ClipSettings
+from hiera_video.data.decode import READERS
+from hiera_video.data.reader import VideoReader
+from hiera_video.data.shards import ShardMember
+from hiera_video.data.source import Source, num_bytes, open_source
+from hiera_video.errors import VideoError, reason_of
+
+#: What tells images from videos.
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """What an index of a video says, of an image."""
+
+    num_frames: int = 1
+    frames_per_second: Fraction = Fraction(1)
+    duration_seconds: Fraction = Fraction(1)
+
+
+class ImageReader:
+    """An image, by Pillow, upright (EXIF) and in RGB. Of several pictures in a file, the first one.
+
+    It is read as videos are, by a ``VideoReader``: as one frame, number 0.
+
+    Raises:
+        VideoError: if the file is missing, empty, cut off, or no image.
+    """
+
+    index = ImageIndex()
+
+    def __init__(self, source: Source) -> None:
+        try:
+            with open_source(source) as file, Image.open(file) as image:
+                self._frame = torch.from_numpy(_upright_rgb(image)).permute(2, 0, 1)
+        except UnidentifiedImageError:
+            empty = num_bytes(source) == 0
+            reason = "the file is empty (0 bytes)" if empty else "the file is no image"
+            raise VideoError(str(source), reason) from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise VideoError(str(source), reason_of(error)) from None
+
+    def frames(self, indices: Sequence[int]) -> Tensor:
+        """The image once for each index: uint8 ``(T, C, H, W)``."""
+        return self._frame.expand(len(indices), -1, -1, -1)
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[Tensor]:
+        """The same, one by one: uint8 ``(C, H, W)`` each."""
+        yield from self.frames(wanted)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _upright_rgb(image: Image.Image) -> np.ndarray:
+    """8-bit pixels ``(H, W, C)``."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits of grey rather than scale them
+        image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
+    return np.array(image.convert("RGB"))
+
+
+def is_image(path: str | Path) -> bool:
+    """Whether a path names an image, by its suffix."""
+    return str(path).lower().endswith(IMAGE_SUFFIXES)
+
+
+def open_reader(file: Path | ShardMember, decoder: str) -> VideoReader | ImageReader:
+    """The reader of a file: images have one of their own, videos the decoder's.
+
+    What lies in a shard is read into memory first.
+
+    Raises:
+        VideoError: if the file cannot be read.
+    """
+    source = file if isinstance(file, Path) else file.read()
+    return ImageReader(source) if is_image(str(source)) else READERS[decoder](source)
+
+
+def wrong_kind(path: str, clip: ClipSettings) -> str | None:
+    """Why a file is not what such clips are made of, if it is not."""
+    if is_image(path) == clip.is_image:
+        return None
+    if clip.is_image:
+        return f"wanted an image ({' '.join(IMAGE_SUFFIXES)}), since the model takes images"
+    return "is an image, and the model takes clips of videos"

@@ -1,0 +1,244 @@
+"""From videos in files to tar shards, and from tar shards to a manifest of them.
+
+Shards are written by ``webdataset`` and grouped into samples by its rules, so that they are the
+same to whoever streams them with it.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import fsspec
+from webdataset import TarWriter
+from webdataset.tariterators import group_by_keys
+
+from hiera_video.data.images import IMAGE_SUFFIXES
+from hiera_video.data.manifest import CLASSES_FILE, Manifest, has_labels
+from hiera_video.data.preparation import VIDEO_SUFFIXES, write_csv
+from hiera_video.data.shards import SHARD_COLUMNS
+from hiera_video.errors import UserError, reason_of
+from hiera_video.files import atomic_path, make_output_directory
+
+MANIFEST_FILE = "manifest.csv"
+
+#: What stands beside the video of a sample.
+_DESCRIPTIONS = ("json", "cls", "txt")
+
+#: Shows how far a loop has come.
+Progress: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A row of a manifest of shards; the fields are its columns."""
+
+    path: str
+    label: str | None
+    start_seconds: float | None
+    end_seconds: float | None
+    shard: str
+    member: str
+    offset_bytes: int
+    size_bytes: int
+
+
+def make_shards(
+    path: Path,
+    output_dir: Path,
+    *,
+    root: Path | None = None,
+    url: str | None = None,
+    max_bytes: int,
+    max_videos: int,
+    progress: Progress = iter,
+) -> tuple[int, int]:
+    """Write the videos of a manifest as shards, with a manifest of them, and ``classes.txt``.
+
+    Rows keep their order, paths and labels. Shards that are there already are kept. The manifest
+    names shards by where they will be, ``url``, or else as beside it. Gives how many videos there
+    are in how many shards.
+
+    Raises:
+        UserError: if a file is missing, or ``output_dir`` has shards of something else.
+    """
+    manifest = Manifest(path, root=root, labelled=has_labels(path))
+    files = [manifest[index].local_file for index in range(len(manifest))]
+    manifest.check_files()
+    plan = plan_shards([file.stat().st_size for file in files], max_bytes, max_videos)
+    shards = [f"{number:06d}.tar" for number in range(len(plan))]
+    make_output_directory(output_dir)
+    for other in sorted(output_dir.glob("*.tar")):
+        if other.name not in shards:
+            raise _other_shard(other, path)
+    for shard, rows in progress(list(zip(shards, plan, strict=True))):
+        if not (output_dir / shard).exists():
+            write_shard(output_dir / shard, manifest, rows)
+    samples = []
+    for shard, rows in zip(shards, plan, strict=True):
+        name = shard if url is None else f"{url.rstrip('/')}/{shard}"
+        found = list(read_shard(str(output_dir / shard), name))
+        said = [(s.path, s.label, s.start_seconds, s.end_seconds) for s in found]
+        if said != [tuple(_describe(manifest, row).values()) for row in rows]:
+            raise _other_shard(output_dir / shard, path)
+        samples += found
+    if manifest.classes:
+        with atomic_path(output_dir / CLASSES_FILE) as temporary:
+            lines = "".join(f"{name}\n" for name in manifest.classes)
+            temporary.write_text(lines, encoding="utf-8")
+    write_samples(output_dir / MANIFEST_FILE, samples)
+    return len(samples), len(shards)
+
+
+def _other_shard(shard: Path, manifest: Path) -> UserError:
+    return UserError(
+        f"{shard}: holds other videos than {manifest} and these sizes of shards put there; remove "
+        "it, or choose another folder"
+    )
+
+
+def plan_shards(sizes: Sequence[int], max_bytes: int, max_videos: int) -> list[range]:
+    """The rows of each shard: as many as fit, in order; a video larger than that has its own."""
+    plan: list[range] = []
+    begin, filled = 0, 0
+    for row, size in enumerate(sizes):
+        if row > begin and (filled + size > max_bytes or row - begin == max_videos):
+            plan.append(range(begin, row))
+            begin, filled = row, 0
+        filled += size
+    return [*plan, range(begin, len(sizes))]
+
+
+def write_shard(shard: Path, manifest: Manifest, rows: Iterable[int]) -> None:
+    """Write files as they are, each with what the manifest says of it; the same bytes each time."""
+    with (
+        atomic_path(shard) as temporary,
+        temporary.open("wb") as file,
+        TarWriter(file, encoder=False, mtime=0, format="PAX_FORMAT") as tar,
+    ):
+        for index in rows:
+            path = manifest[index].local_file
+            tar.write(
+                {
+                    "__key__": f"{index:08d}",
+                    path.suffix.removeprefix(".") or "video": _read(path),
+                    "json": json.dumps(_describe(manifest, index)).encode(),
+                }
+            )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({reason_of(error)})") from None
+
+
+def _describe(manifest: Manifest, index: int) -> dict[str, Any]:
+    row = manifest[index]
+    return {
+        "path": row.path,
+        "label": manifest.classes[row.label] if row.label >= 0 else None,
+        "start_seconds": row.start_seconds or None,
+        "end_seconds": row.end_seconds,
+    }
+
+
+def index_shards(shards: Sequence[str], manifest: Path, progress: Progress = iter) -> int:
+    """Write a manifest of shards that others made; how many samples there are.
+
+    A label is ``label`` in a sample's ``.json``, or else the text of its ``.cls`` or ``.txt``.
+
+    Raises:
+        UserError: if a shard cannot be read, or a sample does not have one video or image.
+    """
+    make_output_directory(manifest.parent)
+    folder = manifest.parent.absolute()
+    samples: list[Sample] = []
+    for shard in progress(shards):
+        name = shard
+        if "://" not in shard:
+            absolute = Path(shard).absolute()
+            below = absolute.is_relative_to(folder)
+            name = str(absolute.relative_to(folder) if below else absolute)
+        samples += read_shard(shard, name)
+    if not samples:
+        raise UserError(f"{shards[0]}: has no samples")
+    unlabelled = [sample for sample in samples if sample.label is None]
+    if 0 < len(unlabelled) < len(samples):
+        first = unlabelled[0]
+        raise UserError(f"{first.shard}/{first.member}: has no label, and others have")
+    write_samples(manifest, samples)
+    return len(samples)
+
+
+def read_shard(url: str, name: str) -> Iterator[Sample]:
+    """The samples of a shard, which manifests call ``name``: one pass over it.
+
+    Raises:
+        UserError: if it cannot be read, or a sample does not have one video or image.
+    """
+    try:
+        with fsspec.open(url, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            files = (
+                {"fname": info.name, "data": info, "__url__": url} for info in tar if info.isfile()
+            )
+            for sample in group_by_keys(files):
+                yield _read_sample(sample, tar, name)
+            file.seek(tar.offset)
+            if not file.read(1):  # an archive ends with zeros
+                raise tarfile.ReadError("unexpected end of data")
+    except UserError:
+        raise
+    except Exception as error:  # each kind of storage has its own
+        raise UserError(f"{url}: is no shard that can be read ({reason_of(error)})") from None
+
+
+def _read_sample(sample: dict[str, Any], tar: tarfile.TarFile, shard: str) -> Sample:
+    infos = {key: value for key, value in sample.items() if isinstance(value, tarfile.TarInfo)}
+
+    def of_kind(suffixes: Collection[str]) -> list[tarfile.TarInfo]:
+        return [info for info in infos.values() if Path(info.name).suffix.lower() in suffixes]
+
+    others = [info for kind, info in infos.items() if kind not in _DESCRIPTIONS]
+    videos = of_kind(VIDEO_SUFFIXES) or of_kind(IMAGE_SUFFIXES) or others
+    if len(videos) != 1:
+        raise UserError(
+            f"{sample['__url__']}/{sample['__key__']}: wanted one video or image, found "
+            f"{len(videos)} among {', '.join(sorted(infos))}"
+        )
+    (video,) = videos
+
+    def text(kind: str) -> str | None:
+        file = tar.extractfile(infos[kind]) if kind in infos else None
+        return file.read().decode().strip() if file else None
+
+    said = json.loads(text("json") or "{}")
+    said = said if isinstance(said, dict) else {}
+    label = said.get("label")
+    if label is None:
+        label = text("cls") or text("txt")
+    return Sample(
+        path=said.get("path", f"{Path(shard).name}/{video.name}"),
+        label=None if label is None else str(label),
+        start_seconds=said.get("start_seconds"),
+        end_seconds=said.get("end_seconds"),
+        shard=shard,
+        member=video.name,
+        offset_bytes=video.offset,
+        size_bytes=video.offset_data + video.size - video.offset,
+    )
+
+
+def write_samples(path: Path, samples: Sequence[Sample]) -> None:
+    """Write a manifest of shards; without labels and seconds where there are none."""
+    columns = ["path"]
+    for key in ("label", "start_seconds", "end_seconds"):
+        if any(getattr(sample, key) is not None for sample in samples):
+            columns.append(key)
+    columns += SHARD_COLUMNS
+    write_csv(path, columns, ([getattr(s, key) for key in columns] for s in samples))

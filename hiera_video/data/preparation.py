@@ -1,0 +1,169 @@
+"""From a dataset's own annotations to manifests: what the scripts in ``datasets/`` share.
+
+A script turns annotations into entries; here they meet the files that there are. An entry without
+a file is left out, counted, and listed in ``missing.csv``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hiera_video.data.manifest import CLASSES_FILE
+from hiera_video.errors import ManifestError, UserError
+from hiera_video.files import atomic_path, make_output_directory
+from hiera_video.settings import suggest
+
+VIDEO_SUFFIXES = frozenset(
+    {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+)
+MISSING_FILE = "missing.csv"
+SPLITS = ("train", "val", "test")
+
+
+class Entry(NamedTuple):
+    """A file that annotations name: one of the ``SPLITS``, the key of its file, its class.
+
+    The class is None where it is kept secret, as in some test splits.
+    """
+
+    split: str
+    key: str
+    label: str | None
+
+
+def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Path]:
+    """Files below ``root`` with these suffixes, as sorted absolute paths; links are followed.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder")
+    suffixes = frozenset(suffixes)
+    return sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(root.absolute(), followlinks=True)
+        for name in names
+        if name[0] != "." and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122 - speed
+    )
+
+
+def write_dataset(
+    output_dir: Path,
+    classes: Sequence[str],
+    entries: Iterable[Entry],
+    files: Mapping[str, Path],
+) -> None:
+    """Write a manifest for each split, ``classes.txt``, and ``missing.csv`` if files are missing.
+
+    ``files`` has the path of each key whose file is there. A split without labels gets a manifest
+    with paths only, a split without files none. Prints how many files there are and how many are
+    missing.
+
+    Raises:
+        UserError: if a label is no class, no file is there, or ``output_dir`` cannot be written to.
+    """
+    splits: dict[str, list[tuple[str, ...]]] = {split: [] for split in SPLITS}
+    missing: list[Entry] = []
+    known = frozenset(classes)
+    for entry in entries:
+        if entry.label is not None and entry.label not in known:
+            raise ManifestError(
+                f"{entry.key}: label {entry.label!r} is not one of the {len(classes)} classes, "
+                + suggest(entry.label, classes)
+            )
+        if entry.key not in files:
+            missing.append(entry)
+        else:
+            path = str(files[entry.key])
+            splits[entry.split].append((path,) if entry.label is None else (path, entry.label))
+    num_found = sum(map(len, splits.values()))
+    if not num_found:
+        wanted = f", such as {missing[0].key}" if missing else ""
+        raise UserError(f"none of the {len(missing)} files in the annotations was found{wanted}")
+    make_output_directory(output_dir)
+    for split, rows in splits.items():
+        manifest = output_dir / f"{split}.csv"
+        if rows:
+            write_csv(manifest, ["path", "label"][: len(rows[0])], rows)
+        else:
+            manifest.unlink(missing_ok=True)  # of an earlier run
+    with atomic_path(output_dir / CLASSES_FILE) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+    counts = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
+    print(f"{len(classes)} classes: {counts}  -> {output_dir}")
+    _report_missing(output_dir / MISSING_FILE, missing, num_found + len(missing))
+
+
+def _report_missing(path: Path, missing: Sequence[Entry], num_entries: int) -> None:
+    if not missing:
+        path.unlink(missing_ok=True)  # of an earlier run
+        return
+    write_csv(path, Entry._fields, missing)
+    counts = Counter(entry.split for entry in missing)
+    print(
+        f"{len(missing)} of {num_entries} files ({len(missing) / num_entries:.1%}) are missing: "
+        f"{', '.join(f'{count} {split}' for split, count in counts.items())}  -> {path}"
+    )
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A CSV file with a header, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header that has these columns, and perhaps others.
+
+    Raises:
+        UserError: if it cannot be read, or a column is missing.
+    """
+    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        header = reader.fieldnames or []
+        if not set(columns) <= set(header):
+            raise UserError(
+                f"{path}: wanted a header with {','.join(columns)}, got {','.join(header)}"
+            )
+        return list(reader)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, without empty ones.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    with _reading(path):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        UserError: if it cannot be read, or is no JSON.
+    """
+    with _reading(path):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # of text that is no UTF-8, or no JSON
+        raise UserError(f"{path}: cannot be read ({error})") from None

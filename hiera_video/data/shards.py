@@ -1,0 +1,144 @@
+"""Videos inside tar shards, on a disk or behind a URL.
+
+A shard is a tar file by the conventions of ``webdataset``. A manifest of shards says where in which
+one each video lies, so that a video is a range of bytes: one request of an object store. Everything
+that follows (order, division over processes and workers, resuming) is then what it is for files.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from fsspec.core import url_to_fs
+
+from hiera_video.data.source import FileBytes
+from hiera_video.errors import ManifestError, VideoError, reason_of
+
+#: The columns of a manifest that say where a video lies. ``offset_bytes`` is where the tar header
+#: of ``member`` begins, ``size_bytes`` how far it is from there to the end of its data.
+SHARD_COLUMNS = {
+    "shard": pa.string(),
+    "member": pa.string(),
+    "offset_bytes": pa.int64(),
+    "size_bytes": pa.int64(),
+}
+
+_ATTEMPTS = 3
+_PAUSE_SECONDS = 0.5
+_PARALLEL_REQUESTS = 32
+
+
+@dataclass(frozen=True)
+class ShardMember:
+    """A file inside a tar shard: the bytes ``[offset_bytes, offset_bytes + size_bytes)`` of it, the
+    header included. ``shard`` is a path or a URL that fsspec opens."""
+
+    shard: str
+    name: str
+    offset_bytes: int
+    size_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.shard}/{self.name}"
+
+    def read(self) -> FileBytes:
+        """The file, whole. What fails for a moment, as networks do, is tried again.
+
+        Raises:
+            VideoError: if it cannot be read, or the shard is cut off or not the one it was.
+        """
+        part = self._read_part()
+        if len(part) < self.size_bytes:
+            raise self._error(f"the shard is cut off: {len(part)} bytes of {self.size_bytes}")
+        if len(part) > self.size_bytes:
+            raise self._error("the server sends more than the part of the shard it was asked for")
+        try:
+            with tarfile.open(fileobj=io.BytesIO(part), mode="r:") as tar:
+                info = tar.next()
+        except tarfile.TarError:
+            info = None
+        if info is None or (info.name, info.offset_data + info.size) != (self.name, len(part)):
+            raise self._error("the shard has something else there than the manifest says")
+        return FileBytes(str(self), part[info.offset_data :])
+
+    def _read_part(self) -> bytes:
+        end = self.offset_bytes + self.size_bytes
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                # Kept by fsspec, one for each process.
+                files, path = url_to_fs(self.shard)
+                return files.cat_file(path, start=self.offset_bytes, end=end)
+            except FileNotFoundError:
+                raise self._error("no such shard") from None
+            except Exception as error:  # each kind of storage has its own
+                if attempt == _ATTEMPTS:
+                    raise self._error(reason_of(error)) from None
+            time.sleep(_PAUSE_SECONDS * attempt)
+        raise AssertionError
+
+    def _error(self, reason: str) -> VideoError:
+        return VideoError(str(self), reason)
+
+
+def locate(shard: str, root: Path) -> str:
+    """Where a shard is that a manifest names: a URL as it is, a path from ``root``."""
+    return shard if "://" in shard else str(root / shard)
+
+
+def check_columns(manifest: Path, table: pa.Table) -> None:
+    """Make sure that every row says where its video lies.
+
+    Raises:
+        ManifestError: naming what is missing.
+    """
+    missing = [name for name in SHARD_COLUMNS if name not in table.column_names]
+    if missing:
+        wanted = ",".join(SHARD_COLUMNS)
+        raise ManifestError(f"{manifest}: wanted columns {wanted}; {missing[0]} is missing")
+    for name, column_type in SHARD_COLUMNS.items():
+        is_text = pa.types.is_string(column_type)
+        empty = pc.equal(table[name], "") if is_text else pc.is_null(table[name])
+        line = pc.index(empty, True).as_py()
+        if line >= 0:
+            raise ManifestError(f"{manifest}, line {line + 2}: has no {name}")
+
+
+def check_shards(manifest: Path, root: Path, table: pa.Table) -> None:
+    """Make sure that the shards of a manifest's rows are there, and not cut off.
+
+    Raises:
+        ManifestError: naming the first that is not, a line that it is needed for, and how many
+            there are.
+    """
+    rows = table.select(["shard"]).append_column(
+        "end", pc.add(table["offset_bytes"], table["size_bytes"])
+    )
+    last = rows.group_by("shard", use_threads=False).aggregate([("end", "max")])
+    shards = [locate(shard, root) for shard in last["shard"].to_pylist()]
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        faults = list(pool.map(_fault, shards, last["end_max"].to_pylist()))
+    bad = [number for number, fault in enumerate(faults) if fault]
+    if bad:
+        line = pc.index(table["shard"], last["shard"][bad[0]]).as_py() + 2
+        others = f" (and {len(bad) - 1} more shards)" if len(bad) > 1 else ""
+        raise ManifestError(f"{manifest}, line {line}: {shards[bad[0]]}: {faults[bad[0]]}{others}")
+
+
+def _fault(shard: str, end: int) -> str | None:
+    try:
+        files, path = url_to_fs(shard)
+        num_bytes = files.info(path)["size"]
+    except FileNotFoundError:
+        return "no such shard"
+    except Exception as error:  # each kind of storage has its own
+        return f"cannot be opened ({reason_of(error)})"
+    if num_bytes is not None and num_bytes < end:  # some servers do not tell
+        return f"is cut off: {num_bytes} bytes of at least {end}"
+    return None

@@ -1,0 +1,1 @@
+"""Looking at videos before anything is trained on them."""

@@ -1,0 +1,130 @@
+"""A whole inspection: a manifest or a folder in, a table, a clean manifest and a page out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from hiera_video.command import progress_bar
+from hiera_video.files import make_output_directory
+from hiera_video.inspection.examine import Examined, examine
+from hiera_video.inspection.report import REPORT_FILE, write_report
+from hiera_video.inspection.source import read_source
+from hiera_video.inspection.table import inspection_table, write_table
+
+#: One line of JSON per file that was examined: what an interrupted inspection goes on from.
+LOG_FILE = "examined.jsonl"
+_MOST_FILES_PER_TASK = 16
+
+
+def inspect_videos(
+    path: Path,
+    output_dir: Path,
+    *,
+    root: Path | None = None,
+    num_workers: int = 1,
+    decode: bool = False,
+    keep_duplicates: bool = False,
+) -> None:
+    """Examine every file of a manifest or folder that was not examined yet, and write the files.
+
+    Raises:
+        UserError: if there is nothing to inspect, or ``output_dir`` cannot be written to.
+    """
+    source = read_source(path, root)
+    log = make_output_directory(output_dir) / LOG_FILE
+    files = list(dict.fromkeys(str(video.file) for video in source.videos))
+    known = read_log(log)
+    examined = {file: known[file] for file in files if _is_current(known.get(file), decode)}
+    waiting = [Path(file) for file in files if file not in examined]
+    _examine_all(waiting, log, examined, num_workers, decode)
+    table = inspection_table(source, examined, keep_duplicates=keep_duplicates)
+    write_table(table, source, output_dir)
+    write_report(table, path, output_dir / REPORT_FILE)
+    num_left_out = table.num_rows - table["left_out"].null_count
+    print(
+        f"{table.num_rows} videos: {table['left_out'].null_count} kept, {num_left_out} left out, "
+        f"{len(waiting)} files examined now  -> {output_dir}"
+    )
+
+
+def read_log(log: Path) -> dict[str, Examined]:
+    """What was found out earlier, by file; a last line that was not finished is passed over."""
+    known: dict[str, Examined] = {}
+    if log.exists():
+        for line in log.read_text(encoding="utf-8").splitlines():
+            try:
+                found = Examined(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            known[found.file] = found
+    return known
+
+
+def _is_current(found: Examined | None, decode: bool) -> bool:
+    """Whether the file is as it was when it was examined, as thoroughly as is wanted now."""
+    if found is None or (decode and not found.decoded):
+        return False
+    try:
+        status = Path(found.file).stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (found.size_bytes, found.modified_ns)
+
+
+def _examine_all(
+    waiting: Sequence[Path],
+    log: Path,
+    examined: dict[str, Examined],
+    num_workers: int,
+    decode: bool,
+) -> None:
+    """Examine the files that wait, in parallel; each goes to the log as it comes."""
+    bar = progress_bar(
+        desc="inspect", unit="video", initial=len(examined), total=len(examined) + len(waiting)
+    )
+    work = partial(examine, decode=decode)
+    with bar, log.open("a", encoding="utf-8") as lines:
+        lines.write("\n")  # ends a line that an interruption left unfinished
+        while waiting:
+            for found in _in_parallel(work, waiting, num_workers):
+                examined[found.file] = found
+                lines.write(json.dumps(asdict(found)) + "\n")
+                lines.flush()
+                bar.update()
+            waiting = [file for file in waiting if str(file) not in examined]
+
+
+def _in_parallel(
+    work: Callable[[Path], Examined], files: Sequence[Path], num_workers: int
+) -> Iterator[Examined]:
+    """Results in the order of ``files``; fewer than there are files if one of them ends a process.
+
+    Then some of the next are examined one by one, each in a process of its own, so that in the end
+    it is the turn of that file.
+    """
+    files_per_task = max(1, min(_MOST_FILES_PER_TASK, len(files) // (8 * num_workers)))
+    count = 0
+    pool = ProcessPoolExecutor(num_workers)
+    try:
+        for found in pool.map(work, files, chunksize=files_per_task):
+            yield found
+            count += 1
+    except BrokenProcessPool:
+        for file in files[count : count + num_workers * files_per_task]:
+            yield _alone(work, file)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _alone(work: Callable[[Path], Examined], file: Path) -> Examined:
+    with ProcessPoolExecutor(1) as pool:
+        try:
+            return pool.submit(work, file).result()
+        except BrokenProcessPool:
+            return Examined(str(file), decoded=False, reason="reading it ends the process")

@@ -1,0 +1,72 @@
+"""What is to be inspected: the rows of a manifest, or the videos of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hiera_video.data.manifest import Manifest, has_labels
+from hiera_video.data.preparation import find_files
+from hiera_video.errors import UserError
+
+
+@dataclass(frozen=True)
+class Video:
+    """A row: its path as given, its file, its class, and the seconds ``[start, end)`` of it."""
+
+    path: str
+    file: Path
+    label: str | None
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows, and their class names in index order (none where there are no labels)."""
+
+    videos: Sequence[Video]
+    classes: Sequence[str]
+
+
+def read_source(path: Path, root: Path | None = None) -> Source:
+    """Read a manifest, with or without labels, or go through a folder.
+
+    The class of a file is the folder below ``path`` that it is in; a file beside such folders has
+    none.
+
+    Raises:
+        UserError: if there is nothing to inspect.
+    """
+    return _read_folder(path) if path.is_dir() else _read_manifest(path, root)
+
+
+def _read_folder(folder: Path) -> Source:
+    files = find_files(folder)
+    if not files:
+        raise UserError(f"{folder}: no video files in it, nor in folders below")
+    below = [file.relative_to(folder.absolute()) for file in files]
+    videos = [
+        Video(str(path), file, path.parts[0] if len(path.parts) > 1 else None)
+        for path, file in zip(below, files, strict=True)
+    ]
+    return Source(videos, sorted({video.label for video in videos if video.label is not None}))
+
+
+def _read_manifest(path: Path, root: Path | None) -> Source:
+    manifest = Manifest(path, root=root, labelled=has_labels(path))
+    rows = (manifest[index] for index in range(len(manifest)))
+    return Source(
+        [
+            Video(
+                row.path,
+                row.local_file.absolute(),
+                manifest.classes[row.label] if manifest.classes else None,
+                row.start_seconds or None,
+                row.end_seconds,
+            )
+            for row in rows
+        ],
+        manifest.classes,
+    )

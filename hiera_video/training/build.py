@@ -1,0 +1,141 @@
+"""What a run trains: manifests, the model with the weights that it starts from, the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from accelerate import Accelerator
+
+from hiera_video.config import PretrainRun, TrainingRun, TrainRun
+from hiera_video.data.failures import FailurePolicy
+from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.errors import ConfigError
+from hiera_video.models.checkpoints import PretrainedModel
+from hiera_video.models.classification import HieraClassifier
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.mae import HieraForPreTraining
+from hiera_video.models.zoo import create_model, variant_config
+from hiera_video.seeding import derive_seed
+from hiera_video.training.classification import Classification
+from hiera_video.training.loop import Task
+from hiera_video.training.pretraining import PreTraining
+
+M = TypeVar("M", bound=PretrainedModel)
+
+
+class Part(NamedTuple):
+    """What a run trains and on what; a joint run has two of these."""
+
+    run: TrainingRun
+    model: PretrainedModel
+    manifest: Manifest
+    make_task: Callable[[FailurePolicy, Accelerator], Task]
+
+
+def classification_part(run: TrainRun) -> Part:
+    """What fine-tuning needs.
+
+    Raises:
+        UserError: if manifests, settings or weights cannot be used or do not fit together.
+    """
+    manifest = open_manifest(run.data, "data.train.manifest", run.clip)
+    classes = manifest.classes
+    val_manifest = None
+    if run.data.val.manifest is not None:
+        val_manifest = open_manifest(run.data, "data.val.manifest", run.clip, classes=classes)
+    model = build_classifier(run, classes)
+
+    def make_task(failures: FailurePolicy, accelerator: Accelerator) -> Task:
+        return Classification(run, len(classes), val_manifest, failures, accelerator)
+
+    return Part(run, model, manifest, make_task)
+
+
+def pretraining_part(run: PretrainRun) -> Part:
+    """What pre-training needs.
+
+    Raises:
+        UserError: as :func:`classification_part` does.
+    """
+    manifest = open_manifest(run.data, "data.train.manifest", run.clip, labelled=False)
+    model = build_pretraining_model(run)
+    return Part(run, model, manifest, lambda _, accelerator: PreTraining(run, accelerator))
+
+
+def check_kind(run: TrainingRun) -> None:
+    """Make sure that a model of clips is given clips, and one of images images.
+
+    Raises:
+        ConfigError: naming both settings.
+    """
+    takes_clips = variant_config(run.model.name).is_video
+    if takes_clips and run.clip.is_image:
+        raise ConfigError(
+            f"clip.num_frames=1: model.name={run.model.name} takes clips; wanted more frames, or "
+            "a model of images, such as hiera_base_224"
+        )
+    if not takes_clips and not run.clip.is_image:
+        raise ConfigError(
+            f"clip.num_frames={run.clip.num_frames}: model.name={run.model.name} takes images; "
+            "wanted clip.num_frames=1"
+        )
+
+
+def build_pretraining_model(run: PretrainRun) -> HieraForPreTraining:
+    """The model that ``run.model`` describes, with the weights of ``init_from``.
+
+    Raises:
+        ConfigError: if it is none to pre-train, or does not fit the clips.
+        CheckpointError: if ``init_from`` cannot be used.
+    """
+    if not run.model.name.startswith("mae_"):
+        raise ConfigError(f"model.name={run.model.name}: pre-training wants a mae_ model")
+    return _build(run, HieraForPreTraining, run.model.overrides)
+
+
+def build_classifier(run: TrainRun, classes: list[str]) -> HieraClassifier:
+    """The model that ``run.model`` describes, for ``classes``, with the weights of ``init_from``.
+
+    Raises:
+        ConfigError: if the model does not fit the clips, or a field does not fit.
+        CheckpointError: if ``init_from`` cannot be used.
+    """
+    if run.model.name.startswith("mae_"):
+        raise ConfigError(
+            f"model.name={run.model.name}: training wants {run.model.name.removeprefix('mae_')}, "
+            "with the pre-trained weights as init_from"
+        )
+    labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}
+    return _build(run, HieraClassifier, {**run.model.overrides, **labels})
+
+
+def _build(run: TrainingRun, kind: type[M], overrides: dict[str, Any]) -> M:
+    clip_size = [run.clip.crop_size] * 2
+    if not run.clip.is_image:
+        clip_size = [run.clip.num_frames, *clip_size]
+    overrides = {"image_size": clip_size, **overrides}
+    try:
+        config = variant_config(run.model.name, **overrides)
+    except ConfigError as error:
+        faults = [f"model.{key}: {text}" if key else text for key, text in error.faults]
+        raise ConfigError("; ".join(faults) or str(error)) from None
+    _check_clip(run, config, clip_size)
+    torch.manual_seed(derive_seed(run.seed))  # for what starts at random
+    model = create_model(run.model.name, pretrained=run.init_from, **overrides)
+    assert isinstance(model, kind)
+    return model
+
+
+def _check_clip(run: TrainingRun, config: HieraConfig, clip_size: list[int]) -> None:
+    if config.image_size != clip_size:
+        raise ConfigError(
+            f"model.image_size={config.image_size}: clip.num_frames={run.clip.num_frames} and "
+            f"clip.crop_size={run.clip.crop_size} make {clip_size}"
+        )
+    if config.num_channels != len(run.clip.mean):
+        raise ConfigError(
+            f"clip.mean={list(run.clip.mean)}: wanted one value for each of "
+            f"model.num_channels={config.num_channels}"
+        )

@@ -1,0 +1,80 @@
+"""What a run says before it starts, in figures that recipes are compared by."""
+
+from __future__ import annotations
+
+import textwrap
+
+import torch
+from accelerate import Accelerator
+
+from hiera_video.config import TrainingRun
+from hiera_video.data.loader import TrainingOrder
+from hiera_video.training.build import Part
+from hiera_video.training.checkpoint import TrainingState
+from hiera_video.training.loop import clips_per_step
+from hiera_video.training.optim import scale_to_batch
+
+
+def introduce(
+    part: Part,
+    images: Part | None,
+    state: TrainingState,
+    order: TrainingOrder,
+    accelerator: Accelerator,
+) -> None:
+    """Print, in the main process, what is about to happen."""
+    run = part.run
+    clips, each = (
+        ("images", "views per image") if run.clip.is_image else ("clips", "clips per video")
+    )
+    parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    effective = clips_per_step(run, accelerator)
+    lines = [f"model      {run.model.name}, {parameters / 1e6:.2f} M parameters"]
+    if run.init_from is not None:
+        inflated = accelerator.unwrap_model(state.model).inflated
+        origin = ", of images, inflated to clips" if inflated else ""
+        lines.append(f"weights    {run.init_from}{origin}")
+    lines.append(f"data       {_describe(part)}")
+    if images is not None:
+        batches = accelerator.num_processes * run.train.accumulate_steps
+        lines.append(
+            f"images     {_describe(images)}; {images.run.train.batch_size} with each of the "
+            f"{batches} batches of a step"
+        )
+    lines += [
+        f"step       {effective} {clips}: {run.train.batch_size} x {accelerator.num_processes} "
+        f"processes x {run.train.accumulate_steps} accumulated",
+        f"epochs     {run.train.epochs}: {run.train.num_passes} passes of "
+        f"{order.steps_per_epoch} steps, {run.train.repeated_sampling} {each} and pass",
+        *_describe_rates(run, state.optimizer, effective),
+        f"device     {accelerator.device}, {run.precision}",
+    ]
+    if state.progress.step:
+        lines.append(f"going on from step {state.progress.step}")
+    accelerator.print("\n".join(lines))
+
+
+def _describe(part: Part) -> str:
+    """How many files of how many classes there are."""
+    kind = "images" if part.run.clip.is_image else "videos"
+    classes = f", {len(part.manifest.classes)} classes" if part.manifest.classes else ""
+    return f"{len(part.manifest)} {kind}{classes}"
+
+
+def _describe_rates(
+    run: TrainingRun, optimizer: torch.optim.Optimizer, clips_per_step: int
+) -> list[str]:
+    """The highest rate of each parameter group."""
+    highest = scale_to_batch(run.optimizer, clips_per_step).lr
+    groups = optimizer.param_groups
+    tensors = sum(len(group["params"]) for group in groups)
+    decayed = sum(len(group["params"]) for group in groups if group["weight_decay"])
+    lines = [
+        f"rate       {highest:.3g} ({run.optimizer.name}), weight decay "
+        f"{run.optimizer.weight_decay:g} on {decayed} of {tensors} tensors"
+    ]
+    rates = [f"{highest * scale:.2g}" for scale in sorted({group["lr_scale"] for group in groups})]
+    if len(rates) > 1:
+        text = f"embeddings {rates[0]}, blocks {' '.join(rates[1:-1])}, head {rates[-1]}"
+        lines += textwrap.wrap(text, 100, initial_indent="layers     ", subsequent_indent=" " * 11)
+    return lines

@@ -1,0 +1,159 @@
+"""Going on with a run: which checkpoint, and what has to fit."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from hiera_video.errors import CheckpointError
+from hiera_video.models.checkpoints import PretrainedModel, load_weights
+from hiera_video.models.layouts import bare_name
+from hiera_video.training.checkpoint import (
+    SHARDS_FOLDER,
+    STATE_FILE,
+    Progress,
+    saved_checkpoints,
+    verify_checksums,
+)
+from hiera_video.training.sharding import read_shards
+
+#: Fields of the model that a run may change when it goes on.
+_MAY_CHANGE = ("drop_path_rate", "head_dropout")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class SavedState:
+    """What a checkpoint held beside the weights that are shared."""
+
+    checkpoint: Path
+    progress: Progress
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any] | None
+    tallies: list[list[float]]
+    weights: dict[str, torch.Tensor] | None
+
+
+def find_resume(resume: str, output_dir: Path) -> list[Path]:
+    """Where to go on from, best candidate first; empty for a fresh start.
+
+    Args:
+        resume: ``auto`` (this run's own checkpoints, newest first), ``never``, or a checkpoint
+            directory, or the output folder of a run.
+
+    Raises:
+        CheckpointError: if a directory was given that holds none, or ``never`` meets a folder with
+            checkpoints of an earlier run.
+    """
+    saved = saved_checkpoints(output_dir)
+    if resume == "auto":
+        return saved[::-1]
+    if resume == "never":
+        if saved:
+            raise CheckpointError(
+                f"resume=never: {output_dir} holds checkpoints of an earlier run; give another "
+                "output_dir, or remove it, or use resume=auto"
+            )
+        return []
+    given = Path(resume)
+    if (given / STATE_FILE).exists():
+        return [given]
+    candidates = saved_checkpoints(given)[::-1]
+    if not candidates:
+        raise CheckpointError(f"resume={resume}: holds no {STATE_FILE} and no checkpoints/step-*")
+    return candidates
+
+
+def load_checkpoint(candidates: list[Path], model: PretrainedModel) -> SavedState | None:
+    """Load the weights of the first whole candidate into ``model``; return the rest of it.
+
+    Damaged ones are passed over with a warning.
+
+    Raises:
+        CheckpointError: if there are candidates and none is whole, or it is of another model.
+    """
+    reasons = []
+    for candidate in candidates:
+        try:
+            verify_checksums(candidate)
+            state = _read_state(candidate)
+            saved = type(model).from_pretrained(candidate / "model")
+        except CheckpointError as error:
+            reasons.append(str(error))
+            continue
+        _check_same_model(saved, model, candidate)
+        weights = {bare_name(name): tensor for name, tensor in saved.state_dict().items()}
+        load_weights(model, weights, str(candidate))
+        for reason in reasons:
+            logger.warning("checkpoint passed over: %s", reason)
+        return state
+    if reasons:
+        raise CheckpointError(f"no checkpoint can be resumed: {reasons[0]}")
+    return None
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
+    """Load what :func:`~hiera_video.training.checkpoint.take_snapshot` took of an optimizer.
+
+    Where parameters are sharded (FSDP), every process takes its part of each tensor, whether or not
+    they were so when it was saved.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    values, shards = saved.optimizer, saved.checkpoint / SHARDS_FOLDER
+    for number, of_parameter in values["state"].items():
+        parameter = parameters[number]
+        if isinstance(parameter, DTensor):
+            for name, tensor in of_parameter.items():
+                if tensor.shape == parameter.shape:
+                    of_parameter[name] = distribute_tensor(
+                        tensor.to(parameter.device), parameter.device_mesh, parameter.placements
+                    )
+    if shards.exists():
+        for number, of_parameter in read_shards(shards, parameters).items():
+            values["state"][number] |= of_parameter
+    optimizer.load_state_dict(values)
+
+
+def check_same_order(saved: SavedState, num_rows: int, seed: int) -> None:
+    """In the middle of a pass, the videos must be those that it began with, in the same order.
+
+    Raises:
+        CheckpointError: if their number or the seed is another.
+    """
+    progress = saved.progress
+    if progress.rows and (progress.num_rows, progress.seed) != (num_rows, seed):
+        raise CheckpointError(
+            f"{saved.checkpoint}: was made in the middle of a pass over {progress.num_rows} videos "
+            f"with seed={progress.seed}, and now there are {num_rows} with seed={seed}; go on with "
+            "the same ones, or from a checkpoint at the end of a pass"
+        )
+
+
+def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Path) -> None:
+    given, wanted = saved.config.to_dict(), model.config.to_dict()
+    differences = [
+        f"{name}={given[name]} instead of {wanted[name]}"
+        for name in wanted
+        if given[name] != wanted[name] and name not in _MAY_CHANGE
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{source}: cannot go on with another model ({'; '.join(differences)}); give another "
+            "output_dir, and init_from to start from these weights"
+        )
+
+
+def _read_state(checkpoint: Path) -> SavedState:
+    path = checkpoint / STATE_FILE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return SavedState(checkpoint, **{**state, "progress": Progress(**state["progress"])})
+    except Exception as error:  # what a file of another kind raises depends on what it is
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{path}: cannot be read ({reason})") from None

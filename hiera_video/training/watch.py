@@ -1,0 +1,118 @@
+"""What all processes have to agree on between two steps: that a signal came, that a loss is bad."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.distributed import ReduceOp
+
+from hiera_video.command import Signals
+from hiera_video.data.manifest import Rows
+from hiera_video.errors import TrainingError
+from hiera_video.training.checkpoint import Checkpoints
+
+
+@dataclass
+class _Seen:
+    """A batch's loss on its way to the host. ``copied`` is None where it is there already."""
+
+    step: int
+    loss: Tensor
+    rows: Tensor
+    copied: torch.cuda.Event | None
+
+
+class Watch:
+    """Lets all processes stop at the end of the same step.
+
+    No step waits for it: a loss is looked at when the step after it is under way, and what a
+    process has to tell goes round by an all-reduce on the CPU that is waited for another step
+    later. So training goes on for up to two steps after a loss that is not finite. Before anything
+    is saved, :meth:`settle` catches up, so that no checkpoint holds what came of such a loss.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, signals: Signals, rows: Rows, checkpoints: Checkpoints
+    ) -> None:
+        self.signals = signals
+        self.rows = rows
+        self.checkpoints = checkpoints
+        # Beside the group of the gradients: those may be on their way at the same time.
+        self._group: Any = None
+        if accelerator.num_processes > 1:
+            self._group = torch.distributed.new_group(backend="gloo")
+        self._seen: list[_Seen] = []
+        self._fault: tuple[int, float, list[str]] | None = None
+        self._flags = torch.zeros(2, dtype=torch.int64)
+        self._under_way: torch.distributed.Work | None = None
+
+    def see(self, step: int, loss: Tensor, rows: Tensor) -> None:
+        """Take note of the loss of a batch, of these manifest rows, in the step that is the
+        ``step``-th."""
+        copied = None
+        host = loss.detach().to("cpu", non_blocking=True)
+        if loss.is_cuda:
+            copied = torch.cuda.Event()
+            copied.record()
+        self._seen.append(_Seen(step, host, rows, copied))
+
+    def agree(self, step: int) -> int:
+        """At the end of ``step``: the signal that some process received, or 0. The same in all.
+
+        Raises:
+            TrainingError: in all processes, if a loss of an earlier step was not finite.
+        """
+        signal = self._finish()
+        self._look(before=step)
+        self._begin()
+        return signal
+
+    def settle(self) -> None:
+        """Look at all losses so far, in all processes, and wait for the answer.
+
+        Raises:
+            TrainingError: in all processes, if one was not finite.
+        """
+        self._finish()
+        self._look()
+        self._begin()
+        self._finish()
+
+    def _look(self, before: float = math.inf) -> None:
+        for seen in [seen for seen in self._seen if seen.step < before]:
+            if seen.copied is not None:
+                seen.copied.synchronize()
+            if self._fault is None and not math.isfinite(seen.loss):
+                rows = dict.fromkeys(seen.rows.tolist())
+                self._fault = seen.step, seen.loss.item(), [str(self.rows[r].file) for r in rows]
+        self._seen = [seen for seen in self._seen if seen.step >= before]
+
+    def _begin(self) -> None:
+        self._flags = torch.tensor([self.signals.received, self._fault is not None])
+        if self._group is not None:
+            self._under_way = torch.distributed.all_reduce(
+                self._flags, ReduceOp.MAX, group=self._group, async_op=True
+            )
+
+    def _finish(self) -> int:
+        if self._under_way is not None:
+            self._under_way.wait()
+            self._under_way = None
+        signal, is_fault = self._flags.tolist()
+        if is_fault:
+            # The first one: what came after it may have come of it.
+            faults = [fault for fault in gather_object([self._fault]) if fault is not None]
+            step, loss, videos = min(faults, key=lambda fault: fault[0])
+            self.checkpoints.wait()
+            raise TrainingError(
+                f"the loss is {loss} at step {step}, for {', '.join(videos)}; the last good "
+                f"checkpoint is {self.checkpoints.newest or 'none'}; try a lower optimizer.lr, "
+                "train.clip_grad_norm, or precision=bf16 instead of fp16"
+            )
+        return int(signal)

@@ -1,0 +1,44 @@
+"""Look at all videos of a manifest or a folder before anything is trained on them.
+
+python scripts/inspect_videos.py SOURCE OUTPUT_DIR [--decode] [--keep-duplicates]
+
+Writes videos.parquet (frames, size, rate, codec, duration, rotation, hash of each; what cannot be
+read and why; duplicates), clean.csv (a manifest without those) and report.html. The same command
+goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from hiera_video.command import run_command
+from hiera_video.errors import ConfigError
+from hiera_video.inspection.run import inspect_videos
+from hiera_video.settings import CommandLine
+
+
+def main() -> None:
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="a manifest, or a folder of (class) folders")
+    parser.add_argument("output_dir", type=Path)
+    parser.add_argument("--root", type=Path, help="where relative paths start")
+    parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="default: all")
+    parser.add_argument("--decode", action="store_true", help="decode every frame: slow, thorough")
+    parser.add_argument("--keep-duplicates", action="store_true", help="list them, leave them in")
+    options = parser.parse_args()
+    if options.num_workers < 1:
+        raise ConfigError(f"--num-workers={options.num_workers}: wanted at least 1")
+    inspect_videos(
+        options.source,
+        options.output_dir,
+        root=options.root,
+        num_workers=options.num_workers,
+        decode=options.decode,
+        keep_duplicates=options.keep_duplicates,
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

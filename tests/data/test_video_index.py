@@ -1,0 +1,122 @@
+"""What is believed of a container, and what is refused before any frame is decoded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from hiera_video.data.decode import PyAVReader
+from hiera_video.data.time_limit import TimeLimit
+from hiera_video.errors import VideoError
+from tests.support import frame_numbers, write_video
+
+
+def patched(path: Path, changes: dict[bytes, Callable[[bytes], bytes]]) -> Path:
+    """Change what follows the first place of some bytes in a file."""
+    data = path.read_bytes()
+    for name, change in changes.items():
+        head, found, tail = data.partition(name)
+        assert found
+        data = head + found + change(tail)
+    path.write_bytes(data)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(VideoError) as caught, PyAVReader(path) as reader:
+        reader.frames([0])
+    assert caught.value.path == str(path)
+    return caught.value.reason
+
+
+def test_a_size_that_cannot_be_believed(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mkv", num_frames=3, size=300, codec="ffv1", b_frames=0)
+    width, height = (20000).to_bytes(2, "big"), (5000).to_bytes(2, "big")
+    patched(path, {b"\xb0\x82": lambda b: width + b[2:], b"\xba\x82": lambda b: height + b[2:]})
+    assert "no size, or none that can be believed (8192x8192)" in refusal(path)
+
+
+def test_a_frame_rate_that_cannot_be_believed(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", num_frames=10)
+    patched(path, {b"stts": lambda b: b[:12] + b"\x7f\xff\xff\xff" + b[16:]})
+    assert refusal(path) == "5.72e-06 frames per second cannot be believed"
+
+
+def test_an_unknown_codec(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mkv", num_frames=3)
+    patched(path, {b"V_MPEG4": lambda b: b.replace(b"/ISO/AVC", b"/NEW/XYZ", 1)})
+    assert refusal(path) == "its codec is unknown to FFmpeg"
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("name", ["video.mkv", "video.webm"])
+def test_a_matroska_file_that_is_cut_off(tmp_path: Path, name: str, share: float) -> None:
+    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    path = write_video(tmp_path / name, num_frames=40, codec=codec)
+    size = path.stat().st_size
+    os.truncate(path, int(share * size))
+    reason = refusal(path)
+    assert reason == f"the file is cut off: {size - int(share * size)} bytes are missing at its end"
+
+
+def test_a_matroska_file_that_was_streamed_is_read_without_its_length(tmp_path: Path) -> None:
+    """Its segment has no size, and it says nothing of its duration."""
+    path = write_video(tmp_path / "video.mkv", num_frames=40)
+    unknown = b"\x01" + b"\xff" * 7
+    patched(path, {b"\x18\x53\x80\x67": lambda b: unknown + b[8:]})
+    with PyAVReader(path) as reader:
+        assert frame_numbers(reader.frames([0, 39])) == [0, 39]
+
+
+def test_a_matroska_file_whose_frames_end_early(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mkv", num_frames=48)
+    patched(path, {b"DURATION": lambda b: b.replace(b"00:00:02.00", b"00:00:09.00", 1)})
+    assert refusal(path) == "the file is damaged or cut off: frames end at 2.0 s of 9.0 s"
+
+
+def test_the_rate_is_that_of_the_timestamps_where_the_header_is_wrong(tmp_path: Path) -> None:
+    """Matroska gives the duration of one frame, whatever the others last."""
+    path = tmp_path / "video.mkv"
+    source = write_video(tmp_path / "steady.mp4", num_frames=40, frame_rate=40, b_frames=0)
+    with av.open(str(source)) as given, av.open(str(path), "w") as taken:
+        stream = taken.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts += packet.pts * (packet.pts > 10 * packet.duration)
+                packet.dts = packet.pts
+                packet.stream = stream
+                taken.mux(packet)
+    with PyAVReader(path) as reader:
+        assert reader.index.num_frames == 40
+        assert float(reader.index.frames_per_second) == pytest.approx(20, abs=1)
+
+
+def test_metadata_in_another_encoding_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "video.mkv"
+    write_video(path, num_frames=3)
+    patched(path, {b"ENCODER": lambda b: b.replace(b"Lavf", b"\xe9\xe8\xff\xfe", 1)})
+    with PyAVReader(path) as reader:
+        assert frame_numbers(reader.frames([2])) == [2]
+
+
+def test_time_is_limited(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", num_frames=10)
+    with pytest.raises(VideoError, match=r"no frame came within 1e-09 s"):
+        PyAVReader(path, timeout_seconds=1e-9)
+    limit = TimeLimit(0)
+    limit.check()
+    limit.start()
+    with pytest.raises(TimeoutError, match="no frame came within 0 s"):
+        limit.check()
+
+
+def test_a_frame_rate_is_an_exact_fraction(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", num_frames=10, frame_rate=30)
+    with PyAVReader(path) as reader:
+        assert reader.index.frames_per_second == 30
+        assert reader.index.duration_seconds == Fraction(1, 3)

@@ -1,0 +1,95 @@
+"""Scripts in processes of their own that start quickly.
+
+They are forked from a server that has imported everything once: importing takes several seconds,
+and some tests start dozens. Else they are what a launcher would start: same script, same arguments,
+same environment, one process per rank, in a process group of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tests.support import CPU_ENVIRONMENT, ROOT
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["hiera_video.training.run", "torch.utils.tensorboard"])
+
+
+@dataclass
+class ForkedScript:
+    """A script that was started, and what its processes print."""
+
+    processes: Sequence[BaseProcess]
+    log: Path
+
+    @property
+    def is_running(self) -> bool:
+        return all(process.is_alive() for process in self.processes)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes and their groups, as a terminal does."""
+        for process in self.processes:
+            assert process.pid is not None
+            os.killpg(process.pid, number)
+
+    def wait(self, timeout: float = 120) -> list[int | None]:
+        """The exit status of each process; negative where a signal ended it."""
+        for process in self.processes:
+            process.join(timeout)
+            assert not process.is_alive(), self.output
+        return [process.exitcode for process in self.processes]
+
+
+def start_forked(
+    name: str | Path, arguments: Sequence[object], log: Path, num_processes: int = 1
+) -> ForkedScript:
+    """Start ``scripts/NAME.py``, or another file; what it prints goes to ``log``.
+
+    Several processes find each other as under ``torchrun``.
+    """
+    script = name if isinstance(name, Path) else ROOT / "scripts" / f"{name}.py"
+    log.write_text("")
+    environment = dict(CPU_ENVIRONMENT)
+    if num_processes > 1:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment |= {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "WORLD_SIZE": str(num_processes),
+        }
+    processes = []
+    for rank in range(num_processes):
+        ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if num_processes > 1 else {}
+        process = _CONTEXT.Process(
+            target=_run, args=(script, [str(a) for a in arguments], log, {**environment, **ranks})
+        )
+        process.start()
+        processes.append(process)
+    return ForkedScript(processes, log)
+
+
+def _run(script: Path, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
+    os.setpgid(0, 0)
+    os.chdir(ROOT)
+    os.environ.update(environment)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
+    multiprocessing.set_start_method("fork", force=True)  # of data workers, as in any script
+    sys.argv = [str(script), *arguments]
+    runpy.run_path(str(script), run_name="__main__")

@@ -1,0 +1,268 @@
+"""``scripts/inspect_videos.py``: what it finds, what it leaves out, and going on."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import pyarrow.parquet as pq
+import pytest
+
+from hiera_video.data.manifest import Manifest
+from hiera_video.inspection.examine import Examined, examine
+from hiera_video.inspection.run import LOG_FILE, inspect_videos, read_log
+from tests.support import (
+    ROOT,
+    cut_off,
+    files_below,
+    kill_script,
+    run_here,
+    run_script,
+    start_script,
+    succeed,
+    write_manifest,
+    write_video,
+)
+
+
+def rotate(source: Path, target: Path, clockwise: int) -> Path:
+    """The same packets, to be shown turned, as telephones store them."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        stream.set_display_rotation(-clockwise)
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def damage(source: Path, target: Path) -> Path:
+    """A file whose container is whole and whose picture is not: FFmpeg hides that."""
+    data = bytearray(source.read_bytes())
+    middle = data.index(b"mdat") + len(data) // 3
+    data[middle : middle + 40] = bytes(255 - value for value in data[middle : middle + 40])
+    target.write_bytes(data)
+    return target
+
+
+def examine_until_death(file: Path, decode: bool) -> Examined:
+    """Looks at files as ever, but for one that it dies of."""
+    if file.name == "b.mkv":
+        os._exit(139)
+    return examine(file, decode)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes: whole videos, duplicates within and across classes, and broken files."""
+    root = tmp_path_factory.mktemp("videos")
+    first = write_video(root / "pour/a.mp4", num_frames=24, size=(48, 64))
+    write_video(root / "pour/b.mkv", num_frames=12, frame_rate=12)
+    rotate(first, root / "pour/c.mp4", 90)
+    (root / "pour/copy of a.mp4").write_bytes(first.read_bytes())
+    write_video(root / "stir/a.avi", codec="mpeg4", num_frames=30)
+    (root / "stir/b.mp4").write_bytes(first.read_bytes())
+    (root / "stir/empty.mp4").touch()
+    cut_off(first, root / "stir/cut.mp4", 0.5)
+    (root / "stir/text.webm").write_text("not a video\n" * 50)
+    return root
+
+
+@pytest.fixture(scope="module")
+def inspected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output_dir = tmp_path_factory.mktemp("inspected") / "new"
+    said = succeed(run_script("inspect_videos", folder, output_dir, "--num-workers", 2))
+    assert said.startswith("9 videos: 4 kept, 5 left out, 9 files examined now")
+    return output_dir
+
+
+def read(output_dir: Path) -> dict[str, dict[str, Any]]:
+    rows = pq.read_table(output_dir / "videos.parquet").to_pylist()
+    return {row["path"]: row for row in rows}
+
+
+def test_the_files_it_writes(inspected: Path) -> None:
+    names = ["clean.csv", "classes.txt", LOG_FILE, "report.html", "videos.parquet"]
+    assert files_below(inspected) == sorted(names)
+
+
+def test_what_is_known_of_a_video(inspected: Path, folder: Path) -> None:
+    video = read(inspected)["pour/a.mp4"]
+    assert video["file"] == str(folder / "pour/a.mp4")
+    assert video["label"] == "pour"
+    assert (video["num_frames"], video["frames_per_second"]) == (24, 24.0)
+    assert (video["width"], video["height"], video["rotation_degrees"]) == (64, 48, 0)
+    assert (video["codec"], video["duration_seconds"]) == ("h264", 1.0)
+    assert video["size_bytes"] == (folder / "pour/a.mp4").stat().st_size
+    assert len(video["sha256"]) == 64
+    assert (video["reason"], video["left_out"], video["decoded"]) == (None, None, False)
+    turned = read(inspected)["pour/c.mp4"]
+    assert (turned["width"], turned["height"], turned["rotation_degrees"]) == (64, 48, 90)
+
+
+def test_what_is_left_out_and_why(inspected: Path) -> None:
+    left_out = {path: row["left_out"] for path, row in read(inspected).items() if row["left_out"]}
+    assert left_out.pop("stir/cut.mp4")
+    assert left_out == {
+        "pour/copy of a.mp4": "duplicate",
+        "stir/b.mp4": "duplicate with another label (pour)",
+        "stir/empty.mp4": "the file is empty (0 bytes)",
+        "stir/text.webm": "invalid data found when processing input",
+    }
+    assert read(inspected)["stir/b.mp4"]["duplicate_of"] == "pour/a.mp4"
+    page = (inspected / "report.html").read_text()
+    assert all(path in page for path in left_out)
+
+
+def test_the_clean_manifest_can_be_trained_on(inspected: Path, folder: Path) -> None:
+    manifest = Manifest(inspected / "clean.csv")
+    manifest.check_files()
+    rows = [(manifest[index].file, manifest[index].label) for index in range(len(manifest))]
+    names = [("pour/a.mp4", 0), ("pour/b.mkv", 0), ("pour/c.mp4", 0), ("stir/a.avi", 1)]
+    assert rows == [(folder / name, label) for name, label in names]
+    assert manifest.classes == ["pour", "stir"]
+    header, first, *_ = (inspected / "clean.csv").read_text().splitlines()
+    assert (header, first) == ("path,label", f"{folder / 'pour/a.mp4'},pour")
+
+
+def test_a_manifest_keeps_its_order_classes_and_seconds(folder: Path, tmp_path: Path) -> None:
+    header = "path,label,start_seconds,end_seconds"
+    rows: list[tuple[object, ...]] = [
+        ("stir/a.avi", "stir", 0.25, 1),
+        ("pour/a.mp4", "pour", "", ""),
+        ("stir/a.avi", "stir", 0.5, 1),  # other seconds: not a duplicate
+        ("stir/a.avi", "stir", 0.25, 1),
+        ("pour/a.mp4", "pour", 2, 3),
+        ("gone.mp4", "pour", "", ""),
+    ]
+    manifest = write_manifest(tmp_path / "train.csv", rows, header.replace("label", '"label"'))
+    (tmp_path / "classes.txt").write_text("stir\nwait\npour\n")
+    inspect_videos(manifest, tmp_path / "out", root=folder)
+    table = pq.read_table(tmp_path / "out/videos.parquet").to_pylist()
+    assert [row["left_out"] for row in table] == [
+        None,
+        None,
+        None,
+        "duplicate",
+        "starts past the video's end (1.000 s)",
+        "no such file or directory",
+    ]
+    clean = Manifest(tmp_path / "out/clean.csv")
+    assert clean.classes == ["stir", "wait", "pour"]
+    rows_kept = [clean[index] for index in range(3)]
+    found = [(row.file, row.label, row.start_seconds, row.end_seconds) for row in rows_kept]
+    assert found == [
+        (folder / "stir/a.avi", 0, 0.25, 1.0),
+        (folder / "pour/a.mp4", 2, 0.0, None),
+        (folder / "stir/a.avi", 0, 0.5, 1.0),
+    ]
+
+
+def test_duplicates_may_stay_and_labels_may_lack(folder: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path / "m.csv", [("pour/a.mp4",), ("stir/b.mp4",)], "path")
+    inspect_videos(manifest, tmp_path / "out", root=folder, keep_duplicates=True)
+    assert len(Manifest(tmp_path / "out/clean.csv", labelled=False)) == 2
+    assert read(tmp_path / "out")["stir/b.mp4"]["duplicate_of"] == "pour/a.mp4"
+    assert not (tmp_path / "out/classes.txt").exists()
+
+
+def test_a_file_beside_class_folders_is_left_out(folder: Path, tmp_path: Path) -> None:
+    data = (folder / "pour/a.mp4").read_bytes()
+    for name in ("a.mp4", "pour/b.mp4", "pour/c.mp4"):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / name).write_bytes(data)
+    inspect_videos(tmp_path / "videos", tmp_path / "out")
+    left_out = {path: row["left_out"] for path, row in read(tmp_path / "out").items()}
+    assert left_out == {
+        "a.mp4": "is in no class folder",
+        "pour/b.mp4": None,
+        "pour/c.mp4": "duplicate",
+    }
+
+
+def test_decoding_everything_finds_damage_inside_frames(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    whole = write_video(videos / "whole.mp4", num_frames=48, size=128)
+    damage(whole, videos / "damaged.mp4")
+    inspect_videos(videos, tmp_path / "out")
+    assert {row["left_out"] for row in read(tmp_path / "out").values()} == {None}
+    inspect_videos(videos, tmp_path / "out", decode=True)
+    rows = read(tmp_path / "out")
+    assert rows["whole.mp4"]["reason"] is None
+    assert rows["whole.mp4"]["decoded"]
+    assert rows["damaged.mp4"]["reason"].startswith("frame ")
+
+
+def test_a_second_run_examines_what_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = tmp_path / "videos"
+    for name in ("a.mp4", "b.mp4"):
+        write_video(videos / name, num_frames=6 if name == "a.mp4" else 8)
+    inspect_videos(videos, tmp_path / "out")
+    inspect_videos(videos, tmp_path / "out")
+    write_video(videos / "b.mp4", num_frames=10)
+    inspect_videos(videos, tmp_path / "out")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[2].split()[0] for line in said] == ["2", "0", "1"]
+    assert read(tmp_path / "out")["b.mp4"]["num_frames"] == 10
+
+
+def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
+    videos, output_dir = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    data = (folder / "pour/a.mp4").read_bytes()
+    for index in range(200):
+        (videos / f"{index:03d}.mp4").write_bytes(data)
+    arguments = ("inspect_videos", videos, output_dir, "--num-workers", 1, "--decode")
+    process = start_script(*arguments)
+    log = output_dir / LOG_FILE
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.stat().st_size > 2000):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    kill_script(process)
+    process.communicate()
+    assert not (output_dir / "videos.parquet").exists()
+    with log.open("a") as file:
+        file.write('{"file": "half a li')
+    known = len(read_log(log))
+    assert 0 < known < 200
+    said = succeed(run_script(*arguments))
+    assert f"200 videos: 1 kept, 199 left out, {200 - known} files examined now" in said
+    assert len(read_log(log)) == 200
+
+
+def test_a_file_that_kills_its_reader_is_found(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hiera_video.inspection.run.examine", examine_until_death)
+    inspect_videos(folder, tmp_path / "out", num_workers=2)
+    rows = read(tmp_path / "out")
+    assert rows["pour/b.mkv"]["left_out"] == "reading it ends the process"
+    assert sum(row["left_out"] is None for row in rows.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "message"),
+    [
+        ("empty", [], "empty: no video files in it, nor in folders below"),
+        ("none.csv", [], "none.csv: cannot be read (No such file or directory)"),
+        ("empty", ["--num-workers=0"], "--num-workers=0: wanted at least 1"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, more: list[str], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    script = ROOT / "scripts" / "inspect_videos.py"
+    assert run_here(script, tmp_path / source, tmp_path / "out", *more) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert errors.endswith(f"{message}\n")

@@ -1,0 +1,31 @@
+"""Three hundred damaged files through each decoder; the same ones every time.
+
+``damage.py`` beside this file tries as many as one likes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.robustness.damage import PROCESS_SECONDS, try_decoder
+
+NUM_DAMAGED = 300
+
+
+@pytest.mark.parametrize(
+    "decoder", ["pyav", "decord", pytest.param("torchcodec", marks=pytest.mark.ffmpeg)]
+)
+def test_damaged_files_are_refused_or_read_and_harm_no_good_ones(
+    tmp_path: Path, decoder: str
+) -> None:
+    report = try_decoder(decoder, tmp_path, NUM_DAMAGED, seed=0)
+    assert len(report.outcomes) == NUM_DAMAGED + NUM_DAMAGED // 9
+    assert report.faults == []
+    assert report.harmed == []
+    assert all(outcome.reason or outcome.digest for outcome in report.outcomes)
+    assert max(outcome.seconds for outcome in report.outcomes) < PROCESS_SECONDS / 2
+    assert max(outcome.peak_mib for outcome in report.outcomes) < 1500
+    refused = sum(bool(outcome.reason) for outcome in report.outcomes)
+    assert refused > NUM_DAMAGED / 3

@@ -1,0 +1,117 @@
+"""Runs that are killed again and again, and end as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hiera_video.training.checkpoint import STATE_FILE
+from tests.forked import ForkedScript, start_forked
+from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below
+
+#: The demo's recipes, in small, with all that draws at random in every step. Of the pre-training,
+#: mask units span 32 pixels: there are four.
+RECIPES = {
+    "train": [
+        "--config",
+        str(ROOT / "configs/demo/finetune.yaml"),
+        *TINY_ARGUMENTS,
+        "model.drop_path_rate=0.3",
+        "augment.mixup_alpha=0.8",
+        "augment.cutmix_alpha=1.0",
+        "augment.rand_augment_num_ops=1",
+        "train.ema_decay=0.9",
+    ],
+    "pretrain": [
+        "--config",
+        str(ROOT / "configs/demo/pretrain.yaml"),
+        *TINY_ARGUMENTS,
+        "clip.crop_size=64",
+        "model.decoder_hidden_size=16",
+        "model.decoder_depth=1",
+        "model.decoder_num_heads=2",
+    ],
+}
+NUM_KILLS = 10
+
+
+def arguments(script: str, dataset: TinyDataset, output_dir: Path, num_processes: int) -> list[str]:
+    return [
+        *RECIPES[script],
+        f"data.train.manifest={dataset.train}",
+        *([f"data.val.manifest={dataset.val}"] if script == "train" else []),
+        f"output_dir={output_dir}",
+        "data.num_workers=1",
+        f"train.batch_size={4 // num_processes}",
+        "train.accumulate_steps=1",
+        "train.repeated_sampling=2",
+        "train.epochs=6",
+        "train.log_steps=3",
+        "train.checkpoint_steps=2",
+        "optimizer.warmup_epochs=1",
+    ]
+
+
+def wait_for_moment(script: ForkedScript, output_dir: Path, moment: random.Random) -> None:
+    """Wait for a random moment: half of the time, while a checkpoint is being written."""
+    pattern, longest = (".step-*/*/*", 0.01) if moment.random() < 0.5 else ("step-*", 0.2)
+    before = set(output_dir.glob(f"checkpoints/{pattern}"))
+    while script.is_running:
+        if set(output_dir.glob(f"checkpoints/{pattern}")) - before:
+            return time.sleep(moment.random() * longest)
+        time.sleep(0.001)
+    raise AssertionError(f"the run ended before it was killed\n{script.output}")
+
+
+def timeless_log(output_dir: Path) -> list[dict[str, Any]]:
+    lines = (output_dir / "log.jsonl").read_text().splitlines()
+    times = ("clips_per_second", "data_wait_share")
+    return [{k: v for k, v in json.loads(line).items() if k not in times} for line in lines]
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+@pytest.mark.parametrize("script", ["train", "pretrain"])
+def test_a_run_killed_ten_times_ends_with_the_bits_of_one_that_was_not(
+    script: str, num_processes: int, tiny_dataset: TinyDataset, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    moment = random.Random(f"{script} {num_processes}")
+    num_unfinished = 0
+    for number in range(NUM_KILLS):
+        killed = start_forked(
+            script,
+            arguments(script, tiny_dataset, broken, num_processes),
+            tmp_path / f"{number}.log",
+            num_processes,
+        )
+        wait_for_moment(killed, broken, moment)
+        for process in killed.processes:
+            process.kill()
+        assert killed.wait() == [-9] * num_processes
+        num_unfinished += any(broken.glob("checkpoints/.step-*"))
+    assert num_unfinished >= 2, "hardly any was killed while it wrote a checkpoint"
+    for output_dir in (broken, whole):
+        log = tmp_path / f"{output_dir.name}.log"
+        settings = arguments(script, tiny_dataset, output_dir, num_processes)
+        finished = start_forked(script, settings, log, num_processes)
+        assert finished.wait() == [0] * num_processes, finished.output
+        assert f"2 x {num_processes} processes" in finished.output or num_processes == 1
+    for link in ("last", "best") if script == "train" else ("last",):
+        assert (whole / link).readlink() == (broken / link).readlink()
+        weights = [(folder / link / "model.safetensors").read_bytes() for folder in (whole, broken)]
+        assert weights[0] == weights[1]
+    states = [
+        torch.load((folder / "last").resolve().parent / STATE_FILE) for folder in (whole, broken)
+    ]
+    for number, values in states[0]["optimizer"]["state"].items():
+        for name, tensor in values.items():
+            assert torch.equal(tensor, states[1]["optimizer"]["state"][number][name])
+    assert states[0]["progress"] == states[1]["progress"]
+    assert timeless_log(whole) == timeless_log(broken)
+    assert not [name for name in files_below(broken) if "/." in name]

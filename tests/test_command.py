@@ -1,0 +1,82 @@
+"""How a command ends, and signals that are noted instead of ending it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from hiera_video.command import Signals, run_command
+from hiera_video.errors import Interrupted, UserError
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "status"),
+    [
+        (UserError("sead: unknown key"), "error: sead: unknown key", 2),
+        (Interrupted("stopped by SIGTERM", signal.SIGTERM), "stopped by SIGTERM", 143),
+        (KeyboardInterrupt(), "interrupted", 130),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/log.jsonl"),
+            "error: runs/log.jsonl: cannot be written (No space left on device)",
+            2,
+        ),
+    ],
+)
+def test_a_command_that_is_not_done_ends_with_one_line(
+    error: BaseException, line: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as exit_:
+        run_command(fail)
+    assert exit_.value.code == status
+    assert capsys.readouterr().err.partition(": ")[2] == line + "\n"
+
+
+def test_an_internal_fault_keeps_its_traceback() -> None:
+    def fail() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        run_command(fail)
+
+
+def test_signals_are_noted_while_entered() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with Signals() as signals:
+        assert signals.received == 0
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)  # at once: a launcher that passes on the same event
+        assert signals.received == signal.SIGTERM
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_second_signal_ends_the_process() -> None:
+    child = os.fork()
+    if child == 0:
+        with Signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1.1)
+            os.kill(os.getpid(), signal.SIGINT)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGINT
+
+
+def test_signals_of_a_run_in_another_thread_are_left_alone() -> None:
+    """Python handles signals in the main thread only."""
+    entered = []
+
+    def enter() -> None:
+        with Signals() as signals:
+            entered.append(signals.received)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert entered == [0]

@@ -1,0 +1,219 @@
+"""What README and docs promise: commands that run, keys that exist, paths that are there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from hiera_video.config import ClipSettings, EvaluateRun, FeatureRun, PretrainRun, TrainRun
+from hiera_video.settings import Settings, parse_settings
+from tests.support import (
+    CLASS_COLOURS,
+    ROOT,
+    coloured_frames,
+    run_here,
+    save_checkpoint,
+    write_manifest,
+    write_video,
+)
+
+#: The scripts whose arguments are settings.
+SETTINGS: dict[str, type[Settings]] = {
+    "scripts/train.py": TrainRun,
+    "scripts/pretrain.py": PretrainRun,
+    "scripts/evaluate.py": EvaluateRun,
+    "scripts/extract_features.py": FeatureRun,
+}
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "datasets/*/README.md")
+    for path in ROOT.glob(pattern)
+)
+#: The pages that are followed word for word, below.
+FOLLOWED = {
+    "README.md",
+    "docs/your_own_videos.md",
+    "docs/evaluation.md",
+    "docs/features.md",
+    "docs/shards.md",
+}
+RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/**/*.yaml"))
+
+_FENCED = re.compile(r"(<!-- needs [^>]* -->\n)?```(\w*)\n(.*?)```", re.DOTALL)
+_INDENTED = re.compile(r"^(?:#|    )\s*((?:python|accelerate|torchrun)\b.*)$", re.MULTILINE)
+_SCRIPT = re.compile(r"\b(?:scripts|datasets)/\S+\.py\b")
+_PATH = re.compile(
+    r"(?<![\w/.-])(?:hiera_video|scripts|datasets|configs|docs|tests)/[\w./*-]*[\w*/]"
+)
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+
+
+class Block(NamedTuple):
+    """A block of shell commands or Python; ``needs_hardware`` if it is marked so."""
+
+    language: str
+    text: str
+    needs_hardware: bool
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[Block]:
+    return [
+        Block(language, text, bool(mark)) for mark, language, text in _FENCED.findall(read(page))
+    ]
+
+
+def commands(page: str) -> Iterator[list[str]]:
+    """The words of every command that starts one of our scripts, from the script on."""
+    text = read(page).replace("\\\n#", " ").replace("\\\n", " ")
+    fenced = [line for *_, block in _FENCED.findall(text) for line in block.splitlines()]
+    for line in [*fenced, *_INDENTED.findall(text)]:
+        script = _SCRIPT.search(line)
+        if script:
+            command = line[script.start() :]
+            if command.count("'") % 2:  # inside quotes that end with it, as of `bash -c '...'`
+                command = command[: command.rindex("'")]
+            words = shlex.split(command, comments=True)
+            # `VIDEO [VIDEO ...]` and `...` stand for more of the same.
+            yield [word for word in words if "=" in word or not word.endswith(("]", "...", "…"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_followed_or_marked(page: str) -> None:
+    """A comment before the block, `<!-- needs a GPU -->`, says why no test runs it."""
+    unmarked = [block.text for block in blocks(page) if not block.needs_hardware]
+    assert page in FOLLOWED or not unmarked, "no test runs these, and no comment says why"
+    if not page.startswith("datasets/"):  # those need the dataset; their scripts have tests
+        assert not _INDENTED.findall(read(page)), "blocks that cannot be marked: fence them"
+
+
+def test_the_pages_are_seen() -> None:
+    assert {"README.md", "docs/your_own_videos.md", "datasets/kinetics/README.md"} <= set(PAGES)
+    found = [" ".join(words) for words in commands("README.md")]
+    assert any("train.py --config configs/finetune.yaml data.train" in words for words in found)
+    found = [words[0] for words in commands("configs/kinetics400/pretrain_base.yaml")]
+    assert found == ["scripts/pretrain.py"]
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    pages = {page for page in PAGES if page.startswith("docs/")}
+    assert pages - set(_LINK.findall(read("README.md"))) == set()
+
+
+@pytest.mark.parametrize("page", [*PAGES, *RECIPES])
+def test_every_path_exists(page: str) -> None:
+    text = read(page)
+    missing = [path for path in _PATH.findall(text) if not list(ROOT.glob(path.rstrip("/")))]
+    links = [] if page.endswith(".yaml") else _LINK.findall(text)
+    missing += [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", [*PAGES, *RECIPES])
+def test_every_option_exists(
+    page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    for script, *words in commands(page):
+        if script in SETTINGS:
+            given = {word.partition("=")[0] for word in words}
+            required = {"output_dir=OUT", "checkpoint=DIR"} if "--config" not in given else set()
+            known = SETTINGS[script].model_fields
+            words += [r for r in required if r.partition("=")[0] in known.keys() - given]
+            parse_settings(SETTINGS[script], words)
+        else:
+            assert run_here(ROOT / script, "--help") == 0
+            text = capsys.readouterr().out
+            options = [word.partition("=")[0] for word in words if word.startswith("--")]
+            assert [option for option in options if option not in text] == []
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder where commands find what a checkout has."""
+    for name in ("configs", "datasets", "scripts"):
+        (tmp_path / name).symlink_to(ROOT / name, target_is_directory=True)
+    return tmp_path
+
+
+def follow(page: str, workplace: Path) -> str:
+    """Run the blocks of a page in order, word for word; what they print."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "ACCELERATE_USE_CPU": "true",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": "/nonexistent",
+    }
+    said = ""
+    for block in blocks(page):
+        if not block.needs_hardware:
+            shell = ["bash", "-euc"] if block.language == "sh" else [sys.executable, "-c"]
+            done = subprocess.run(
+                [*shell, block.text],
+                cwd=workplace,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
+            said += done.stdout
+    return said
+
+
+def test_python_of_the_readme(workplace: Path) -> None:
+    follow("README.md", workplace)
+
+
+def test_from_a_folder_of_videos_to_predictions(workplace: Path) -> None:
+    for label, colour in zip(("pouring", "stirring", "waiting"), CLASS_COLOURS, strict=True):
+        for index in range(1, 9):
+            frames = coloured_frames(colour, seed=index, num_frames=32, side=64)
+            write_video(workplace / f"videos/{label}/{index:02d}.mp4", frames=frames)
+    (workplace / "videos/waiting/empty.mp4").touch()
+    said = follow("docs/your_own_videos.md", workplace)
+    assert "25 videos: 24 kept, 1 left out" in said
+    assert "3 classes: 18 train, 6 val" in said
+    assert "6 videos, 0 failed" in said
+    assert "6 videos: 6 extracted" in said
+    for file in (
+        "data/mine/inspection/report.html",
+        "runs/mine/best/model.safetensors",
+        "runs/mine/evaluation/report.html",
+        "runs/mine/features/index.parquet",
+    ):
+        assert (workplace / file).is_file(), file
+    # Three classes for each of two videos.
+    assert len(re.findall(r"(pouring|stirring|waiting) *│ *[01]\.\d{4}", said)) == 6
+
+
+def test_evaluation_features_and_shards_of_the_demo(workplace: Path) -> None:
+    classes = ["moving_left", "moving_right"]
+    rows = [(f"videos/val/{label}/0000{index}.mp4", label) for index in (0, 1) for label in classes]
+    for path, _ in rows:
+        write_video(workplace / "data/demo" / path, num_frames=24)
+    write_manifest(workplace / "data/demo/val.csv", rows)
+    clip = ClipSettings(num_frames=8, stride=2, crop_size=64)
+    save_checkpoint(workplace / "runs/demo/best", classes=classes, clip=clip)
+    pages = ("docs/evaluation.md", "docs/features.md", "docs/shards.md")
+    said = "".join(follow(page, workplace) for page in pages)
+    assert said.count("4 videos, 0 failed") == 3
+    assert "4 videos in 1 shards" in said
+    assert "4 samples in 1 shards" in said
+    assert "4 videos: 4 extracted" in said

@@ -1,0 +1,105 @@
+"""Every regulariser reaches the weights: a run without it ends elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hiera_video.config import TrainRun
+from hiera_video.models.classification import HieraForVideoClassification
+from hiera_video.settings import parse_settings
+from hiera_video.training.classification import Classification
+from hiera_video.training.run import train
+from tests.support import TINY_ARGUMENTS, TinyDataset
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+REGULARISERS = [
+    "augment.rand_augment_num_ops=2",
+    "augment.random_erasing=1",
+    "augment.mixup_alpha=0.8",
+    "augment.cutmix_alpha=1",
+    "train.label_smoothing=0.1",
+    "train.clip_grad_norm=0.1",
+    "train.ema_decay=0.5",
+    "model.drop_path_rate=0.5",
+    "model.head_dropout=0.5",
+    "optimizer.layer_decay=0.5",
+    "optimizer.weight_decay=0.5",
+    "train.repeated_sampling=2",
+]
+
+
+def train_three_steps(dataset: TinyDataset, output_dir: Path, *settings: str) -> dict[str, Tensor]:
+    """The weights that a short run ends with, of those that are shared."""
+    arguments = [
+        *TINY_ARGUMENTS,
+        f"data.train.manifest={dataset.train}",
+        f"output_dir={output_dir}",
+        "data.num_workers=0",
+        "trackers=[]",
+        "train.batch_size=12",
+        "train.epochs=2" if "train.repeated_sampling=2" in settings else "train.epochs=1",
+        "optimizer.lr=3e-3",
+        *settings,
+    ]
+    train(parse_settings(TrainRun, arguments))
+    return load_file(output_dir / "last" / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_dataset: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    return train_three_steps(tiny_dataset, tmp_path_factory.mktemp("plain") / "run")
+
+
+@pytest.mark.parametrize("regulariser", REGULARISERS)
+def test_a_run_without_it_ends_with_other_weights(
+    regulariser: str, plain: dict[str, Tensor], tiny_dataset: TinyDataset, tmp_path: Path
+) -> None:
+    regularised = train_three_steps(tiny_dataset, tmp_path / "run", regulariser)
+    assert max((regularised[name] - plain[name]).abs().max().item() for name in plain) > 1e-5
+
+
+def test_gradient_checkpointing_changes_nothing(
+    plain: dict[str, Tensor], tiny_dataset: TinyDataset, tmp_path: Path
+) -> None:
+    checkpointed = train_three_steps(
+        tiny_dataset, tmp_path / "run", "train.gradient_checkpointing=true"
+    )
+    for name, tensor in plain.items():
+        torch.testing.assert_close(checkpointed[name], tensor, rtol=0, atol=1e-6)
+
+
+def test_the_average_of_weights_is_what_validates_and_what_is_shared(
+    tiny_dataset: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validated: list[dict[str, Tensor]] = []
+
+    def validate(_: Any, model: nn.Module) -> dict[str, float]:
+        validated.append({name: t.clone() for name, t in model.state_dict().items()})
+        return {"val/top1": 0.5}
+
+    monkeypatch.setattr(Classification, "validate", validate)
+    train_three_steps(tiny_dataset, tmp_path / "run", "train.ema_decay=0.5")
+    shared = HieraForVideoClassification.from_pretrained(tmp_path / "run" / "best").state_dict()
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    trained = torch.load(checkpoint / "training_state.pt", weights_only=True)["weights"]
+    (average,) = validated
+    name = "classifier.weight"
+    assert average[name].equal(shared[name])
+    assert not average[name].equal(trained[name])
+
+
+def test_rates_of_all_layers_are_shown_once(
+    tiny_dataset: TinyDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_three_steps(tiny_dataset, tmp_path / "run", "optimizer.layer_decay=0.5")
+    output = capsys.readouterr().out
+    # Four blocks: 3e-3 at the head, half of it at each layer before.
+    line = "layers     embeddings 9.4e-05, blocks 0.00019 0.00038 0.00075 0.0015, head 0.003\n"
+    assert output.count(line) == 1
