@@ -65,11 +65,16 @@ def test_a_run_without_it_ends_with_other_weights(
     assert max((regularised[name] - plain[name]).abs().max().item() for name in plain) > 1e-5
 
 
-def test_gradient_checkpointing_changes_nothing(
-    plain: dict[str, Tensor], tiny_dataset: TinyDataset, tmp_path: Path
-) -> None:
-    checkpointed = train_three_steps(
-        tiny_dataset, tmp_path / "run", "train.gradient_checkpointing=true"
+def test_gradient_checkpointing_changes_nothing(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
+    # AdamW makes whole steps of rounding errors where gradients are zero, as for biases of keys.
+    plain, checkpointed = (
+        train_three_steps(
+            tiny_dataset,
+            tmp_path / f"run_{enabled}",
+            "optimizer.name=sgd",
+            f"train.gradient_checkpointing={enabled}",
+        )
+        for enabled in ("false", "true")
     )
     for name, tensor in plain.items():
         torch.testing.assert_close(checkpointed[name], tensor, rtol=0, atol=1e-6)
