@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,11 @@ class ClipBatch:
         """One batch of all clips and failures, in order."""
         if len(batches) == 1:
             return batches[0]
+        clips = [clip for batch in batches for clip in batch.pixel_values]
         return cls(
-            torch.cat([batch.pixel_values for batch in batches]),
+            # In a loader worker, straight into memory shared with the main process. In its own,
+            # batches between clips would leave holes: hundreds of MiB over thousands of clips.
+            default_collate(clips) if clips else batches[0].pixel_values,
             torch.cat([batch.rows for batch in batches]),
             torch.cat([batch.labels for batch in batches]),
             torch.cat([batch.start_seconds for batch in batches]),

@@ -1,4 +1,4 @@
-"""Compare reading clips with pytorchvideo's dataset, and all views of a video with a decode each.
+"""Compare reading clips with pytorchvideo's dataset, and decoding them with FFmpeg alone.
 
     python scripts/benchmark_data.py [--turns 5] [--clips 320] [--memory-clips 5000]
 
@@ -6,7 +6,9 @@ Writes its own videos, like those of Kinetics: 10 s, 340x256, 28 frames per seco
 B-frames and few keyframes. Everyone samples 16 frames at stride 4 and makes the same random views
 of 224 pixels, in two workers. They take turns in one run, so that a machine whose speed drifts
 slows all; figures are medians, ratios those of medians. Processor time is that of all processes:
-it tells what reading costs where others share the machine. Prints Markdown for docs/benchmarks.md.
+it tells what reading costs where others share the machine. Then all views of a video from one pass
+and from a decode for each, 16 frames by our reader and by FFmpeg's own calls, and the stages of a
+clip. Prints Markdown for docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import multiprocessing
+import os
 import platform
 import re
 import resource
@@ -31,7 +34,8 @@ from typing import Any
 import av
 import torch
 import torch.nn.functional as F
-from av.video.reformatter import VideoReformatter
+from av.video.frame import PictureType
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from pytorchvideo.data import LabeledVideoDataset, RandomClipSampler
 from pytorchvideo.data.encoded_video import EncodedVideo
@@ -43,6 +47,7 @@ from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, Eval
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoSegment
 from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Row
+from hiera_video.data.pyav_reader import PyAVReader
 from hiera_video.data.sampling import evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
 
@@ -54,6 +59,13 @@ CLIP = ClipSettings()
 AUGMENT = AugmentSettings()
 VIEWS = EvaluateSettings(num_clips=5, num_crops=3)
 CPU = torch.device("cpu")
+#: What sparse decoding is compared in beside H.264: container, encoder, its options.
+OTHER_CODECS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "H.265": ("mp4", "libx265", {"crf": "24", "x265-params": "log-level=error"}),
+    "VP9": ("webm", "libvpx-vp9", {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "8"}),
+    "AV1": ("mp4", "libsvtav1", {"crf": "32", "preset": "10"}),
+    "MPEG-4": ("mp4", "mpeg4", {"b": "700k", "g": "12"}),
+}
 
 
 def write_video(path: Path, seed: int) -> None:
@@ -79,6 +91,19 @@ def write_video(path: Path, seed: int) -> None:
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 frame.pts, frame.time_base = shot * NUM_FRAMES // 2 + number, Fraction(1, RATE)
                 container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def transcode(source: Path, target: Path, encoder: str, options: dict[str, object]) -> None:
+    """The same frames by another codec."""
+    with av.open(str(source)) as original, av.open(str(target), "w") as container:
+        stream = container.add_stream(encoder, rate=RATE)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.options = options
+        for frame in original.decode(video=0):
+            frame.pict_type = PictureType.NONE  # the encoder decides
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
@@ -185,6 +210,38 @@ def their_views(rows: list[Row]) -> None:
             video.close()
 
 
+def read_clip(path: Path, plan: list[int]) -> None:
+    """Frames of a video as our reader gives them."""
+    with PyAVReader(path) as reader:
+        for _ in reader.stream(plan):
+            pass
+
+
+def ffmpeg_alone(path: Path, keyframe: int, wanted: set[int]) -> None:
+    """The floor: FFmpeg's own calls for the frames at ``wanted`` timestamps, and no more of them
+    than must be made by one who knows already where the frames are."""
+    reformatter, unsent, found = VideoReformatter(), set(wanted), 0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        context.thread_count = 1
+        context.open()  # dav1d takes what to skip from here: nothing
+        container.seek(keyframe, stream=stream)
+        for packet in container.demux(stream):
+            context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            frames = context.decode(packet)
+            unsent.discard(packet.pts)
+            if not unsent:
+                frames += context.decode(None)
+            for frame in frames:
+                if frame.pts in wanted:
+                    reformatter.reformat(frame, format="rgb24", interpolation=Interpolation.POINT)
+                    found += 1
+            if not unsent:
+                break
+    assert found == len(wanted)
+
+
 def seconds_of(call: Callable[[], object]) -> float:
     """Of processor time: what is on one thread need not suffer from others on the machine."""
     begin = time.process_time()
@@ -250,6 +307,7 @@ def main() -> None:
     parser.add_argument("--memory-clips", type=int, default=0, help="watch memory over so many")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    os.environ["SVT_LOG"] = "1"  # the encoder of AV1 prints its settings otherwise
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for index in range(NUM_VIDEOS):
@@ -266,6 +324,7 @@ def main() -> None:
             return
         print_throughput(rows, options.turns, options.clips)
         print_views(rows, options.turns)
+        print_floor(rows[0].local_file, options.turns)
         print("\n| stage of one clip | processor ms |\n|---|---|")
         for stage, milliseconds in stages(rows).items():
             print(f"| {stage} | {milliseconds:.2f} |")
@@ -323,6 +382,27 @@ def print_views(rows: list[Row], turns: int) -> None:
     for name, found in times.items():
         median = statistics.median(found)
         print(f"| {name} | {median:.0f} | {median / one:.1f}x |", flush=True)
+
+
+def print_floor(video: Path, turns: int) -> None:
+    videos = {"H.264": video}
+    for codec, (suffix, encoder, options) in OTHER_CODECS.items():
+        videos[codec] = video.with_name(f"{encoder}.{suffix}")
+        transcode(video, videos[codec], encoder, options)
+    print("\n| 16 frames, stride 4 | FFmpeg alone, processor ms | our reader | ratio |")
+    print("|---|---|---|---|")
+    first = (NUM_FRAMES - CLIP.num_frames * CLIP.stride) // 2
+    plan = list(range(first, first + CLIP.num_frames * CLIP.stride, CLIP.stride))
+    for codec, path in videos.items():
+        with PyAVReader(path) as reader:
+            wanted = {reader.index.timestamps[index] for index in plan}
+            keyframe = max(key for key in reader.index.keyframes if key <= min(wanted))
+        alone, ours = [], []
+        for _ in range(4 * turns + 1):
+            alone.append(1000 * seconds_of(partial(ffmpeg_alone, path, keyframe, wanted)))
+            ours.append(1000 * seconds_of(partial(read_clip, path, plan)))
+        floor, median = statistics.median(alone), statistics.median(ours)
+        print(f"| {codec} | {floor:.1f} | {median:.1f} | {median / floor:.2f} |", flush=True)
 
 
 def print_memory(found: list[tuple[int, list[float]]]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from hiera_video.batch import ClipBatch, Failure
 
@@ -34,6 +37,18 @@ def test_concatenation_keeps_clips_and_failures_in_order() -> None:
     assert batch.pixel_values.equal(torch.cat([first.pixel_values, last.pixel_values]))
     assert batch.rows.tolist() == [0, 1, 0]
     assert [failure.path for failure in batch.failures] == ["b.mp4"]
+
+
+def test_workers_join_clips_in_memory_that_is_shared() -> None:
+    # Joined in a worker's own memory first, batches would leave holes in it that only ever grow.
+    batches: Any = [make_batch() for _ in range(4)]
+    loader = DataLoader(batches, batch_size=2, num_workers=1, collate_fn=is_joined_in_shared_memory)
+    assert list(loader) == [True, True]
+    assert not is_joined_in_shared_memory(batches)
+
+
+def is_joined_in_shared_memory(batches: list[ClipBatch]) -> bool:
+    return ClipBatch.concatenate(batches).pixel_values.is_shared()
 
 
 def test_a_batch_of_failures_has_no_clips() -> None:
