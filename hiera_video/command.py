@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from tqdm import tqdm
 
 from hiera_video.config import RunSettings
 from hiera_video.errors import ConfigError, Interrupted, TrainingError, UserError
+
+logger = logging.getLogger(__name__)
 
 _MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -105,8 +108,18 @@ def make_accelerator(run: RunSettings, **arguments: Any) -> Accelerator:
     """
     if run.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError("precision=fp16: needs a GPU; use bf16 or fp32")
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=_MIXED_PRECISION[run.precision],
         dynamo_backend="inductor" if run.compile else "no",
         **arguments,
     )
+    if accelerator.is_main_process and run.precision == "bf16" and _multiplies_bf16_slowly():
+        logger.warning("precision=bf16: this processor is hundreds of times faster with fp32")
+    return accelerator
+
+
+def _multiplies_bf16_slowly() -> bool:
+    """Whether all there is to compute with is a processor that PyTorch has no fast bf16 products
+    for: 0.3 GFLOP/s where fp32 reaches 134 (AVX2; docs/benchmarks.md)."""
+    on_cpu = not torch.accelerator.is_available()
+    return on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2"

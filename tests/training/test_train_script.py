@@ -21,7 +21,8 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 from torch import Tensor
 
-from hiera_video.config import TrainRun
+from hiera_video.command import make_accelerator
+from hiera_video.config import RunSettings, TrainRun
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.errors import CheckpointError, ConfigError, UserError, VideoError
 from hiera_video.models.classification import HieraForVideoClassification
@@ -309,6 +310,17 @@ def test_fp16_needs_a_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="precision=fp16: needs a GPU; use bf16 or fp32"):
         train_here(tiny_dataset, tmp_path / "run", "precision=fp16")
+
+
+def test_bf16_on_a_processor_without_it_is_said_to_be_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    for capability, warnings in (("AVX512", 0), ("AVX2", 1)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda it=capability: it)
+        make_accelerator(RunSettings(output_dir=tmp_path, precision="bf16"))
+        assert len(caplog.records) == warnings
+    assert "hundreds of times faster with fp32" in caplog.text
 
 
 # Bad videos.
