@@ -124,7 +124,7 @@ def main() -> None:
             memory = [peak_memory_gib(task, who, precision) for who in ("official", "ours")]
             print(
                 f"| {title} | {precision} | {official:.2f} | {ours:.2f} | {official / ours:.2f}x "
-                f"| {memory[0]:.1f} | {memory[1]:.1f} |",
+                f"| {memory[0]:.2f} | {memory[1]:.2f} |",
                 flush=True,
             )
 
