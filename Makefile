@@ -31,6 +31,8 @@ demo: $(VENV)/.installed ## a small video dataset, trained on, evaluated, descri
 	    data/demo/videos/val/approaching/00006.mp4 data/demo/videos/val/moving_left/00000.mp4
 	$(BIN)/python datasets/demo/check.py $(DEMO)
 
+# One core trains, the other reads: models so small gain nothing from a second one.
+demo-pretrain: export OMP_NUM_THREADS = 1
 demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten labelled videos of each class, three seeds
 	$(BIN)/python datasets/demo/generate.py data/demo
 	$(BIN)/python datasets/demo/take_few.py data/demo
