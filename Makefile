@@ -31,7 +31,7 @@ demo: $(VENV)/.installed ## a small video dataset, trained on, evaluated, descri
 	    data/demo/videos/val/approaching/00006.mp4 data/demo/videos/val/moving_left/00000.mp4
 	$(BIN)/python datasets/demo/check.py $(DEMO)
 
-# One core trains, the other reads: models so small gain nothing from a second one.
+# Models so small gain nothing from a second core: it reads, or trains another one.
 demo-pretrain: export OMP_NUM_THREADS = 1
 demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten labelled videos of each class, three seeds
 	$(BIN)/python datasets/demo/generate.py data/demo
@@ -39,9 +39,9 @@ demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten label
 	$(LAUNCH) scripts/pretrain.py --config configs/demo/pretrain.yaml
 	for seed in 0 1 2; do \
 	    $(LAUNCH) scripts/train.py --config configs/demo/finetune_few.yaml seed=$$seed \
-	        init_from=$(DEMO)_pretrain/pretrained/last output_dir=$(DEMO)_pretrain/finetuned_$$seed && \
+	        init_from=$(DEMO)_pretrain/pretrained/last output_dir=$(DEMO)_pretrain/finetuned_$$seed & \
 	    $(LAUNCH) scripts/train.py --config configs/demo/finetune_few.yaml seed=$$seed \
-	        output_dir=$(DEMO)_pretrain/scratch_$$seed || exit; \
+	        output_dir=$(DEMO)_pretrain/scratch_$$seed && wait $$! || exit; \
 	done
 	$(BIN)/python scripts/visualize_mae.py --checkpoint $(DEMO)_pretrain/pretrained/last \
 	    --output $(DEMO)_pretrain/reconstruction data/demo/videos/val/*/0000*.mp4
