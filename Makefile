@@ -62,8 +62,9 @@ style: $(VENV)/.installed-test ## what CI and pre-commit check
 benchmark: $(VENV)/.installed-test ## speed and memory against the official package
 	$(BIN)/python scripts/benchmark_model.py
 
-benchmark-data: $(VENV)/.installed-test ## speed of reading clips, against pytorchvideo's dataset
+benchmark-data: $(VENV)/.installed-test ## speed of reading clips, against pytorchvideo's dataset and FFmpeg itself
 	$(BIN)/python scripts/benchmark_data.py
+	$(BIN)/python scripts/benchmark_decoding.py
 
 format: $(VENV)/.installed-test ## mend what can be mended
 	$(BIN)/ruff check --fix .
