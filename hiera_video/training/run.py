@@ -87,12 +87,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
     check_decoder(run.data.decoder)
     check_trackers(run.trackers)
     check_kind(run)
-    part = make_part(run)
-    model, images = part.model, None
-    if run.images is not None:
-        check_joint(run)
-        images = make_part(image_run(run, run.init_from if model.inflated else None))
-        model = HieraForJointTraining(images.model, model)
+    part, images, model = _make_parts(run, make_part)
     output_dir = make_output_directory(run.output_dir)
     saved = load_checkpoint(find_resume(run.resume, output_dir), model)
     if saved is not None:
@@ -122,10 +117,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
         output_dir, run.train.keep_checkpoints, run.clips, saved.checkpoint if saved else None
     )
     if accelerator.is_main_process:
-        with atomic_path(output_dir / "config.yaml") as path:
-            path.write_text(dump_yaml(run), encoding="utf-8")
-        rewind_log(output_dir / LOG_FILE, state.progress.step)
-        checkpoints.rewind(state.progress)
+        _rewind_output(run, output_dir, state.progress, checkpoints)
         if saved is None:
             failures.forget()
     validations = _read_validations(output_dir, checkpoints, accelerator)
@@ -153,6 +145,28 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
         if validations.best_step:
             print(f"best top-1 {validations.best_accuracy:.4f} at step {validations.best_step}")
     accelerator.end_training()
+
+
+def _make_parts(
+    run: R, make_part: Callable[[R], Part]
+) -> tuple[Part, Part | None, PretrainedModel]:
+    """Clips, or what there is alone; images beside them, if any; and the model that learns both."""
+    part = make_part(run)
+    if run.images is None:
+        return part, None, part.model
+    check_joint(run)
+    images = make_part(image_run(run, run.init_from if part.model.inflated else None))
+    return part, images, HieraForJointTraining(images.model, part.model)
+
+
+def _rewind_output(
+    run: TrainingRun, output_dir: Path, progress: Progress, checkpoints: Checkpoints
+) -> None:
+    """Settings as they are now; logs and checkpoints as they were at ``progress``."""
+    with atomic_path(output_dir / "config.yaml") as path:
+        path.write_text(dump_yaml(run), encoding="utf-8")
+    rewind_log(output_dir / LOG_FILE, progress.step)
+    checkpoints.rewind(progress)
 
 
 def _read_validations(
