@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -98,10 +99,8 @@ class ClipBatch:
 
         They travel to ``device`` as uint8, a quarter of the bytes, and are normalised there.
         """
-        deviation = torch.tensor(std, device=device).view(-1, 1, 1, 1)
-        shift = torch.tensor(mean, device=device).view(-1, 1, 1, 1) / deviation
-        clips = self.pixel_values.to(device, non_blocking=True) * (1 / (255 * deviation)) - shift
-        return model_input(clips)
+        scale, shift = _scale_and_shift(device, tuple(mean), tuple(std))
+        return model_input(self.pixel_values.to(device, non_blocking=True) * scale - shift)
 
     def pin_memory(self) -> ClipBatch:
         """In page-locked memory, so that copies to a GPU run beside computation."""
@@ -113,3 +112,15 @@ class ClipBatch:
             self.end_seconds,
             self.failures,
         )
+
+
+@cache
+def _scale_and_shift(
+    device: torch.device, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
+    """What brings bytes to ``(value / 255 - mean) / std``, ``(C, 1, 1, 1)`` each.
+
+    Made once: a copy to a GPU from ordinary memory waits for all that the GPU has to do before.
+    """
+    deviation = torch.tensor(std, device=device).view(-1, 1, 1, 1)
+    return 1 / (255 * deviation), torch.tensor(mean, device=device).view(-1, 1, 1, 1) / deviation

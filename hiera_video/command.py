@@ -10,12 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm import tqdm
 
 from hiera_video.config import RunSettings
@@ -100,8 +103,13 @@ def progress_bar(**arguments: Any) -> tqdm[Any]:
     return tqdm(mininterval=0.5 if sys.stderr.isatty() else 30.0, **arguments)
 
 
-def make_accelerator(run: RunSettings, **arguments: Any) -> Accelerator:
+def make_accelerator(
+    run: RunSettings, longest_wait: timedelta = timedelta(minutes=30), **arguments: Any
+) -> Accelerator:
     """Start devices and processes as ``run`` asks; ``arguments`` go to ``Accelerator``.
+
+    ``longest_wait`` is how long processes wait for each other: longer than it takes to find out
+    that some videos hang (``data.timeout_seconds``). A process that dies is noticed at once.
 
     Raises:
         ConfigError: if the precision is not to be had here.
@@ -111,8 +119,16 @@ def make_accelerator(run: RunSettings, **arguments: Any) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision=_MIXED_PRECISION[run.precision],
         dynamo_backend="inductor" if run.compile else "no",
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=longest_wait),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # one copy of them less
+        ],
         **arguments,
     )
+    if accelerator.is_fsdp2:
+        # Mixed precision is autocast's work, as without shards. Accelerate's policy would make all
+        # of it low precision: the pixels that are predicted, losses, and sums of gradients.
+        accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
     if accelerator.is_main_process and run.precision == "bf16" and _multiplies_bf16_slowly():
         logger.warning("precision=bf16: this processor is hundreds of times faster with fp32")
     return accelerator

@@ -368,6 +368,19 @@ class PretrainRun(TrainingRun):
 
     model: PretrainingModelSettings = Field(default_factory=PretrainingModelSettings)
 
+    @model_validator(mode="after")
+    def _check_labels(self) -> PretrainRun:
+        of_labels = {
+            "train.label_smoothing": self.train.label_smoothing,
+            "augment.mixup_alpha": self.augment.mixup_alpha,
+            "augment.cutmix_alpha": self.augment.cutmix_alpha,
+            "model.head_dropout": self.model.overrides.get("head_dropout"),
+        }
+        given = [f"{name}={value}" for name, value in of_labels.items() if value]
+        if given:
+            raise ValueError(f"{', '.join(given)}: pre-training has no labels; leave it out")
+        return self
+
 
 class TrainRun(TrainingRun):
     """Train a video classifier."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args
 
@@ -103,6 +104,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def dump_yaml(settings: Settings) -> str:
     """``settings`` as YAML that :func:`load_yaml` reads back."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def flat_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values under dotted keys; lists as JSON, so that all of them are single values."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flat_settings(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = json.dumps(value) if isinstance(value, list) else value
+    return flat
 
 
 def suggest(given: str, valid: Sequence[str]) -> str:

@@ -1,10 +1,11 @@
 """Compare the models' speed and memory with the official package's, on the same weights.
 
-    python scripts/benchmark_model.py [--turns 5]
+    python scripts/benchmark_model.py [--turns 5] [--clips N]
 
 Both take turns in one process, so that a machine whose speed drifts slows both; the ratio is that
-of the medians. Peak memory is that of a process of its own for each. Needs `hiera-transformer`
-(extra `test`). Prints Markdown rows for docs/benchmarks.md.
+of the medians. A GPU is idle for most of a step on one or two clips, which then measures how fast
+Python is: give it more (`--clips 32`). Peak memory is that of a process of its own for each. Needs
+`hiera-transformer` (extra `test`). Prints Markdown rows for docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -32,16 +33,17 @@ warnings.filterwarnings("ignore", category=FutureWarning)  # of timm, which the 
 import hiera  # noqa: E402
 
 Step = Callable[[], object]
-#: What is measured: inference on one clip, and a pre-training step on two with mask ratio 0.9.
 TASKS = {
-    "inference": "Hiera-B 16x224, inference, 1 clip",
-    "pretraining": "MAE Hiera-B 16x224, mask 0.9, forward + backward, 2 clips",
+    "inference": "Hiera-B 16x224, inference",
+    "pretraining": "MAE Hiera-B 16x224, mask 0.9, forward + backward",
 }
+#: Clips per step, unless they are given.
+NUM_CLIPS = {"inference": 1, "pretraining": 2}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NUM_UNITS = 392
 
 
-def make_step(task: str, who: str, device: torch.device) -> Step:
+def make_step(task: str, who: str, num_clips: int, device: torch.device) -> Step:
     """One step of a package's model; weights, pixels and mask are the same for both packages."""
     torch.manual_seed(0)
     name = "hiera_base_16x224" if task == "inference" else "mae_hiera_base_16x224"
@@ -53,11 +55,10 @@ def make_step(task: str, who: str, device: torch.device) -> Step:
             overrides = {} if task == "inference" else {"mask_ratio": 0.9}
             model = create_model(name, pretrained=path, **overrides)
     model.to(device).train(task == "pretraining")
+    clips = torch.randn(num_clips, 3, 16, 224, 224, device=device)
     if task == "inference":
-        clip = torch.randn(1, 3, 16, 224, 224, device=device)
-        return torch.inference_mode()(lambda: model(clip))
-    clips = torch.randn(2, 3, 16, 224, 224, device=device)
-    noise = torch.rand(2, NUM_UNITS, device=device)
+        return torch.inference_mode()(lambda: model(clips))
+    noise = torch.rand(num_clips, NUM_UNITS, device=device)
     if who == "ours":
         return lambda: _backward(model, model(clips, noise=noise).loss)
     mask = UnitMask.from_noise(noise, 0.9).keep_mask
@@ -79,15 +80,16 @@ def measure(step: Step, precision: str, device: torch.device) -> float:
     return time.perf_counter() - begin
 
 
-def peak_memory_gib(task: str, who: str, precision: str) -> float:
+def peak_memory_gib(task: str, who: str, precision: str, num_clips: int) -> float:
     """Peak memory of a fresh process that does two steps."""
-    command = [sys.executable, __file__, "--peak-of", f"{task}/{who}/{precision}"]
+    which = f"{task}/{who}/{precision}"
+    command = [sys.executable, __file__, "--peak-of", which, "--clips", str(num_clips)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def print_peak_memory(which: str, device: torch.device) -> None:
+def print_peak_memory(which: str, num_clips: int, device: torch.device) -> None:
     task, who, precision = which.split("/")
-    step = make_step(task, who, device)
+    step = make_step(task, who, num_clips, device)
     for _ in range(2):
         measure(step, precision, device)
     if device.type == "cuda":
@@ -101,18 +103,21 @@ def print_peak_memory(which: str, device: torch.device) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--clips", type=int, help="per step; default: 1 and, in training, 2")
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if options.peak_of:
-        print_peak_memory(options.peak_of, device)
+        print_peak_memory(options.peak_of, options.clips, device)
         return
     where = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {where or 'CPU'}\n")
     print("| | precision | official, s | ours, s | speed | official, GiB | ours, GiB |")
     print("|---|---|---|---|---|---|---|")
     for task, title in TASKS.items():
-        steps = {who: make_step(task, who, device) for who in ("official", "ours")}
+        num_clips = options.clips or NUM_CLIPS[task]
+        packages = ("official", "ours")
+        steps = {who: make_step(task, who, num_clips, device) for who in packages}
         for precision in PRECISIONS:
             seconds: dict[str, list[float]] = {"official": [], "ours": []}
             for turn in range(options.turns + 1):  # the first one warms up
@@ -120,10 +125,11 @@ def main() -> None:
                     elapsed = measure(steps[who], precision, device)
                     if turn:
                         times.append(elapsed)
-            official, ours = (statistics.median(seconds[who]) for who in ("official", "ours"))
-            memory = [peak_memory_gib(task, who, precision) for who in ("official", "ours")]
+            official, ours = (statistics.median(seconds[who]) for who in packages)
+            memory = [peak_memory_gib(task, who, precision, num_clips) for who in packages]
             print(
-                f"| {title} | {precision} | {official:.2f} | {ours:.2f} | {official / ours:.2f}x "
+                f"| {title}, {num_clips} clip{'s' * (num_clips > 1)} | {precision} "
+                f"| {official:.3g} | {ours:.3g} | {official / ours:.2f}x "
                 f"| {memory[0]:.2f} | {memory[1]:.2f} |",
                 flush=True,
             )

@@ -44,4 +44,5 @@ class Mixing:
             return self._mix(pixel_values, labels)
         video = tv_tensors.Video(pixel_values.transpose(1, 2))  # torchvision's order: B T C H W
         mixed, targets = self._mix(video, labels)
-        return mixed.as_subclass(Tensor).transpose(1, 2), targets
+        # Mixup and cutmix leave it in two memory orders, and a model is compiled for each it meets.
+        return mixed.as_subclass(Tensor).transpose(1, 2).contiguous(), targets

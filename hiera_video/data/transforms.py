@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,9 +44,7 @@ class TrainView:
                 )
             )
         if augment.random_erasing:
-            # The mean colour is zero after normalisation.
-            mean_colour = [round(255 * value) for value in clip.mean]
-            steps.append(v2.RandomErasing(augment.random_erasing, value=mean_colour))
+            steps.append(_RandomErasing(augment.random_erasing, clip))
         self._alter = v2.Compose(steps) if steps else None
 
     def __call__(self, frames: Tensor, seed: int) -> Tensor:
@@ -88,6 +87,24 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(state)
+
+
+class _RandomErasing(v2.RandomErasing):
+    """torchvision's, with noise of the mean and deviation that pixels are normalised by: normal
+    noise after that, as the sibling recipes fill boxes with (``pixel`` in timm and PySlowFast)."""
+
+    def __init__(self, probability: float, clip: ClipSettings) -> None:
+        super().__init__(probability)
+        self._mean, self._std = (torch.tensor(x).view(-1, 1, 1) for x in (clip.mean, clip.std))
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The box, and what fills it: uint8 ``(C, h, w)``."""
+        box = super().make_params(flat_inputs)
+        if box["v"] is not None:
+            noise = torch.randn(len(self._mean), box["h"], box["w"])
+            pixels = (noise * self._std + self._mean) * 255
+            box["v"] = pixels.round().clamp(0, 255).to(torch.uint8)
+        return box
 
 
 class EvaluationViews:

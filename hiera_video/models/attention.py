@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_LARGEST_BATCH = 65_535
+
 
 class Attention(nn.Module):
     """Multi-head attention with optional query pooling (paper, Sec. 3: "Mask Unit Attention").
@@ -59,13 +61,25 @@ class Attention(nn.Module):
             weights = ((query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)).softmax(-1)
             attended = weights @ value
         else:
-            attended = F.scaled_dot_product_attention(query, key, value)
+            attended = _attend(query, key, value)
         attended = attended.transpose(1, 2).reshape(B, U, n // self.query_pool, -1)
         if weights is None or not need_weights:
             return self.projection(attended), None
         if head_mask is not None:
             weights = weights * head_mask[:, None, None]
         return self.projection(attended), weights.unflatten(0, (B, groups))
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """PyTorch's attention, ``(batch, h, L, d)``, in parts where the batch is larger than it takes.
+
+    Kernels of CUDA have the batch on an axis of their grid that ends at 65,535, and fail past it
+    (pytorch/pytorch#146704). A batch counts mask units here: 392 for a clip of 16 frames.
+    """
+    if len(query) <= _LARGEST_BATCH:
+        return F.scaled_dot_product_attention(query, key, value)
+    parts = zip(*(x.split(_LARGEST_BATCH) for x in (query, key, value)), strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
 
 
 def pool_tokens(x: Tensor, query_pool: int, dim: int) -> Tensor:

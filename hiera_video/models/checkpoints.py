@@ -168,11 +168,12 @@ class PretrainedModel(nn.Module):
     def _initialize(self, module: nn.Module) -> None:
         """Initialise one module's own parameters as the official code does."""
         std = self.config.initializer_range
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
+        if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=std)
-            if module.bias is not None:
-                # A quirk of the official code, kept: biases start at the weights' deviation.
-                nn.init.constant_(module.bias, std)
+            # A quirk of the official code, kept: biases start at the weights' deviation.
+            nn.init.constant_(module.bias, std)
+        elif isinstance(module, nn.Conv2d | nn.Conv3d):
+            nn.init.trunc_normal_(module.weight, std=std)  # biases as PyTorch has them, there too
         elif isinstance(module, nn.LayerNorm):
             nn.init.constant_(module.weight, self.config.layer_norm_init)
             nn.init.constant_(module.bias, std)

@@ -63,8 +63,20 @@ class PatchEmbedding(nn.Module):
         # (B, C, *units, *window) -> each sample's visible units. Only these are copied.
         windows = windows.movedim(1, 1 + len(grid.units))
         batch = torch.arange(len(pixel_values), device=pixel_values.device)[:, None]
-        places = (batch, *torch.unravel_index(mask.visible, grid.units))
+        places = (batch, *_unravel(mask.visible, grid.units))
         return windows[places].flatten(0, 1)
+
+
+def _unravel(places: Tensor, size: Sequence[int]) -> list[Tensor]:
+    """Places in a flattened grid -> places along each of its axes.
+
+    (``torch.unravel_index`` makes tensors of ``size`` on the device, and waits for it to do so.)
+    """
+    along: list[Tensor] = []
+    for length in reversed(size):
+        along.insert(0, places % length)
+        places = places // length
+    return along
 
 
 def zero_hidden_units(pixel_values: Tensor, grid: TokenGrid, mask: UnitMask) -> Tensor:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -126,16 +125,6 @@ class Encoder(nn.Module):
                     )
                 )
             self.stages.append(Stage(blocks))
-
-    @property
-    def gradient_checkpointing(self) -> bool:
-        """Whether blocks are recomputed in the backward pass instead of kept in memory."""
-        return any(cast(Stage, stage).gradient_checkpointing for stage in self.stages)
-
-    @gradient_checkpointing.setter
-    def gradient_checkpointing(self, value: bool) -> None:
-        for stage in self.stages:
-            cast(Stage, stage).gradient_checkpointing = value
 
     def forward(
         self,

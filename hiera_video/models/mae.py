@@ -20,7 +20,7 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table
 from hiera_video.models.encoder import Block, Stage
 from hiera_video.models.hiera import Encoded, HeadMask, HieraModel, choose
-from hiera_video.models.mask_units import TokenGrid, UnitMask, take_units
+from hiera_video.models.mask_units import TokenGrid, UnitMask, count_visible, take_units
 from hiera_video.models.outputs import HieraPreTrainingOutput
 
 
@@ -140,11 +140,17 @@ class HieraForPreTraining(PretrainedModel):
 
     Raises:
         ConfigError: if the config has no decoder (``decoder_hidden_size``, ``decoder_depth`` and
-            ``decoder_num_heads``).
+            ``decoder_num_heads``), or its ``mask_ratio`` leaves nothing to see or to predict.
     """
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__(config)
+        grid = TokenGrid.of_input(config, tuple(config.image_size))
+        if count_visible(grid.num_units, config.mask_ratio) == grid.num_units:
+            raise ConfigError(
+                f"mask_ratio={config.mask_ratio} hides none of an input's {grid.num_units} mask "
+                f"units: wanted at least {1 / grid.num_units:.3g}"
+            )
         self.hiera = HieraModel(config, add_pooling_layer=False, is_mae=True)
         self.fusion = MultiScaleFusion(config)
         self.encoder_norm = nn.LayerNorm(config.stage_dims[-1], eps=config.layer_norm_eps)
@@ -209,10 +215,11 @@ class HieraForPreTraining(PretrainedModel):
 
     def _initialize(self, module: nn.Module) -> None:
         """Initialise one module's own parameters as the official pre-training code does."""
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.xavier_uniform_(module.weight.flatten(1))  # a view: kernels count as one row
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             nn.init.constant_(module.weight, self.config.layer_norm_init)
             nn.init.zeros_(module.bias)

@@ -170,18 +170,12 @@ class UnitMask:
 
     @classmethod
     def from_noise(cls, noise: Tensor, mask_ratio: float) -> UnitMask:
-        """Keep the ``int(U (1 - mask_ratio))`` units with the smallest ``noise`` (B, U).
+        """Keep the units with the smallest ``noise`` (B, U), as many as :func:`count_visible` says.
 
         Raises:
             ConfigError: if no unit would be left.
         """
-        num_units = noise.shape[1]
-        num_visible = int(num_units * (1 - mask_ratio))
-        if num_visible == 0:
-            raise ConfigError(
-                f"mask_ratio={mask_ratio} hides all of an input's {num_units} mask units: "
-                f"wanted at most {1 - 1 / num_units:.3g}"
-            )
+        num_visible = count_visible(noise.shape[1], mask_ratio)
         ids_shuffle = noise.argsort(1)
         return cls(
             visible=ids_shuffle[:, :num_visible].sort(1).values,
@@ -204,6 +198,21 @@ class UnitMask:
         """Units ``(B, V, ...)`` and ``(B, U - V, ...)`` back in the places they came from."""
         places = torch.cat([self.visible, self.hidden], 1).argsort(1)
         return take_units(torch.cat([visible, hidden], 1), places)
+
+
+def count_visible(num_units: int, mask_ratio: float) -> int:
+    """How many of ``num_units`` stay visible: ``int(num_units * (1 - mask_ratio))``.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    num_visible = int(num_units * (1 - mask_ratio))
+    if num_visible == 0:
+        raise ConfigError(
+            f"mask_ratio={mask_ratio} hides all of an input's {num_units} mask units: "
+            f"wanted at most {1 - 1 / num_units:.3g}"
+        )
+    return num_visible
 
 
 def take_units(x: Tensor, indices: Tensor) -> Tensor:

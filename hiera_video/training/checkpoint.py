@@ -37,6 +37,7 @@ from hiera_video.models.layouts import Checkpoint, write_checkpoint
 from hiera_video.models.preprocessor import save_preprocessor
 from hiera_video.training.sharding import copy_to_host, split_shards, write_shards
 
+CONFIG_FILE = "config.yaml"
 STATE_FILE = "training_state.pt"
 SHARDS_FOLDER = "optimizer"
 CHECKSUMS_FILE = "checksums.json"
@@ -74,6 +75,15 @@ class TrainingState:
     average: AveragedModel | None = None
 
 
+def unwrapped(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """The model itself, of one that Accelerator prepared.
+
+    Not with ``keep_torch_compile``, which takes a compiled model out of DDP for good: it would
+    then reduce the gradients of every accumulated batch.
+    """
+    return accelerator.unwrap_model(model, keep_torch_compile=False)
+
+
 def evaluated_model(state: TrainingState, accelerator: Accelerator) -> nn.Module:
     """The model to validate by.
 
@@ -84,7 +94,7 @@ def evaluated_model(state: TrainingState, accelerator: Accelerator) -> nn.Module
         return state.average.module
     if not accelerator.is_fsdp2:
         return state.model
-    trained = accelerator.unwrap_model(state.model, keep_torch_compile=False).state_dict()
+    trained = unwrapped(state.model, accelerator).state_dict()
     weights = {name: tensor.full_tensor() for name, tensor in trained.items()}
     model = copy.deepcopy(state.template)
     model.load_state_dict(weights, assign=True)
@@ -113,7 +123,7 @@ def take_snapshot(
     what users share is the same whatever made it.
     """
     main = accelerator.is_main_process
-    trained = accelerator.unwrap_model(state.model, keep_torch_compile=False)
+    trained = unwrapped(state.model, accelerator)
     weights = copy_to_host(trained.state_dict(), main)
     average = state.average and copy_to_host(state.average.module.state_dict(), main)
     optimizer = state.optimizer.state_dict()

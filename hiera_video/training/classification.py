@@ -37,6 +37,7 @@ class Classification:
         self.mixing = Mixing(run.augment, num_classes, run.train.repeated_sampling)
         self.means = {name: ClipMean(self.device) for name in ("train/loss", "train/accuracy")}
         self.val_manifest = val_manifest
+        self.validates = val_manifest is not None
         if val_manifest is not None:
             self.scorer = Scorer(
                 val_manifest, run.clip, run.evaluate.of(run.clip), run, failures, accelerator

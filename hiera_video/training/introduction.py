@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import torch
 from accelerate import Accelerator
@@ -20,9 +21,11 @@ def introduce(
     images: Part | None,
     state: TrainingState,
     order: TrainingOrder,
+    changed: Sequence[str],
     accelerator: Accelerator,
 ) -> None:
-    """Print, in the main process, what is about to happen."""
+    """Print, in the main process, what is about to happen; ``changed`` are settings that a run
+    goes on with otherwise than it began."""
     run = part.run
     clips, each = (
         ("images", "views per image") if run.clip.is_image else ("clips", "clips per video")
@@ -31,8 +34,7 @@ def introduce(
     effective = clips_per_step(run, accelerator)
     lines = [f"model      {run.model.name}, {parameters / 1e6:.2f} M parameters"]
     if run.init_from is not None:
-        inflated = accelerator.unwrap_model(state.model).inflated
-        origin = ", of images, inflated to clips" if inflated else ""
+        origin = ", of images, inflated to clips" if part.model.inflated else ""
         lines.append(f"weights    {run.init_from}{origin}")
     lines.append(f"data       {_describe(part)}")
     if images is not None:
@@ -50,6 +52,7 @@ def introduce(
         f"device     {accelerator.device}, {run.precision}",
     ]
     if state.progress.step:
+        lines += [f"changed    {setting}" for setting in changed]
         lines.append(f"going on from step {state.progress.step}")
     accelerator.print("\n".join(lines))
 

@@ -88,6 +88,11 @@ class JointTask:
         return self.clips.loss(model, batch) + self.image_loss_weight * images
 
     @property
+    def validates(self) -> bool:
+        """Whether there are videos to validate on; images alone are refused."""
+        return self.clips.validates
+
+    @property
     def means(self) -> dict[str, ClipMean]:
         """What is logged of both."""
         return self.clips.means | _of_images(self.images.means)

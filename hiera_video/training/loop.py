@@ -22,6 +22,7 @@ from hiera_video.training.checkpoint import (
     Progress,
     TrainingState,
     evaluated_model,
+    unwrapped,
 )
 from hiera_video.training.meters import ClipMean, read_tallies
 from hiera_video.training.optim import learning_rate, scale_to_batch, set_learning_rate
@@ -34,6 +35,10 @@ _MUCH_WAITING = 0.2
 
 class Task(Protocol):
     """What is learned: fine-tuning and pre-training each are one, and share the loop."""
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are videos to validate on."""
 
     @property
     def means(self) -> dict[str, ClipMean]:
@@ -93,11 +98,13 @@ def train_epochs(
             _seed_batch(run.seed, progress.passes, number, accelerator)
 
             with accelerator.accumulate(model):
-                loss = task.loss(model, batch)
-                watch.see(progress.step + 1, loss, batch.rows)
+                with accelerator.autocast():
+                    loss = task.loss(model, batch)
+                watch.see_loss(progress.step + 1, loss, batch.rows)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients and run.train.clip_grad_norm:
-                    accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
+                    norm = accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
+                    watch.see_gradient_norm(progress.step + 1, norm)
                 optimizer.step()
                 optimizer.zero_grad()
 
@@ -107,9 +114,9 @@ def train_epochs(
             progress.step += 1
             progress.rows += order.rows_per_step
             if state.average is not None:
-                state.average.update_parameters(accelerator.unwrap_model(model))
+                state.average.update_parameters(unwrapped(model, accelerator))
             if progress.step % run.train.log_steps == 0:
-                _log(task, stopwatch, optimizer, progress, epoch, bar, accelerator)
+                _log(task, watch, stopwatch, optimizer, progress, epoch, bar, accelerator)
             received = watch.agree(progress.step)
             checkpoints.check()
             if received or _checkpoint_is_due(run, order, progress):
@@ -175,6 +182,7 @@ def _progress_bar(run: TrainingRun, order: TrainingOrder, accelerator: Accelerat
 
 def _log(
     task: Task,
+    watch: Watch,
     stopwatch: Stopwatch,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
@@ -184,6 +192,8 @@ def _log(
 ) -> None:
     # Where every video since the last line failed, there is no mean.
     meters = {n: value for n, mean in task.means.items() if (value := mean.read()) is not None}
+    if watch.gradient_norm is not None:
+        meters["train/gradient_norm"] = watch.gradient_norm.item()
     speed = stopwatch.read(accelerator.num_processes)
     rate = max(group["lr"] for group in optimizer.param_groups)
     accelerator.log({**meters, **speed, "lr": rate, "epoch": epoch}, step=progress.step)
@@ -207,13 +217,12 @@ def _validate(
     accelerator: Accelerator,
 ) -> None:
     """Validate the end of a pass, if that is due and was not done before."""
-    progress, epoch = state.progress, state.progress.passes * run.train.repeated_sampling
-    is_due = epoch % run.train.validate_epochs == 0 or epoch == run.train.epochs
-    if not is_due or progress.step <= validations.last_step:
+    progress, epochs_per_pass = state.progress, run.train.repeated_sampling
+    epoch, every = progress.passes * epochs_per_pass, run.train.validate_epochs
+    is_due = epoch // every > (epoch - epochs_per_pass) // every or epoch == run.train.epochs
+    if not (task.validates and is_due) or progress.step <= validations.last_step:
         return
     metrics = task.validate(evaluated_model(state, accelerator))
-    if not metrics:
-        return
     accelerator.log({**metrics, "epoch": epoch}, step=progress.step)
     accelerator.print(
         f"epoch {epoch}: "

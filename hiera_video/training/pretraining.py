@@ -18,6 +18,7 @@ class PreTraining:
         self.clip = run.clip
         self.device = accelerator.device
         self.means = {"train/loss": ClipMean(self.device)}
+        self.validates = False  # an encoder shows its worth after fine-tuning
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
         """The mean loss over hidden patches.
@@ -31,5 +32,5 @@ class PreTraining:
         return loss
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing: an encoder shows its worth after fine-tuning."""
+        """Nothing."""
         return {}

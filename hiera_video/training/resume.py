@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from hiera_video.errors import CheckpointError
+from hiera_video.config import TrainingRun
+from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.checkpoints import PretrainedModel, load_weights
+from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.layouts import bare_name
+from hiera_video.settings import flat_settings, load_yaml
 from hiera_video.training.checkpoint import (
+    CONFIG_FILE,
     SHARDS_FOLDER,
     STATE_FILE,
     Progress,
@@ -23,7 +28,16 @@ from hiera_video.training.checkpoint import (
 from hiera_video.training.sharding import read_shards
 
 #: Fields of the model that a run may change when it goes on.
-_MAY_CHANGE = ("drop_path_rate", "head_dropout")
+_MAY_CHANGE = {"drop_path_rate", "head_dropout"}
+#: Fields that weights for pre-training bring with them, which mean nothing to a classifier.
+_OF_PRETRAINING = {
+    "decoder_hidden_size",
+    "decoder_depth",
+    "decoder_num_heads",
+    "decoder_mask_ratio",
+    "mask_ratio",
+    "normalize_pixel_loss",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +117,15 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
 
     Where parameters are sharded (FSDP), every process takes its part of each tensor, whether or not
     they were so when it was saved.
+
+    Raises:
+        CheckpointError: if it is another optimizer, or has its parameters in other groups.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     values, shards = saved.optimizer, saved.checkpoint / SHARDS_FOLDER
+    _check_same_optimizer(optimizer, saved)
+    # Settings are those of now.
+    values["param_groups"] = optimizer.state_dict()["param_groups"]
     for number, of_parameter in values["state"].items():
         parameter = parameters[number]
         if isinstance(parameter, DTensor):
@@ -135,12 +155,64 @@ def check_same_order(saved: SavedState, num_rows: int, seed: int) -> None:
         )
 
 
+def changed_settings(run: TrainingRun, output_dir: Path, saved: SavedState) -> list[str]:
+    """What a run that goes on in its own folder sets otherwise than before: ``key old -> new``.
+
+    Raises:
+        ConfigError: if the run is finished, so that nothing would come of it.
+    """
+    config = output_dir / CONFIG_FILE
+    if not config.exists():  # it goes on from another folder's checkpoint
+        return []
+    before, now = (flat_settings(s) for s in (load_yaml(config), run.model_dump(mode="json")))
+    changed = [
+        f"{key} {before[key]} -> {value}"
+        for key, value in now.items()
+        if before.get(key, value) != value and key not in ("output_dir", "resume")
+    ]
+    if changed and saved.progress.passes >= run.train.num_passes:
+        raise ConfigError(
+            f"{output_dir}: this run is finished, with other settings ({', '.join(changed)}); give "
+            "another output_dir"
+        )
+    return changed
+
+
+def check_same_step(saved: SavedState | None) -> None:
+    """All processes, of all machines, have to go on from the same checkpoint.
+
+    Raises:
+        CheckpointError: in all of them, if they found different ones.
+    """
+    steps = gather_object([saved.progress.step if saved else 0])
+    if len(set(steps)) > 1:
+        raise CheckpointError(
+            f"processes found checkpoints of different steps ({', '.join(map(str, steps))}): "
+            "wanted an output_dir that all machines share"
+        )
+
+
+def _check_same_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
+    def layout(groups: list[dict[str, Any]]) -> tuple[bool, list[int]]:
+        return "betas" in groups[0], [len(group["params"]) for group in groups]
+
+    if layout(saved.optimizer["param_groups"]) != layout(optimizer.param_groups):
+        raise CheckpointError(
+            f"{saved.checkpoint}: was saved with another optimizer.name or optimizer.layer_decay; "
+            "go on with the same, or give another output_dir, and init_from to start from its "
+            "weights"
+        )
+
+
 def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Path) -> None:
     given, wanted = saved.config.to_dict(), model.config.to_dict()
+    may_change = _MAY_CHANGE
+    if isinstance(model, HieraClassifier):
+        may_change = _MAY_CHANGE | _OF_PRETRAINING
     differences = [
         f"{name}={given[name]} instead of {wanted[name]}"
         for name in wanted
-        if given[name] != wanted[name] and name not in _MAY_CHANGE
+        if given[name] != wanted[name] and name not in may_change
     ]
     if differences:
         raise CheckpointError(
@@ -152,7 +224,8 @@ def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Pa
 def _read_state(checkpoint: Path) -> SavedState:
     path = checkpoint / STATE_FILE
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped: each process of a machine reads all of it, and together they hold it once.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return SavedState(checkpoint, **{**state, "progress": Progress(**state["progress"])})
     except Exception as error:  # what a file of another kind raises depends on what it is
         reason = str(error).partition("\n")[0] or type(error).__name__

@@ -31,6 +31,7 @@ from hiera_video.training.build import (
     pretraining_part,
 )
 from hiera_video.training.checkpoint import (
+    CONFIG_FILE,
     Checkpoints,
     Progress,
     TrainingState,
@@ -43,7 +44,9 @@ from hiera_video.training.meters import restore_tallies
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
     SavedState,
+    changed_settings,
     check_same_order,
+    check_same_step,
     find_resume,
     load_checkpoint,
     load_optimizer,
@@ -92,6 +95,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
     saved = load_checkpoint(find_resume(run.resume, output_dir), model)
     if saved is not None:
         check_same_order(saved, len(part.manifest), run.seed)
+    changed = changed_settings(run, output_dir, saved) if saved is not None else []
     if run.train.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     accelerator = make_accelerator(
@@ -101,6 +105,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
         project_config=ProjectConfiguration(logging_dir=str(output_dir)),
     )
     _check_sharding(run, accelerator)
+    check_same_step(saved)
     order = _training_order(run, part.manifest, accelerator)
     loader = _training_loader(part, images, order, accelerator)
     state = _prepare(run, model, len(part.manifest), saved, accelerator)
@@ -122,7 +127,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
             failures.forget()
     validations = _read_validations(output_dir, checkpoints, accelerator)
     start_trackers(accelerator, run)
-    introduce(part, images, state, order, accelerator)
+    introduce(part, images, state, order, changed, accelerator)
 
     with Signals() as signals:
         watch = Watch(accelerator, signals, part.manifest, checkpoints)
@@ -163,7 +168,7 @@ def _rewind_output(
     run: TrainingRun, output_dir: Path, progress: Progress, checkpoints: Checkpoints
 ) -> None:
     """Settings as they are now; logs and checkpoints as they were at ``progress``."""
-    with atomic_path(output_dir / "config.yaml") as path:
+    with atomic_path(output_dir / CONFIG_FILE) as path:
         path.write_text(dump_yaml(run), encoding="utf-8")
     rewind_log(output_dir / LOG_FILE, progress.step)
     checkpoints.rewind(progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from accelerate.tracking import (
 from hiera_video.config import TrainingRun
 from hiera_video.errors import ConfigError
 from hiera_video.files import atomic_path
-from hiera_video.settings import suggest
+from hiera_video.settings import flat_settings, suggest
 
 LOG_FILE = "log.jsonl"
 #: What runs are filed under by trackers that keep many.
@@ -85,18 +85,7 @@ def start_trackers(accelerator: Accelerator, run: TrainingRun) -> None:
     for tracker in accelerator.trackers:
         # TensorBoard would keep them in a second set of files, one more for each resumption.
         if not isinstance(tracker, TensorBoardTracker):
-            tracker.store_init_configuration(_flat(run.model_dump(mode="json")))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings under dotted keys; lists as JSON, since trackers take single values only."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = json.dumps(value) if isinstance(value, list) else value
-    return flat
+            tracker.store_init_configuration(flat_settings(run.model_dump(mode="json")))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

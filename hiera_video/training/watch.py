@@ -20,10 +20,11 @@ from hiera_video.training.checkpoint import Checkpoints
 
 @dataclass
 class _Seen:
-    """A batch's loss on its way to the host. ``copied`` is None where it is there already."""
+    """A value on its way to the host. ``copied`` is None where it is there already."""
 
     step: int
-    loss: Tensor
+    name: str
+    value: Tensor
     rows: Tensor
     copied: torch.cuda.Event | None
 
@@ -35,6 +36,9 @@ class Watch:
     process has to tell goes round by an all-reduce on the CPU that is waited for another step
     later. So training goes on for up to two steps after a loss that is not finite. Before anything
     is saved, :meth:`settle` catches up, so that no checkpoint holds what came of such a loss.
+
+    A loss may be finite where its gradient is not: the norm is looked at as well, where there is
+    one. (``gradient_norm`` is the one of the last step.) With fp16, the scaler does that.
     """
 
     def __init__(
@@ -47,20 +51,31 @@ class Watch:
         self._group: Any = None
         if accelerator.num_processes > 1:
             self._group = torch.distributed.new_group(backend="gloo")
+        self.gradient_norm: Tensor | None = None
+        self._scales = accelerator.scaler is not None
         self._seen: list[_Seen] = []
-        self._fault: tuple[int, float, list[str]] | None = None
+        self._fault: tuple[int, str, list[str]] | None = None
         self._flags = torch.zeros(2, dtype=torch.int64)
         self._under_way: torch.distributed.Work | None = None
 
-    def see(self, step: int, loss: Tensor, rows: Tensor) -> None:
+    def see_loss(self, step: int, loss: Tensor, rows: Tensor) -> None:
         """Take note of the loss of a batch, of these manifest rows, in the step that is the
         ``step``-th."""
+        self._see(step, "loss", loss.detach(), rows)
+
+    def see_gradient_norm(self, step: int, norm: Tensor) -> None:
+        """Take note of the norm of that step's gradient, before it was clipped."""
+        self.gradient_norm = norm
+        if not self._scales:
+            self._see(step, "norm of the gradient", norm, torch.empty(0, dtype=torch.int64))
+
+    def _see(self, step: int, name: str, value: Tensor, rows: Tensor) -> None:
         copied = None
-        host = loss.detach().to("cpu", non_blocking=True)
-        if loss.is_cuda:
+        host = value.to("cpu", non_blocking=True)
+        if value.is_cuda:
             copied = torch.cuda.Event()
             copied.record()
-        self._seen.append(_Seen(step, host, rows, copied))
+        self._seen.append(_Seen(step, name, host, rows, copied))
 
     def agree(self, step: int) -> int:
         """At the end of ``step``: the signal that some process received, or 0. The same in all.
@@ -88,9 +103,10 @@ class Watch:
         for seen in [seen for seen in self._seen if seen.step < before]:
             if seen.copied is not None:
                 seen.copied.synchronize()
-            if self._fault is None and not math.isfinite(seen.loss):
+            if self._fault is None and not math.isfinite(seen.value):
                 rows = dict.fromkeys(seen.rows.tolist())
-                self._fault = seen.step, seen.loss.item(), [str(self.rows[r].file) for r in rows]
+                what = f"the {seen.name} is {seen.value.item()}"
+                self._fault = seen.step, what, [str(self.rows[row].file) for row in rows]
         self._seen = [seen for seen in self._seen if seen.step >= before]
 
     def _begin(self) -> None:
@@ -108,10 +124,10 @@ class Watch:
         if is_fault:
             # The first one: what came after it may have come of it.
             faults = [fault for fault in gather_object([self._fault]) if fault is not None]
-            step, loss, videos = min(faults, key=lambda fault: fault[0])
+            step, what, videos = min(faults, key=lambda fault: fault[0])
             self.checkpoints.wait()
             raise TrainingError(
-                f"the loss is {loss} at step {step}, for {', '.join(videos)}; the last good "
+                f"{what} at step {step}{', for ' * bool(videos)}{', '.join(videos)}; the last good "
                 f"checkpoint is {self.checkpoints.newest or 'none'}; try a lower optimizer.lr, "
                 "train.clip_grad_norm, or precision=bf16 instead of fp16"
             )

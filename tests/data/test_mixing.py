@@ -82,3 +82,10 @@ def test_clips_of_one_video_are_not_mixed_with_each_other(augment: dict[str, flo
         mixed = targets[targets.max(1).values < 1]
         assert len(mixed) in (0, 6)  # all of them, or none where a box has no area
     assert len(mixed) == 6
+
+
+def test_mixup_and_cutmix_leave_the_same_memory_order() -> None:
+    """A compiled model is compiled anew for another one."""
+    for settings in (AugmentSettings(mixup_alpha=0.8), AugmentSettings(cutmix_alpha=1.0)):
+        clips, _ = Mixing(settings, 4)(constant_clips(4), torch.arange(4))
+        assert clips.is_contiguous()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
@@ -91,3 +92,15 @@ def test_interpolation_is_what_was_asked_for() -> None:
         views += [view, TrainView(AugmentSettings(), clip)(frames, 0)]
     assert not views[0].equal(views[2])
     assert not views[1].equal(views[3])
+
+
+def test_erased_boxes_are_noise_of_the_colours_that_pixels_are_normalised_by() -> None:
+    clip = ClipSettings(crop_size=64, mean=(0.2, 0.5, 0.8), std=(0.05, 0.05, 0.1))
+    view = TrainView(AugmentSettings(random_erasing=1.0), clip)
+    black = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    erased = view(black, seed=3)
+    assert torch.equal(erased[0], erased[1])
+    inside = erased[0, :, erased[0, 2] > 0].float() / 255
+    assert inside.shape[1] > 0.02 * 64 * 64
+    assert inside.mean(1).tolist() == pytest.approx(clip.mean, abs=0.02)
+    assert inside.std(1).tolist() == pytest.approx(clip.std, rel=0.2)

@@ -32,6 +32,8 @@ def main() -> None:
                 reshard_after_forward=True,
                 cpu_ram_efficient_loading=False,
             )
+            if state.mixed_precision != "no":
+                state.fsdp_plugin.set_mixed_precision(state.mixed_precision)
 
     AcceleratorState.__init__ = shard
     os.environ["ACCELERATE_USE_FSDP"] = "true"

@@ -149,6 +149,17 @@ def test_shards_go_on_from_a_checkpoint_of_whole_tensors(
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole")[4:], abs=1e-4)
 
 
+def test_mixed_precision_is_the_same_with_shards(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
+    """Accelerate would round pixels, losses and sums of gradients to bf16."""
+    found = []
+    for name, recorder in (("whole", RECORDER), ("sharded", SHARDER)):
+        output_dir = tmp_path / name
+        settings = arguments(tiny_dataset, output_dir, "train.batch_size=6", "precision=bf16")
+        record(tmp_path / f"{name}_processes", settings, 2, recorder)
+        found.append(losses(output_dir))
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
 def test_sharded_weights_are_not_averaged(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     settings = arguments(tiny_dataset, tmp_path / "run", "train.ema_decay=0.9")
     (tmp_path / "processes").mkdir()

@@ -20,6 +20,7 @@ from hiera_video import (
 )
 from hiera_video.errors import ConfigError
 from hiera_video.models import attention
+from hiera_video.models.encoder import Stage
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.parity.compare import randomize
 
@@ -111,6 +112,26 @@ def test_pretraining_needs_a_decoder() -> None:
         HieraForPreTraining(HieraConfig(**IMAGE))
 
 
+def test_pretraining_needs_something_to_predict() -> None:
+    with pytest.raises(ConfigError, match=r"hides none of an input's 4 mask units: .* 0\.25"):
+        make(HieraForPreTraining, IMAGE, mask_ratio=0.0)
+    with pytest.raises(ConfigError, match=r"hides all of an input's 4 mask units: .* 0\.75"):
+        make(HieraForPreTraining, IMAGE, mask_ratio=0.8)
+
+
+@pytest.mark.parametrize("cls", [HieraForVideoClassification, HieraForPreTraining])
+def test_weights_start_as_those_of_the_official_package(cls: type[Any]) -> None:
+    """Biases of linear layers at 0.02, or at 0 in pre-training; of convolutions as PyTorch's."""
+    torch.manual_seed(0)
+    model = cls(HieraConfig(**VIDEO, **(DECODER if cls is HieraForPreTraining else {})))
+    bias = model.hiera.encoder.stages[0][0].mlp.fc1.bias
+    assert torch.equal(bias, torch.full_like(bias, 0.0 if cls is HieraForPreTraining else 0.02))
+    bias = model.hiera.patch_embedding.projection.bias
+    limit = (3 * 3 * 7 * 7) ** -0.5
+    assert bias.std().item() == pytest.approx(limit / 3**0.5, rel=0.4)
+    assert bias.abs().max() <= limit
+
+
 def test_pretraining_loss_without_normalisation() -> None:
     model = make(HieraForPreTraining, IMAGE, normalize_pixel_loss=False)
     output = model(images(), noise=torch.rand(2, 4))
@@ -174,6 +195,21 @@ def test_fused_attention_gets_four_dimensions(monkeypatch: pytest.MonkeyPatch) -
     assert len(seen) == 3 * (5 + 5 + 6 + 1)  # only stages' last blocks give weights
 
 
+@torch.no_grad()
+def test_a_batch_larger_than_kernels_take_is_attended_to_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make(HieraForVideoClassification, VIDEO)
+    whole = model(clips()).logits
+    monkeypatch.setattr(attention, "_LARGEST_BATCH", 6)  # of the 16 mask units of two clips
+    with mock.patch.object(
+        F, "scaled_dot_product_attention", wraps=F.scaled_dot_product_attention
+    ) as fused:
+        parts = model(clips()).logits
+    assert max(len(call.args[0]) for call in fused.call_args_list) == 6
+    assert torch.allclose(parts, whole, atol=1e-6)
+
+
 def test_training_on_a_cpu_multiplies_small_matrices_itself_to_the_same_gradients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -234,7 +270,8 @@ def test_gradient_checkpointing(cls: type[Any]) -> None:
         model.zero_grad()
         model(clips(), **arguments).loss.backward()
         found.append({name: p.grad.clone() for name, p in model.named_parameters()})
-    assert model.hiera.encoder.gradient_checkpointing
+    stages = [module for module in model.modules() if isinstance(module, Stage)]
+    assert all(stage.gradient_checkpointing for stage in stages)
     for name, gradient in found[0].items():
         assert torch.allclose(gradient, found[1][name], atol=1e-6), name
 

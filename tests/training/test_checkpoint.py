@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from torch import distributed
 
 from hiera_video.config import ClipSettings, OptimizerSettings
 from hiera_video.errors import CheckpointError
 from hiera_video.models.classification import HieraForVideoClassification
+from hiera_video.training import resume
 from hiera_video.training.checkpoint import (
     CHECKSUMS_FILE,
     STATE_FILE,
@@ -24,10 +26,17 @@ from hiera_video.training.checkpoint import (
     Progress,
     TrainingState,
     saved_checkpoints,
+    unwrapped,
     verify_checksums,
 )
 from hiera_video.training.optim import make_optimizer
-from hiera_video.training.resume import check_same_order, find_resume, load_checkpoint
+from hiera_video.training.resume import (
+    check_same_order,
+    check_same_step,
+    find_resume,
+    load_checkpoint,
+    load_optimizer,
+)
 from tests.support import TINY_CLIP, cut_off, files_below, flip_byte, save_checkpoint
 
 Save = Callable[..., Progress]
@@ -253,6 +262,52 @@ def test_another_order_of_videos_is_refused_in_the_middle_of_a_pass(
             check_same_order(state, num_rows, seed)
     state.progress.rows = 0
     check_same_order(state, 40, seed=1)
+
+
+def test_the_optimizer_goes_on_with_the_settings_of_now(
+    tmp_path: Path, save: Save, model: HieraForVideoClassification
+) -> None:
+    save(1)
+    saved = load_checkpoint(find_resume("auto", tmp_path), model)
+    assert saved is not None
+    changed = OptimizerSettings(weight_decay=0.3, betas=(0.8, 0.9))
+    optimizer = make_optimizer(model, changed)
+    load_optimizer(optimizer, saved)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 0.3]
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.9)}
+
+
+@pytest.mark.parametrize("settings", [{"name": "sgd"}, {"layer_decay": 0.5}])
+def test_another_optimizer_cannot_go_on(
+    tmp_path: Path, save: Save, model: HieraForVideoClassification, settings: dict[str, Any]
+) -> None:
+    save(1)
+    saved = load_checkpoint(find_resume("auto", tmp_path), model)
+    assert saved is not None
+    with pytest.raises(CheckpointError, match=r"another optimizer\.name or optimizer\.layer_decay"):
+        load_optimizer(make_optimizer(model, OptimizerSettings(**settings)), saved)
+
+
+def test_processes_that_find_different_checkpoints_do_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_same_step(None)
+    monkeypatch.setattr(resume, "gather_object", lambda found: [*found, 4])  # of another machine
+    with pytest.raises(CheckpointError, match=r"different steps \(0, 4\): wanted an output_dir"):
+        check_same_step(None)
+
+
+def test_a_compiled_model_stays_one_that_processes_share(tmp_path: Path) -> None:
+    """Else every accumulated batch would reduce gradients."""
+    distributed.init_process_group("gloo", f"file://{tmp_path / 'group'}", world_size=1, rank=0)
+    try:
+        model = torch.nn.Linear(2, 2)
+        shared = torch.nn.parallel.DistributedDataParallel(model)
+        compiled: Any = torch.compile(shared)
+        assert unwrapped(compiled, Accelerator(cpu=True)) is model
+        assert compiled.no_sync == shared.no_sync
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_a_checkpoint_of_another_model_is_refused(

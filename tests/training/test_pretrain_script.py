@@ -161,6 +161,15 @@ def test_a_classifier_is_refused(unlabelled: Path, tmp_path: Path) -> None:
     assert error_line(result) == ("model.name=hiera_base_16x224: pre-training wants a mae_ model")
 
 
+@pytest.mark.parametrize(
+    "setting", ["train.label_smoothing=0.1", "augment.mixup_alpha=0.8", "model.head_dropout=0.5"]
+)
+def test_settings_of_labels_are_refused(setting: str, unlabelled: Path, tmp_path: Path) -> None:
+    given = [*ARGUMENTS, f"data.train.manifest={unlabelled}", f"output_dir={tmp_path}", setting]
+    with pytest.raises(ConfigError, match=f"{re.escape(setting)}: pre-training has no labels"):
+        parse_settings(PretrainRun, given)
+
+
 def test_training_refuses_a_pretraining_model(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     arguments = [f"data.train.manifest={tiny_dataset.train}", f"output_dir={tmp_path}"]
     run = parse_settings(TrainRun, [*arguments, "model.name=mae_hiera_base_16x224"])

@@ -90,7 +90,8 @@ def test_the_average_of_weights_is_what_validates_and_what_is_shared(
         return {"val/top1": 0.5}
 
     monkeypatch.setattr(Classification, "validate", validate)
-    train_three_steps(tiny_dataset, tmp_path / "run", "train.ema_decay=0.5")
+    videos = f"data.val.manifest={tiny_dataset.val}"
+    train_three_steps(tiny_dataset, tmp_path / "run", "train.ema_decay=0.5", videos)
     shared = HieraForVideoClassification.from_pretrained(tmp_path / "run" / "best").state_dict()
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
     trained = torch.load(checkpoint / "training_state.pt", weights_only=True)["weights"]

@@ -203,6 +203,13 @@ def test_a_finished_run_is_left_as_it_is(
     assert all(torch.equal(before[name], t) for name, t in weights(trained.output_dir).items())
 
 
+def test_a_finished_run_takes_no_other_settings(trained: TrainedRun) -> None:
+    line = error_line(run_script("train", *trained.arguments, "optimizer.lr=1e-2"))
+    assert line.startswith(f"{trained.output_dir}: this run is finished, with other settings (opti")
+    assert "optimizer.lr 0.003 -> 0.01" in line
+    assert load_yaml(trained.output_dir / "config.yaml")["optimizer"]["lr"] == 0.003
+
+
 def test_never_refuses_to_go_on(trained: TrainedRun) -> None:
     line = error_line(run_script("train", *trained.arguments, "resume=never"))
     assert line.startswith(f"resume=never: {trained.output_dir} holds checkpoints of an earlier")
@@ -221,6 +228,17 @@ def copy_run(trained: TrainedRun, folder: Path) -> list[str]:
     """A copy of a run, and arguments to go on with it."""
     shutil.copytree(trained.output_dir, folder, symlinks=True)
     return [*trained.arguments, f"output_dir={folder}"]
+
+
+def test_a_run_says_which_of_its_settings_are_others_now(
+    trained: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*copy_run(trained, tmp_path / "copy"), "train.epochs=5", "optimizer.lr=1e-3"]
+    train(parse_settings(TrainRun, arguments))
+    output = capsys.readouterr().out
+    assert "changed    train.epochs 4 -> 5\n" in output
+    assert "changed    optimizer.lr 0.003 -> 0.001\n" in output
+    assert load_yaml(tmp_path / "copy" / "config.yaml")["train"]["epochs"] == 5
 
 
 @pytest.mark.parametrize("file", ["training_state.pt", "model/model.safetensors"])
@@ -271,6 +289,9 @@ def test_many_settings_at_once(tiny_dataset: TinyDataset, tmp_path: Path) -> Non
     losses = [record["train/loss"] for record in log if "train/loss" in record]
     assert len(losses) >= 9
     assert all(0 < loss < 3 for loss in losses)
+    norms = [record["train/gradient_norm"] for record in log if "train/loss" in record]
+    assert min(norms) > 0
+    assert max(norms) > 1.0  # before they are clipped
     assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path).values())
 
 

@@ -30,7 +30,7 @@ def watch(tmp_path: Path) -> Watch:
 
 
 def see(watch: Watch, step: int, loss: float, *rows: int) -> None:
-    watch.see(step, torch.tensor(loss, requires_grad=True), torch.tensor(rows))
+    watch.see_loss(step, torch.tensor(loss, requires_grad=True), torch.tensor(rows))
 
 
 def test_a_loss_that_is_not_finite_is_told_two_steps_later(watch: Watch, tmp_path: Path) -> None:
@@ -54,6 +54,13 @@ def test_nothing_is_saved_before_all_losses_were_looked_at(watch: Watch) -> None
     watch.settle()
     see(watch, 2, math.nan, 3)
     with pytest.raises(TrainingError, match=r"the loss is nan at step 2, for /videos/3\.mp4; "):
+        watch.settle()
+
+
+def test_a_gradient_that_is_not_finite_is_told_where_its_loss_was(watch: Watch) -> None:
+    see(watch, 1, 0.5, 0)
+    watch.see_gradient_norm(1, torch.tensor(math.nan))
+    with pytest.raises(TrainingError, match=r"the norm of the gradient is nan at step 1; the last"):
         watch.settle()
 
 
