@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from csv import reader
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,7 @@ from hiera_video.data.images import IMAGE_SUFFIXES, wrong_kind
 from hiera_video.data.shards import SHARD_COLUMNS, ShardMember, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
 from hiera_video.errors import ManifestError, VideoError
+from hiera_video.files import atomic_path
 from hiera_video.settings import suggest
 
 CLASSES_FILE = "classes.txt"
@@ -201,11 +203,7 @@ def open_manifest(
         ManifestError: if it was not given, cannot be read, names images where clips are wanted (or
             videos where images are), or under ``data.on_error=raise`` a file that is not there.
     """
-    path = {
-        "data.train.manifest": data.train.manifest,
-        "data.val.manifest": data.val.manifest,
-        "data.manifest": data.manifest,
-    }[key]
+    path: Path | None = attrgetter(key.removeprefix("data."))(data)
     if path is None:
         raise ManifestError(f"{key}: is required and was not given")
     manifest = Manifest(path, classes=classes, root=data.root, labelled=labelled)
@@ -234,13 +232,20 @@ def read_classes(path: Path) -> list[str]:
     Raises:
         ManifestError: if a name stands there twice, or there is none.
     """
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated or not names:
         raise ManifestError(
             f"{path}: " + (f"{repeated[0]!r} is there twice" if names else "is empty")
         )
     return names
+
+
+def write_classes(path: Path, classes: Iterable[str]) -> None:
+    """Class names in index order, one a line; the whole file or none."""
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
 
 
 def _read_table(path: Path, labelled: bool) -> pa.Table:

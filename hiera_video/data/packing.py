@@ -18,7 +18,7 @@ from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys
 
 from hiera_video.data.images import IMAGE_SUFFIXES
-from hiera_video.data.manifest import CLASSES_FILE, Manifest, has_labels
+from hiera_video.data.manifest import CLASSES_FILE, Manifest, has_labels, write_classes
 from hiera_video.data.preparation import VIDEO_SUFFIXES, write_csv
 from hiera_video.data.shards import SHARD_COLUMNS
 from hiera_video.errors import UserError, reason_of
@@ -87,9 +87,7 @@ def make_shards(
             raise _other_shard(output_dir / shard, path)
         samples += found
     if manifest.classes:
-        with atomic_path(output_dir / CLASSES_FILE) as temporary:
-            lines = "".join(f"{name}\n" for name in manifest.classes)
-            temporary.write_text(lines, encoding="utf-8")
+        write_classes(output_dir / CLASSES_FILE, manifest.classes)
     write_samples(output_dir / MANIFEST_FILE, samples)
     return len(samples), len(shards)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hiera_video.data.manifest import CLASSES_FILE
+from hiera_video.data.manifest import CLASSES_FILE, write_classes
 from hiera_video.data.preparation import write_csv
 from hiera_video.files import atomic_path
 from hiera_video.inspection.examine import Examined
@@ -99,5 +99,4 @@ def write_table(table: pa.Table, source: Source, output_dir: Path) -> None:
     rows = zip(*(kept[name].to_pylist() for name in ["file", *names]), strict=True)
     write_csv(output_dir / CLEAN_FILE, ["path", *names], rows)
     if source.classes:
-        with atomic_path(output_dir / CLASSES_FILE) as path:
-            path.write_text("".join(f"{name}\n" for name in source.classes), encoding="utf-8")
+        write_classes(output_dir / CLASSES_FILE, source.classes)

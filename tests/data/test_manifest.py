@@ -36,6 +36,12 @@ def test_classes_file_fixes_the_order(tmp_path: Path) -> None:
     assert [manifest[i].label for i in range(2)] == [0, 1]
 
 
+def test_byte_order_marks_do_no_harm(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "\ufeffrun\njump\n")
+    manifest = Manifest(write(tmp_path / "m.csv", "\ufeffpath,label\na.mp4,run\n"))
+    assert (manifest.classes, manifest[0].label) == (["run", "jump"], 0)
+
+
 def test_given_classes_and_root_win(tmp_path: Path) -> None:
     write(tmp_path / "classes.txt", "run\njump\n")
     path = write(tmp_path / "m.csv", "path,label\na.mp4,run\n")
