@@ -103,7 +103,7 @@ def main() -> None:
         for entry in split_class(name, videos, options.val_share, options.seed, group)
     ]
     files = {entry.key: Path(entry.key) for entry in entries}
-    write_dataset(options.output_dir, list(classes), entries, files)
+    write_dataset(options.output_dir, list(classes), entries, files, [options.videos])
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def main() -> None:
     entries = [entry for path in options.annotations for entry in read_entries(path)]
     classes = sorted({entry.label for entry in entries if entry.label is not None})
     files = {path.stem: path for path in find_files(options.videos)}
-    write_dataset(options.output_dir, classes, entries, files)
+    write_dataset(options.output_dir, classes, entries, files, options.annotations)
 
 
 if __name__ == "__main__":

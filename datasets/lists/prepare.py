@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hiera_video.command import run_command
 from hiera_video.data.manifest import read_classes
-from hiera_video.data.preparation import Entry, read_lines, write_dataset
+from hiera_video.data.preparation import SPLITS, Entry, read_lines, write_dataset
 from hiera_video.errors import UserError
 from hiera_video.settings import CommandLine
 
@@ -47,22 +47,23 @@ def order_classes(entries: list[Entry]) -> list[str]:
 def main() -> None:
     parser = CommandLine(description="Turn lists of `path label` lines into manifests.")
     parser.add_argument("output_dir", type=Path)
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         parser.add_argument(f"--{split}", type=Path, metavar="LIST")
     parser.add_argument("--classes", type=Path, help="class names, one a line, in index order")
     parser.add_argument("--root", type=Path, default=Path(), help="where relative paths start")
     parser.add_argument("--separator", help="default: white space")
     options = parser.parse_args()
     classes = read_classes(options.classes) if options.classes else None
+    lists = {split: path for split in SPLITS if (path := getattr(options, split))}
     entries: list[Entry] = []
-    for split in ("train", "val", "test"):
-        if path := getattr(options, split):
-            entries += read_entries(path, split, options.separator, classes)
+    for split, path in lists.items():
+        entries += read_entries(path, split, options.separator, classes)
     if not entries:
         raise UserError("no lines to read: give --train, --val or --test a list with some")
     root = options.root.absolute()
     files = {entry.key: root / entry.key for entry in entries if (root / entry.key).is_file()}
-    write_dataset(options.output_dir, classes or order_classes(entries), entries, files)
+    classes = classes or order_classes(entries)
+    write_dataset(options.output_dir, classes, entries, files, lists.values())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hiera_video.data.manifest import CLASSES_FILE
+from hiera_video.data.manifest import CLASSES_FILE, write_classes
 from hiera_video.errors import ManifestError, UserError
 from hiera_video.files import atomic_path, make_output_directory
 from hiera_video.settings import suggest
@@ -39,20 +39,44 @@ class Entry(NamedTuple):
 
 
 def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Path]:
-    """Files below ``root`` with these suffixes, as sorted absolute paths; links are followed.
+    """Files below ``root`` with these suffixes, as sorted absolute paths.
+
+    Links are followed; a folder that is reached by several ways is searched once.
 
     Raises:
-        UserError: if there is no such folder.
+        UserError: if there is no such folder, or a name is not in UTF-8, as manifests are.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
     suffixes = frozenset(suffixes)
-    return sorted(
+    files = sorted(
         Path(folder, name)
-        for folder, _, names in os.walk(root.absolute(), followlinks=True)
+        for folder, names in _walk(root.absolute())
         for name in names
         if name[0] != "." and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122 - speed
     )
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"{str(file)!a}: its name is not in UTF-8, as manifests are; rename it"
+            ) from None
+    return files
+
+
+def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Folders with the names of their files. Links may lead back to a folder above them."""
+    searched = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in searched:
+            folders.clear()
+            continue
+        searched.add((status.st_dev, status.st_ino))
+        # The folder itself goes before links to it that stand beside it.
+        folders.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
+        yield folder, names
 
 
 def write_dataset(
@@ -60,15 +84,18 @@ def write_dataset(
     classes: Sequence[str],
     entries: Iterable[Entry],
     files: Mapping[str, Path],
+    inputs: Iterable[Path] = (),
 ) -> None:
     """Write a manifest for each split, ``classes.txt``, and ``missing.csv`` if files are missing.
 
-    ``files`` has the path of each key whose file is there. A split without labels gets a manifest
-    with paths only, a split without files none. Prints how many files there are and how many are
+    ``files`` has the path of each key whose file is there; ``inputs`` are the files that entries
+    and classes came from. A split without labels gets a manifest with paths only, a split without
+    files none. Replaces what an earlier run wrote. Prints how many files there are and how many are
     missing.
 
     Raises:
-        UserError: if a label is no class, no file is there, or ``output_dir`` cannot be written to.
+        UserError: if a label is no class, no file is there, ``output_dir`` cannot be written to, or
+            has files of these names that are the user's own.
     """
     splits: dict[str, list[tuple[str, ...]]] = {split: [] for split in SPLITS}
     missing: list[Entry] = []
@@ -88,6 +115,7 @@ def write_dataset(
     if not num_found:
         wanted = f", such as {missing[0].key}" if missing else ""
         raise UserError(f"none of the {len(missing)} files in the annotations was found{wanted}")
+    _check_outputs(output_dir, classes, inputs)
     make_output_directory(output_dir)
     for split, rows in splits.items():
         manifest = output_dir / f"{split}.csv"
@@ -95,11 +123,31 @@ def write_dataset(
             write_csv(manifest, ["path", "label"][: len(rows[0])], rows)
         else:
             manifest.unlink(missing_ok=True)  # of an earlier run
-    with atomic_path(output_dir / CLASSES_FILE) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+    write_classes(output_dir / CLASSES_FILE, classes)
     counts = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
     print(f"{len(classes)} classes: {counts}  -> {output_dir}")
     _report_missing(output_dir / MISSING_FILE, missing, num_found + len(missing))
+
+
+def _check_outputs(output_dir: Path, classes: Sequence[str], inputs: Iterable[Path]) -> None:
+    """Make sure that no file is lost but those of an earlier run, which their headers tell."""
+    manifests = {output_dir / f"{split}.csv": ["path", "path,label"] for split in SPLITS}
+    outputs = manifests | {output_dir / MISSING_FILE: [",".join(Entry._fields)]}
+    inputs = list(inputs)
+    for path in filter(Path.exists, outputs):
+        if any(path.samefile(given) for given in inputs):
+            raise UserError(f"{path}: would be replaced by what is made of it; name another folder")
+        with _reading(path), path.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline().rstrip("\n")
+        if header not in outputs[path]:
+            raise _something_else(path)
+    path, is_first = output_dir / CLASSES_FILE, not any(map(Path.exists, manifests))
+    if is_first and path.exists() and read_lines(path) != list(classes):
+        raise _something_else(path)
+
+
+def _something_else(path: Path) -> UserError:
+    return UserError(f"{path}: holds something else than is to be written; name another folder")
 
 
 def _report_missing(path: Path, missing: Sequence[Entry], num_entries: int) -> None:
@@ -128,7 +176,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         UserError: if it cannot be read, or a column is missing.
     """
-    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+    with _reading(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         header = reader.fieldnames or []
         if not set(columns) <= set(header):
@@ -145,7 +193,7 @@ def read_lines(path: Path) -> list[str]:
         UserError: if it cannot be read.
     """
     with _reading(path):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -156,7 +204,7 @@ def read_json(path: Path) -> Any:
         UserError: if it cannot be read, or is no JSON.
     """
     with _reading(path):
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hiera_video.data.manifest import Manifest
-from tests.support import ROOT, run_here
+from tests.support import ROOT, files_below, run_here
 
 DATASETS = ROOT / "datasets"
 
@@ -42,6 +42,11 @@ def write(path: Path, content: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files below a folder."""
+    return {name: (folder / name).read_bytes() for name in files_below(folder)}
 
 
 def rows(path: Path, root: Path) -> list[tuple[str, str, int]]:

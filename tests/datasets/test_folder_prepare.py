@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.datasets.preparation import DATASETS, complaint, prepare, rows, touch, write
+from tests.datasets.preparation import DATASETS, complaint, contents, prepare, rows, touch, write
 from tests.support import run_script, succeed
 
 
@@ -87,6 +88,67 @@ def test_links_are_followed_and_kept(tmp_path: Path) -> None:
     prepare("folder", tmp_path / "videos", tmp_path / "out")
     train, val = (rows(tmp_path / f"out/{split}.csv", tmp_path) for split in ("train", "val"))
     assert sorted(row[0] for row in train + val) == ["videos/run/blob1.mp4", "videos/run/blob2.mp4"]
+
+
+def test_links_that_lead_back_are_not_followed_for_ever(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/run/a.mp4", "videos/walk/b.mp4")
+    (tmp_path / "videos/run/loop").symlink_to("..", target_is_directory=True)
+    (tmp_path / "videos/walk/loop").symlink_to("..", target_is_directory=True)
+    (tmp_path / "videos/also walk").symlink_to("walk", target_is_directory=True)
+    prepare("folder", tmp_path / "videos", tmp_path / "out", "--val-share", 0)
+    found = [row[0] for row in rows(tmp_path / "out/train.csv", tmp_path / "videos")]
+    assert found == ["run/a.mp4", "walk/b.mp4"]
+
+
+def test_a_name_that_no_manifest_can_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "videos/a/1.mp4", os.fsdecode(b"videos/caf\xe9/1.mp4"))
+    line = complaint(capsys, "folder", tmp_path / "videos", tmp_path / "out")
+    path = rf"'{tmp_path}/videos/caf\udce9/1.mp4'"
+    assert line == f"{path}: its name is not in UTF-8, as manifests are; rename it"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["train.csv", "test.csv"])
+def test_a_manifest_is_not_replaced_by_its_own_parts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    touch(tmp_path, *(f"a/{index}.mp4" for index in range(5)))
+    given = write(tmp_path / name, ["path,label", *(f"a/{index}.mp4,a" for index in range(5))])
+    before = contents(tmp_path)
+    line = complaint(capsys, "folder", given, tmp_path)
+    assert line == f"{given}: would be replaced by what is made of it; name another folder"
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("train.csv", ["a.mp4 3"]),
+        ("test.csv", ["path,label,start_seconds", "a.mp4,run,3"]),
+        ("missing.csv", ["path,label"]),
+        ("classes.txt", ["stir", "pour", "wait"]),
+    ],
+)
+def test_files_that_no_earlier_run_wrote_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, lines: list[str]
+) -> None:
+    make_tree(tmp_path / "videos")
+    own = write(tmp_path / "out" / name, lines)
+    line = complaint(capsys, "folder", tmp_path / "videos", tmp_path / "out")
+    assert line == f"{own}: holds something else than is to be written; name another folder"
+    assert contents(tmp_path / "out") == {name: own.read_bytes()}
+
+
+def test_files_of_an_earlier_run_are_replaced(tmp_path: Path) -> None:
+    make_tree(tmp_path / "videos")
+    prepare("folder", tmp_path / "videos", tmp_path / "out")
+    touch(tmp_path, "videos/shake/1.mp4")
+    assert prepare("folder", tmp_path / "videos", tmp_path / "out", "--val-share", 0) == 0
+    assert not (tmp_path / "out/val.csv").exists()
+    classes = (tmp_path / "out/classes.txt").read_text().splitlines()
+    assert classes == ["pour", "shake", "stir", "wait"]
 
 
 def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

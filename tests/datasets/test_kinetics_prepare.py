@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hiera_video.data.manifest import Manifest
-from tests.datasets.preparation import complaint, missing, prepare, rows, touch, write
+from tests.datasets.preparation import complaint, contents, missing, prepare, rows, touch, write
 
 TRAIN = [
     "label,youtube_id,time_start,time_end,split,is_cc",
@@ -50,6 +50,30 @@ def test_annotations_become_manifests_of_the_videos_that_there_are(
     said = capsys.readouterr().out
     assert "3 classes: 2 train, 1 val, 1 test" in said
     assert "2 of 6 files (33.3%) are missing: 2 train" in said
+
+
+def test_annotations_are_not_replaced_by_manifests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The dataset's own files have the names of manifests; ``test.csv`` was not even given."""
+    touch(tmp_path, "videos/---QUuC4vJs_000084_000094.mp4")
+    annotations = write_annotations(tmp_path)
+    before = contents(tmp_path)
+    arguments = ("kinetics", tmp_path / "videos", tmp_path, "--annotations")
+    line = complaint(capsys, *arguments, *annotations[:2])
+    assert line == f"{annotations[0]}: would be replaced by what is made of it; name another folder"
+    copy = write(tmp_path / "elsewhere/train.csv", TRAIN)
+    line = complaint(capsys, *arguments, copy)
+    assert line.startswith(f"{annotations[0]}: holds something else than is to be written;")
+    copy.unlink()
+    assert contents(tmp_path) == before
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    """Spreadsheets write one."""
+    touch(tmp_path, "videos/---QUuC4vJs_000084_000094.mp4")
+    csv = write(tmp_path / "train.csv", [f"\ufeff{TEST[0]}", "---QUuC4vJs,84,94,train"])
+    assert prepare("kinetics", tmp_path / "videos", tmp_path / "out", "--annotations", csv) == 0
 
 
 def test_a_list_of_missing_videos_goes_when_they_are_there(tmp_path: Path) -> None:

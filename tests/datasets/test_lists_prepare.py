@@ -40,6 +40,27 @@ def test_without_class_names(tmp_path: Path, labels: list[str], classes: list[st
     assert [row[1] for row in rows(tmp_path / "out/train.csv", tmp_path)] == labels
 
 
+def test_byte_order_marks_and_classes_in_place(tmp_path: Path) -> None:
+    """Classes that stand where they are to be written are kept in their order."""
+    touch(tmp_path, "a.mp4", "b.mp4")
+    train = write(tmp_path / "list.txt", "\ufeffa.mp4 1\nb.mp4 0\n")
+    classes = write(tmp_path / "out/classes.txt", "\ufeffrun\njump\n")
+    arguments = ("--train", train, "--root", tmp_path, "--classes", classes)
+    assert prepare("lists", tmp_path / "out", *arguments) == 0
+    assert rows(tmp_path / "out/train.csv", tmp_path) == [("a.mp4", "jump", 1), ("b.mp4", "run", 0)]
+    assert classes.read_text() == "run\njump\n"
+
+
+def test_lists_are_not_replaced_by_manifests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "a.mp4")
+    train = write(tmp_path / "train.csv", ["a.mp4 0"])
+    line = complaint(capsys, "lists", tmp_path, "--train", train, "--root", tmp_path)
+    assert line == f"{train}: would be replaced by what is made of it; name another folder"
+    assert train.read_text() == "a.mp4 0\n"
+
+
 def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out"
     assert "no lines to read: give --train" in complaint(capsys, "lists", output)

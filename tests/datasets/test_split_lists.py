@@ -89,6 +89,8 @@ def test_ssv2(tmp_path: Path, prefix: str) -> None:
     }
     for name, content in contents.items():
         write(labels / f"{prefix}{name}.json", content)
+    path = labels / f"{prefix}labels.json"
+    write(path, "\ufeff" + path.read_text())  # a byte order mark, as some editors add
     touch(videos, "78687.webm", "42326.mp4", "9.webm", "1420.webm")
     assert prepare("ssv2", videos, labels, output) == 0
     assert rows(output / "train.csv", videos) == [
