@@ -35,9 +35,9 @@ _SAME_SIGNAL_SECONDS = 1.0
 def run_command(main: Callable[[], object]) -> None:
     """Call ``main``, and end as it does: with one line on standard error if it was not done.
 
-    Exit status 2 for a :class:`UserError` and for a full disk; 128 and the number of the signal for
-    a run that was interrupted (130: SIGINT, 143: SIGTERM), so that what follows in a shell script
-    or a Makefile is not started on half a run.
+    Exit status 2 for a :class:`UserError`, a full disk and a name that is too long for it; 128 and
+    the number of the signal for a run that was interrupted (130: SIGINT, 143: SIGTERM), so that
+    what follows in a shell script or a Makefile is not started on half a run.
     """
     try:
         main()
@@ -50,7 +50,7 @@ def run_command(main: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         _end("interrupted", 128 + signal.SIGINT)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG):
             raise
         _end(f"error: {error.filename or 'output_dir'}: cannot be written ({error.strerror})", 2)
 

@@ -12,6 +12,10 @@ from pathlib import Path
 
 from hiera_video.errors import UserError
 
+#: How the names of folders begin that hold what is not finished. It is short, so that a file may
+#: have as long a name as the file system lets it have.
+UNFINISHED = ".unfinished-"
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -23,7 +27,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     # The temporary name lives in a directory of its own: writers that add a suffix of their own
     # or create further files beside theirs stay inside it.
-    workspace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    workspace = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path.parent))
     try:
         temporary = workspace / path.name
         yield temporary

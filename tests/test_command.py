@@ -25,6 +25,11 @@ from hiera_video.errors import Interrupted, UserError
             "error: runs/log.jsonl: cannot be written (No space left on device)",
             2,
         ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "runs/features/long"),
+            "error: runs/features/long: cannot be written (File name too long)",
+            2,
+        ),
     ],
 )
 def test_a_command_that_is_not_done_ends_with_one_line(

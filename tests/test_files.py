@@ -19,6 +19,12 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
 
 
+def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / ("x" * 255)) as path:
+        path.write_text("new")
+    assert (tmp_path / ("x" * 255)).read_text() == "new"
+
+
 def write_half(target: Path) -> None:
     with atomic_path(target) as path:
         path.write_text("half")

@@ -31,7 +31,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from hiera_video.config import ClipSettings
 from hiera_video.errors import CheckpointError
-from hiera_video.files import atomic_path, atomic_symlink, sha256
+from hiera_video.files import UNFINISHED, atomic_path, atomic_symlink, sha256
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.layouts import Checkpoint, write_checkpoint
 from hiera_video.models.preprocessor import save_preprocessor
@@ -179,7 +179,7 @@ class Checkpoints:
         for checkpoint in saved_checkpoints(self.output_dir):
             if checkpoint >= self.directory(progress.step) and checkpoint != self.newest:
                 shutil.rmtree(checkpoint)
-        for unfinished in self.output_dir.glob("checkpoints/.step-*"):
+        for unfinished in self.output_dir.glob(f"checkpoints/{UNFINISHED}*"):
             shutil.rmtree(unfinished)
 
     def save(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hiera_video.files import UNFINISHED
 from hiera_video.training.checkpoint import (
     CHECKSUMS_FILE,
     SHARDS_FOLDER,
@@ -52,7 +53,7 @@ def kill_while_writing(dataset: TinyDataset, output_dir: Path, num_saved: int) -
     """Kill a run while it writes a checkpoint beside so many that are there."""
 
     def being_written() -> set[Path]:
-        return set(output_dir.glob(f"checkpoints/.step-*/*/{SHARDS_FOLDER}/*"))
+        return set(output_dir.glob(f"checkpoints/{UNFINISHED}*/*/{SHARDS_FOLDER}/*"))
 
     before = being_written()
     run = start_sharded(dataset, output_dir)

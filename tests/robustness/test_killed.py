@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from hiera_video.files import UNFINISHED
 from hiera_video.training.checkpoint import STATE_FILE
 from tests.forked import ForkedScript, start_forked
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below
@@ -60,7 +61,7 @@ def arguments(script: str, dataset: TinyDataset, output_dir: Path, num_processes
 
 def wait_for_moment(script: ForkedScript, output_dir: Path, moment: random.Random) -> None:
     """Wait for a random moment: half of the time, while a checkpoint is being written."""
-    pattern, longest = (".step-*/*/*", 0.01) if moment.random() < 0.5 else ("step-*", 0.2)
+    pattern, longest = (f"{UNFINISHED}*/*/*", 0.01) if moment.random() < 0.5 else ("step-*", 0.2)
     before = set(output_dir.glob(f"checkpoints/{pattern}"))
     while script.is_running:
         if set(output_dir.glob(f"checkpoints/{pattern}")) - before:
@@ -94,7 +95,7 @@ def test_a_run_killed_ten_times_ends_with_the_bits_of_one_that_was_not(
         for process in killed.processes:
             process.kill()
         assert killed.wait() == [-9] * num_processes
-        num_unfinished += any(broken.glob("checkpoints/.step-*"))
+        num_unfinished += any(broken.glob(f"checkpoints/{UNFINISHED}*"))
     assert num_unfinished >= 2, "hardly any was killed while it wrote a checkpoint"
     for output_dir in (broken, whole):
         log = tmp_path / f"{output_dir.name}.log"

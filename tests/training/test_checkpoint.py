@@ -17,6 +17,7 @@ from torch import distributed
 
 from hiera_video.config import ClipSettings, OptimizerSettings
 from hiera_video.errors import CheckpointError
+from hiera_video.files import UNFINISHED
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.training import resume
 from hiera_video.training.checkpoint import (
@@ -332,7 +333,7 @@ def test_rewinding_removes_what_came_later(tmp_path: Path, save: Save) -> None:
     earlier = save(1, keep=9)
     save(2, keep=9)
     save(3, keep=9)
-    unfinished = tmp_path / "checkpoints" / ".step-00000004.abc"
+    unfinished = tmp_path / "checkpoints" / f"{UNFINISHED}abc"
     unfinished.mkdir()
     first, clips = saved_checkpoints(tmp_path)[0], {".": ClipSettings(**TINY_CLIP)}
     Checkpoints(tmp_path, 2, clips, first).rewind(earlier)
