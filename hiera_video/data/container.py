@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import av
@@ -11,7 +10,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from hiera_video.data.source import FileBytes, Source, num_bytes, open_source
+from hiera_video.data.source import Source, ffmpeg_input, is_empty, num_bytes, open_source
 from hiera_video.errors import VideoError
 
 #: Pixels of the largest frame that is believed: twice what 8K video has.
@@ -30,19 +29,19 @@ def open_video(source: Source, timeout_seconds: float) -> tuple[InputContainer, 
         VideoError: if the file holds no video, or one whose frames cannot be as large as it says.
         OSError, FFmpegError: if it cannot be opened or is in no known format.
     """
-    if (isinstance(source, FileBytes) or source.is_file()) and num_bytes(source) == 0:
+    if is_empty(source):
         raise VideoError(str(source), "the file is empty (0 bytes)")
     limits = {"max_pixels": str(MAX_FRAME_PIXELS)}
     container = av.open(
-        str(source) if isinstance(source, Path) else open_source(source),
+        ffmpeg_input(source),
         "r",
         options=limits,
         timeout=timeout_seconds,
         metadata_errors="replace",
     )
     try:
-        stream = _video_stream(container)
-        _check_size(container.name, stream)
+        stream = _video_stream(str(source), container)
+        _check_size(str(source), stream)
     except BaseException:
         container.close()
         raise
@@ -52,13 +51,13 @@ def open_video(source: Source, timeout_seconds: float) -> tuple[InputContainer, 
     return container, stream
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
+def _video_stream(name: str, container: InputContainer) -> VideoStream:
     """FFmpeg's choice, as in players; cover pictures do not count."""
     if container.format.name.endswith("_pipe"):  # FFmpeg's readers of single pictures
-        raise VideoError(container.name, "the file is a picture, not a video")
+        raise VideoError(name, "the file is a picture, not a video")
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
-        raise VideoError(container.name, "the file has no video stream")
+        raise VideoError(name, "the file has no video stream")
     return stream
 
 
@@ -82,7 +81,7 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
 
 
 def missing_bytes(source: Source) -> int:
-    """How many bytes a Matroska or WebM file lacks of what its header promises; 0 for others.
+    """How many bytes a Matroska or WebM file lacks of what its header promises.
 
     These containers do not say how many frames there are, but how long they are themselves
     (RFC 8794, sections 4 and 11; unless they were streamed).

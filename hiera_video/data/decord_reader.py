@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from hiera_video.data.reader import BATCH_FRAMES, VideoReader, import_decoder
-from hiera_video.data.source import open_source
+from hiera_video.data.source import ffmpeg_input
 from hiera_video.data.video_index import VideoIndex
 
 #: FFmpeg's names of containers in which its seeks were seen to be exact.
@@ -27,10 +26,8 @@ class DecordReader(VideoReader):
         container.close()
         decord = import_decoder("decord")
         decord.logging.set_level(decord.logging.QUIET)
-        source = self.source
-        file = str(source) if isinstance(source, Path) else open_source(source)
         try:
-            self._reader = decord.VideoReader(file, num_threads=1)
+            self._reader = decord.VideoReader(ffmpeg_input(self.source), num_threads=1)
         except decord.DECORDError as error:
             raise ValueError(_reason(error)) from None
         self._error = decord.DECORDError

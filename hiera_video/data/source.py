@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO, TypeAlias
 
 
@@ -35,6 +36,24 @@ def open_source(source: Source) -> BinaryIO:
     file = _NamedBytes(source.data)
     file.name = source.name
     return file
+
+
+def ffmpeg_input(source: Source) -> str | BinaryIO:
+    """What FFmpeg is to open: in a relative path it takes what stands before a colon for a
+    protocol, as in ``12:30.mp4``."""
+    return str(source.absolute()) if isinstance(source, Path) else open_source(source)
+
+
+def is_empty(source: Source) -> bool:
+    """Whether a source has no bytes; of pipes and devices that is not known beforehand.
+
+    Raises:
+        OSError: if it is a file that is not there.
+    """
+    if isinstance(source, FileBytes):
+        return not source.data
+    status = source.stat()
+    return S_ISREG(status.st_mode) and status.st_size == 0
 
 
 def num_bytes(source: Source) -> int:

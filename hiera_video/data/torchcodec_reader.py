@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from hiera_video.data.reader import BATCH_FRAMES, VideoReader, import_decoder
+from hiera_video.data.source import ffmpeg_input
 from hiera_video.data.video_index import VideoIndex
 
 #: FFmpeg's names of containers in which its seeks were seen to be exact.
@@ -26,7 +27,7 @@ class TorchCodecReader(VideoReader):
         container.close()
         decoders = import_decoder("torchcodec.decoders")
         source = self.source
-        file = str(source) if isinstance(source, Path) else source.data
+        file = ffmpeg_input(source) if isinstance(source, Path) else source.data
         try:
             self._decoder = decoders.VideoDecoder(
                 file, dimension_order="NHWC", num_ffmpeg_threads=1

@@ -84,12 +84,13 @@ def read_index(
         FFmpegError: if the container is damaged.
         TimeoutError: past the limit.
     """
-    name, form = container.name, container.format.name
+    name, form = str(source), container.format.name
     # Edit lists leave frames out: what FFmpeg has made of them is what is to come.
     promised = len(stream.index_entries) if "mp4" in form else stream.frames
     packets = _read_packets(container, stream, limit)
-    _check_whole(source, container, packets, promised)
-    _check_seconds(container, stream, packets)
+    _check_whole(source, form, packets, promised)
+    if "matroska" in form:
+        _check_end(source, container, stream, packets)
     has_b_frames = stream.codec_context.has_b_frames
     # AVI stores no presentation timestamps. For H.264, FFmpeg gives decoding order in their
     # place, which shows as timestamps that never step back although B-frames are there.
@@ -145,14 +146,12 @@ def _timestamps(packets: Sequence[_Packet], first_keyframe: int) -> list[int]:
     return sorted(stamp for stamp in shown if stamp is not None and stamp >= first_keyframe)
 
 
-def _check_whole(
-    source: Source, container: InputContainer, packets: Sequence[_Packet], promised: int
-) -> None:
-    name = container.name
+def _check_whole(source: Source, form: str, packets: Sequence[_Packet], promised: int) -> None:
+    name = str(source)
     if not any(packet.is_shown for packet in packets):
         raise VideoError(name, "the video stream has no frames")
     damaged = sum(packet.is_damaged for packet in packets)
-    if container.format.name == "mpegts":
+    if form == "mpegts":
         damaged = 0  # it calls packets damaged where transmissions were joined; decoding will tell
     if damaged or len(packets) < promised:
         raise VideoError(
@@ -160,23 +159,24 @@ def _check_whole(
             f"the file is damaged or cut off: {len(packets) - damaged} whole frames of "
             f"{max(promised, len(packets))}",
         )
-    missing = missing_bytes(source)
-    if missing:
-        raise VideoError(name, f"the file is cut off: {missing} bytes are missing at its end")
 
 
-def _check_seconds(
-    container: InputContainer, stream: VideoStream, packets: Sequence[_Packet]
+def _check_end(
+    source: Source, container: InputContainer, stream: VideoStream, packets: Sequence[_Packet]
 ) -> None:
-    """Matroska says how long a video is, not how many frames there are."""
-    stated = _stated_seconds(container, stream) if "matroska" in container.format.name else None
+    """Matroska says how long a file and its video are, not how many frames there are."""
+    if missing := missing_bytes(source):
+        raise VideoError(
+            str(source), f"the file is cut off: {missing} bytes are missing at its end"
+        )
+    stated = _stated_seconds(container, stream)
     ends = [p.timestamp + p.duration for p in packets if p.timestamp is not None]
     if stated is None or not ends:
         return
     seconds = float(max(ends) * Fraction(stream.time_base or 1))
     if stated - seconds > _MISSING_SECONDS:
         raise VideoError(
-            container.name,
+            str(source),
             f"the file is damaged or cut off: frames end at {seconds:.1f} s of {stated:.1f} s",
         )
 

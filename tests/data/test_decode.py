@@ -18,7 +18,7 @@ from hiera_video.data import pyav_reader
 from hiera_video.data.decode import READERS, PyAVReader, check_decoder
 from hiera_video.data.video_index import VideoIndex
 from hiera_video.errors import ConfigError, VideoError
-from tests.support import frame_numbers, write_video
+from tests.support import frame_numbers, write_audio, write_video
 
 NUM_FRAMES = 50
 
@@ -245,6 +245,22 @@ def write_matrix(path: Path, matrix: Sequence[float]) -> None:
         field = int(value * 2**16).to_bytes(4, "big", signed=True)
         data[begin + place : begin + place + 4] = field
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "decoder", ["pyav", "decord", pytest.param("torchcodec", marks=pytest.mark.ffmpeg)]
+)
+def test_a_colon_in_a_name_is_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
+) -> None:
+    write_video(tmp_path / "12:30.mp4", num_frames=4)
+    audio = write_audio(tmp_path / "12:31.mp4")
+    monkeypatch.chdir(tmp_path)
+    with READERS[decoder](Path("12:30.mp4")) as reader:
+        assert frame_numbers(reader.frames([3])) == [3]
+    with pytest.raises(VideoError, match="no video stream") as caught:
+        READERS[decoder](Path(audio.name))
+    assert caught.value.path == "12:31.mp4"  # as it was given
 
 
 def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:

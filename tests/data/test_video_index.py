@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import pytest
 
 from hiera_video.data.decode import PyAVReader
+from hiera_video.data.source import Source, open_source
 from hiera_video.data.time_limit import TimeLimit
 from hiera_video.errors import VideoError
 from tests.support import frame_numbers, write_video
@@ -77,6 +79,21 @@ def test_a_matroska_file_whose_frames_end_early(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mkv", num_frames=48)
     patched(path, {b"DURATION": lambda b: b.replace(b"00:00:02.00", b"00:00:09.00", 1)})
     assert refusal(path) == "the file is damaged or cut off: frames end at 2.0 s of 9.0 s"
+
+
+def test_only_matroska_is_opened_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On storage in a network each opening takes milliseconds."""
+    opened = []
+
+    def open_and_note(source: Source) -> BinaryIO:
+        opened.append(str(source))
+        return open_source(source)
+
+    monkeypatch.setattr("hiera_video.data.container.open_source", open_and_note)
+    paths = [write_video(tmp_path / f"video.{kind}", num_frames=3) for kind in ("mp4", "mkv")]
+    for path in paths:
+        PyAVReader(path).close()
+    assert opened == [str(paths[1])]
 
 
 def test_the_rate_is_that_of_the_timestamps_where_the_header_is_wrong(tmp_path: Path) -> None:
