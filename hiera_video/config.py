@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from hiera_video.errors import ConfigError
 from hiera_video.settings import Settings
 
+#: The names of the decoders, ``hiera_video.data.decode.READERS``.
+Decoder = Literal["pyav", "decord", "torchcodec"]
+
 
 class DataSource(Settings):
     """Which videos or images to read."""
@@ -35,7 +38,7 @@ class DataSettings(Settings):
     root: Path | None = Field(
         None, description="folder that relative paths start from; default: the manifest's folder"
     )
-    decoder: Literal["pyav", "decord", "torchcodec"] = "pyav"
+    decoder: Decoder = "pyav"
     num_workers: int = Field(2, ge=0, description="decoding processes per training process")
     on_error: Literal["raise", "skip"] = Field(
         "raise", description="what to do when a video cannot be decoded"

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hiera_video.command import run_command
-from hiera_video.config import EvaluateSettings
+from hiera_video.config import Decoder, EvaluateSettings
 from hiera_video.evaluation.predict import predict
 from hiera_video.settings import CommandLine
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--num-clips", type=int, help="clips per video (default 5)")
     parser.add_argument("--num-crops", type=int, help="crops per clip (default 3; 1 of an image)")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show (default 5)")
-    parser.add_argument("--decoder", default="pyav", choices=["pyav", "decord", "torchcodec"])
+    parser.add_argument("--decoder", default="pyav", choices=get_args(Decoder))
     parser.add_argument("--json", action="store_true", help="one line of JSON per video")
     options = parser.parse_args()
     given = {"num_clips": options.num_clips, "num_crops": options.num_crops}

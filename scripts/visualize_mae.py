@@ -6,8 +6,10 @@ python scripts/visualize_mae.py --checkpoint DIR --output OUT VIDEO [VIDEO ...]
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from hiera_video.command import run_command
+from hiera_video.config import Decoder
 from hiera_video.files import make_output_directory
 from hiera_video.settings import CommandLine
 from hiera_video.visualization.reconstruction import (
@@ -28,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of what is hidden (default 0)")
     parser.add_argument("--num-videos", type=int, default=8, help="videos to show (default 8)")
     parser.add_argument("--num-frames", type=int, help="frames to show of each (default: all)")
-    parser.add_argument("--decoder", default="pyav", choices=["pyav", "decord", "torchcodec"])
+    parser.add_argument("--decoder", default="pyav", choices=get_args(Decoder))
     options = parser.parse_args()
     for name, least in (("seed", 0), ("num_videos", 1), ("num_frames", 1)):
         value = getattr(options, name)

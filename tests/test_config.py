@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from hiera_video.config import (
     ClipSettings,
+    Decoder,
     EvaluateRun,
     EvaluateSettings,
     FeatureRun,
     ImageSettings,
     TrainRun,
 )
+from hiera_video.data.decode import READERS
+from hiera_video.data.sampling import RULES
 from hiera_video.errors import ConfigError
 from hiera_video.settings import dump_yaml, load_yaml, parse_settings
 
@@ -49,6 +53,12 @@ def test_settings_written_as_yaml_read_back_alike(tmp_path: Path) -> None:
     run = parse("model.name=hiera_base_16x224", "model.depths=[1,1,1,1]", "data.root=/videos")
     (tmp_path / "config.yaml").write_text(dump_yaml(run))
     assert TrainRun(**load_yaml(tmp_path / "config.yaml")) == run
+
+
+def test_names_of_settings_are_those_of_what_they_choose() -> None:
+    """``config`` imports nothing from ``data``, so the names stand in both."""
+    assert set(get_args(Decoder)) == set(READERS)
+    assert set(get_args(ClipSettings.model_fields["sampling"].annotation)) == set(RULES)
 
 
 def test_a_base_file_holds_where_the_file_says_nothing(tmp_path: Path) -> None:

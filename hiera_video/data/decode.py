@@ -18,5 +18,4 @@ def check_decoder(decoder: str) -> None:
     Raises:
         ConfigError: saying what to install.
     """
-    if decoder != "pyav":
-        import_decoder({"torchcodec": "torchcodec.decoders"}.get(decoder, decoder))
+    import_decoder(READERS[decoder].module)

@@ -20,11 +20,11 @@ _CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 class DecordReader(VideoReader):
     """decord. Newer codecs are missing."""
 
-    name = "decord"
+    name = module = "decord"
 
     def _open(self, container: InputContainer, stream: VideoStream) -> None:
         container.close()
-        decord = import_decoder("decord")
+        decord = import_decoder(self.module)
         decord.logging.set_level(decord.logging.QUIET)
         try:
             self._reader = decord.VideoReader(ffmpeg_input(self.source), num_threads=1)

@@ -27,7 +27,7 @@ class PyAVReader(VideoReader):
     a wanted frame.
     """
 
-    name = "pyav"
+    name, module = "pyav", "av"
 
     def _open(self, container: InputContainer, stream: VideoStream) -> None:
         self._source = PacketSource(self.source, container, stream, self.index, self._limit)

@@ -43,7 +43,9 @@ class VideoReader(ABC):
             in which this decoder takes one frame for another.
     """
 
+    #: What users call the decoder, and the module that has it.
     name: ClassVar[str]
+    module: ClassVar[str]
 
     def __init__(self, source: Source, timeout_seconds: float = 60.0) -> None:
         self.source = source

@@ -21,11 +21,11 @@ _CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 class TorchCodecReader(VideoReader):
     """torchcodec."""
 
-    name = "torchcodec"
+    name, module = "torchcodec", "torchcodec.decoders"
 
     def _open(self, container: InputContainer, stream: VideoStream) -> None:
         container.close()
-        decoders = import_decoder("torchcodec.decoders")
+        decoders = import_decoder(self.module)
         source = self.source
         file = ffmpeg_input(source) if isinstance(source, Path) else source.data
         try:
