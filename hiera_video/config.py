@@ -61,7 +61,11 @@ class ClipSettings(Settings):
     """What a clip is. Stored with the checkpoint, so evaluation repeats what training did."""
 
     num_frames: int = Field(16, ge=1, description="1 for images")
-    stride: int = Field(4, ge=1, description="frames from one sampled frame to the next")
+    stride: int = Field(
+        4,
+        ge=1,
+        description="frames from one sampled frame to the next; sampling=segments does not use it",
+    )
     frames_per_second: float | None = Field(
         None,
         gt=0,
@@ -75,9 +79,11 @@ class ClipSettings(Settings):
         "mmaction2",
         "pytorchvideo",
         "pytorchvideo_main",
+        "segments",
     ] = Field(
         "hiera_video",
-        description="whose rule says where clips and crops lie; others reproduce their numbers",
+        description="whose rule says where clips and crops lie; others reproduce their numbers; "
+        "segments: a frame from each of num_frames equal parts of the whole video",
     )
     short_video: Literal["repeat_last", "loop", "refuse"] | None = Field(
         None,
@@ -105,10 +111,15 @@ class ClipSettings(Settings):
             raise ValueError(
                 f"short_side={self.short_side} is smaller than crop_size={self.crop_size}"
             )
-        if self.frames_per_second and self.sampling in ("videomae", "mmaction2"):
+        if self.frames_per_second and self.sampling in ("videomae", "mmaction2", "segments"):
             raise ValueError(
                 f"frames_per_second={self.frames_per_second:g}: sampling={self.sampling} counts "
                 "the video's own frames; leave it out"
+            )
+        if self.short_video and self.spans_video:
+            raise ValueError(
+                f"short_video={self.short_video}: with sampling={self.sampling} no video is "
+                "shorter than a clip; leave it out"
             )
         if len(self.mean) != len(self.std) or min(self.std, default=1.0) <= 0:
             raise ValueError("mean and std need one value per channel each, std above 0")
@@ -118,6 +129,11 @@ class ClipSettings(Settings):
     def is_image(self) -> bool:
         """Whether a clip is a single image."""
         return self.num_frames == 1
+
+    @property
+    def spans_video(self) -> bool:
+        """Whether every clip spans its whole video, or the segment of it that a row names."""
+        return self.sampling == "segments"
 
 
 class ImageSettings(ClipSettings):
@@ -240,7 +256,12 @@ class OptimizerSettings(Settings):
 class EvaluateSettings(Settings):
     """Views of a video whose scores are averaged."""
 
-    num_clips: int = Field(5, ge=1, description="clips evenly spread over the video; 1 of an image")
+    num_clips: int = Field(
+        5,
+        ge=1,
+        description="clips evenly spread over the video; 1 of an image, and of clip.sampling="
+        "segments",
+    )
     num_crops: int = Field(
         3, ge=1, description="crops along the longer side; by default 1 of an image"
     )
@@ -250,19 +271,25 @@ class EvaluateSettings(Settings):
     )
 
     def of(self, clip: ClipSettings) -> EvaluateSettings:
-        """The views of such clips: an image has one, unless more crops are asked for.
+        """The views of such clips: an image has one, unless more crops are asked for, and a clip
+        that spans its video is the only one.
 
         Raises:
-            ConfigError: if more clips of an image are asked for.
+            ConfigError: if more clips are asked for than differ.
         """
-        if not clip.is_image:
+        if not clip.is_image and not clip.spans_video:
             return self
         if "num_clips" in self.model_fields_set and self.num_clips > 1:
-            raise ConfigError(
-                f"evaluate.num_clips={self.num_clips}: the model takes images, which have 1 clip"
+            reason = (
+                "the model takes images, which have 1 clip"
+                if clip.is_image
+                else "clip.sampling=segments, by which all clips of a video would be the same"
             )
-        num_crops = self.num_crops if "num_crops" in self.model_fields_set else 1
-        return self.model_copy(update={"num_clips": 1, "num_crops": num_crops})
+            raise ConfigError(f"evaluate.num_clips={self.num_clips}: {reason}")
+        changes = {"num_clips": 1}
+        if clip.is_image and "num_crops" not in self.model_fields_set:
+            changes["num_crops"] = 1
+        return self.model_copy(update=changes)
 
 
 class FeatureSettings(Settings):

@@ -24,7 +24,9 @@ def main() -> None:
     parser = CommandLine(description="Say what videos or images show, with a trained model.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--checkpoint", required=True, help="directory, file or hub id")
-    parser.add_argument("--num-clips", type=int, help="clips per video (default 5)")
+    parser.add_argument(
+        "--num-clips", type=int, help="clips per video (default 5; 1 where a clip spans the video)"
+    )
     parser.add_argument("--num-crops", type=int, help="crops per clip (default 3; 1 of an image)")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show (default 5)")
     parser.add_argument("--decoder", default="pyav", choices=get_args(Decoder))

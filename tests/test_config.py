@@ -128,6 +128,16 @@ def test_an_image_is_seen_once() -> None:
         EvaluateSettings(num_clips=2).of(image)
 
 
+def test_a_clip_of_the_whole_video_is_tested_once() -> None:
+    clip = ClipSettings(sampling="segments")
+    views = [EvaluateSettings(**given).of(clip) for given in ({}, {"num_crops": 1})]
+    assert [(view.num_clips, view.num_crops) for view in views] == [(1, 3), (1, 1)]
+    with pytest.raises(
+        ConfigError, match=r"evaluate\.num_clips=5: clip\.sampling=segments, by which all clips"
+    ):
+        EvaluateSettings(num_clips=5).of(clip)
+
+
 def test_windows_must_not_leave_gaps() -> None:
     arguments = ["output_dir=o", "checkpoint=c", "features.window_seconds=1"]
     with pytest.raises(

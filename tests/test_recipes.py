@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hiera_video import HieraForVideoClassification
-from hiera_video.config import EvaluateRun, PretrainRun, TrainRun
+from hiera_video.config import EvaluateRun, EvaluateSettings, PretrainRun, TrainRun
 from hiera_video.models.variants import VARIANTS as VARIANT_TABLE
 from hiera_video.models.zoo import variant_config
 from hiera_video.settings import load_yaml
@@ -170,6 +170,7 @@ def test_ssv2_pretraining_follows_table_12a() -> None:
     assert (run.train.epochs, run.train.clip_grad_norm) == (1600, 0.02)
     assert (run.optimizer.lr, run.optimizer.lr_batch_size) == (8e-4, 1024)
     assert (run.optimizer.warmup_epochs, run.augment.horizontal_flip) == (30, 0.0)
+    assert (run.clip.sampling, run.clip.frames_per_second) == ("segments", None)
 
 
 @pytest.mark.parametrize(
@@ -198,6 +199,9 @@ def test_ssv2_finetuning_follows_table_12b(
     assert (run.train.label_smoothing, run.clip.num_frames) == (smoothing, frames)
     overrides = run.model.overrides
     assert (overrides["drop_path_rate"], overrides["head_dropout"]) == (drop_path, 0.5)
+    assert (run.clip.sampling, run.clip.frames_per_second) == ("segments", None)
+    views = EvaluateSettings().of(run.clip)  # as scripts/evaluate.py takes them
+    assert (views.num_clips, views.num_crops) == (1, 3)
 
 
 def check_images(run: TrainRun | PretrainRun) -> None:

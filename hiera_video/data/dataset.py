@@ -23,7 +23,7 @@ from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.sampling import bound, evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
 from hiera_video.data.watch import Watch
-from hiera_video.errors import VideoError
+from hiera_video.errors import ConfigError, VideoError
 from hiera_video.seeding import derive_seed
 
 #: A clip's number, and the position of a frame in it.
@@ -55,7 +55,9 @@ class VideoSegment:
                 f"({float(index.duration_seconds):.3f} s)",
             )
         self.part = VideoPart.between(self.start, end, index.num_frames, index.frames_per_second)
-        self.clip_seconds = clip_duration(clip, index.frames_per_second)
+        self.clip_seconds = (
+            self.duration if clip.spans_video else clip_duration(clip, index.frames_per_second)
+        )
         if clip.short_video == "refuse" and self.duration < self.clip_seconds:
             raise VideoError(
                 str(row.file),
@@ -66,6 +68,12 @@ class VideoSegment:
     def window(self, start: Fraction, seconds: Fraction) -> list[int]:
         """Frames of the window ``[start, start + seconds)`` of the part."""
         rate = self.part.frames_per_second
+        if self.clip.spans_video:
+            begin = self.start + start
+            end = min(begin + seconds, self.start + self.duration)
+            num_frames = self.part.first_frame + self.part.num_frames
+            window = VideoPart.between(begin, end, num_frames, rate)
+            return evaluation_clips(window, self.clip, num_clips=1)[0]
         frames = spread_frames((self.start + start) * rate, seconds * rate, self.clip.num_frames)
         first = self.part.first_frame
         inside = bound([i - first for i in frames], self.part.num_frames, self.clip.short_video)
@@ -90,6 +98,8 @@ class VideoSegment:
 
     def starts(self, plans: Sequence[list[int]]) -> list[Fraction]:
         """Seconds into the file at which clips start."""
+        if self.clip.spans_video:
+            return [self.start] * len(plans)
         return [min(plan) / self.part.frames_per_second for plan in plans]
 
     def batch(self, views: Tensor, starts: Sequence[Fraction], seconds: Fraction) -> ClipBatch:
@@ -247,6 +257,11 @@ class VideoWindows(IterableDataset[WindowBatch]):
         self.window_seconds = window_seconds
         self.stride_seconds = stride_seconds
         self.batch_size = batch_size
+        if clip.spans_video and stride_seconds is not None and window_seconds is None:
+            raise ConfigError(
+                f"features.stride_seconds={stride_seconds:g}: with the checkpoint's clip.sampling="
+                f"{clip.sampling} a window is the whole video; set features.window_seconds, too"
+            )
         self.views = EvaluationViews(clip, num_crops=1)
         self.watch = Watch()
 

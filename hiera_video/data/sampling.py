@@ -2,15 +2,16 @@
 published numbers were made with.
 
 A rule chooses a clip of T frames from a video of n; a clip spans L of them: T times its stride, at
-the rate that the stride counts. Rules return frame numbers of the video, always ones that exist:
-each deals with videos shorter than a clip as its source does, unless ``clip.short_video`` says
-otherwise.
+the rate that the stride counts (``segments``: all of them). Rules return frame numbers of the
+video, always ones that exist: each deals with videos shorter than a clip as its source does, unless
+``clip.short_video`` says otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor
 from random import Random
 from typing import NamedTuple
@@ -194,6 +195,23 @@ def _pytorchvideo_testing_to_the_end(n: int, shape: ClipShape, num_clips: int) -
     return [_pytorchvideo_clip(n, shape, free * k / steps) for k in range(num_clips)]
 
 
+# The whole video in T segments, a frame of each (PySlowFast's ssv2.py, whose neighbouring segments
+# share a frame). Its test clips are all the same.
+def _segments(n: int, shape: ClipShape) -> list[tuple[int, int]]:
+    """First and last frame of each. Rounded as there: floats, half to even."""
+    length = (n - 1) / shape.num_frames
+    bounds = [round(length * i) for i in range(shape.num_frames + 1)]
+    return list(pairwise(bounds))
+
+
+def _segments_training(n: int, shape: ClipShape, generator: Random) -> list[int]:
+    return [generator.randint(first, last) for first, last in _segments(n, shape)]
+
+
+def _segments_testing(n: int, shape: ClipShape, num_clips: int) -> list[list[int]]:
+    return [[(first + last) // 2 for first, last in _segments(n, shape)]] * num_clips
+
+
 def _free(n: int, shape: ClipShape) -> Fraction:
     """How far the start of a clip can move, in frames."""
     return max(n - shape.span, Fraction(0))
@@ -218,4 +236,5 @@ RULES = {
     "pytorchvideo_main": Rule(
         _pytorchvideo_training, _pytorchvideo_testing_to_the_end, _pyslowfast_crop
     ),
+    "segments": Rule(_segments_training, _segments_testing, _pyslowfast_crop),
 }

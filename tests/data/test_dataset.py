@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from hiera_video.data.decode import READERS, PyAVReader
 from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
 from hiera_video.data.source import Source
+from hiera_video.errors import ConfigError
 from tests.support import frame_numbers, write_video
 
 CPU = torch.device("cpu")
@@ -121,9 +123,9 @@ def evaluation_clips(rows: list[Row], seed: int = 0, **settings: object) -> Eval
     return EvaluationClips(rows, CLIP, EvaluateSettings(**settings), "pyav", seed)
 
 
-def windows(rows: list[Row], **settings: object) -> VideoWindows:
+def windows(rows: list[Row], clip: ClipSettings = CLIP, **settings: object) -> VideoWindows:
     arguments = {"window_seconds": None, "stride_seconds": None, "batch_size": 3, **settings}
-    return VideoWindows(rows, range(len(rows)), CLIP, "pyav", **arguments)  # type: ignore[arg-type]
+    return VideoWindows(rows, range(len(rows)), clip, "pyav", **arguments)  # type: ignore[arg-type]
 
 
 def numbers(batch: ClipBatch) -> list[list[int]]:
@@ -224,6 +226,34 @@ def test_a_segment_past_the_end_is_a_failure_with_a_reason(rows: list[Row]) -> N
     assert batch.failures[0].reason == "start_seconds=9.0 is past the video's end (5.000 s)"
 
 
+def test_segments_span_the_whole_part(rows: list[Row]) -> None:
+    clip = ClipSettings(num_frames=4, crop_size=32, sampling="segments")
+    views = EvaluateSettings(num_crops=1).of(clip)
+    part = replace(rows[0], start_seconds=2.0, end_seconds=2.5)
+    for row, frames, seconds in (
+        (rows[0], [7, 22, 37, 51], (0.0, 5.0)),  # segments between 0, 15, 30, 44 and 59
+        (part, [24, 25, 27, 28], (2.0, 2.5)),  # between 24, 25, 26, 28 and 29
+    ):
+        batch = EvaluationClips([row], clip, views, "pyav", 0)[0]
+        assert numbers(batch) == [frames]
+        assert (batch.start_seconds.item(), batch.end_seconds.item()) == seconds
+        trained = TrainClips([row], clip, WHOLE, "pyav", seed=0, repeats=8)[0, 0]
+        assert len({tuple(frames) for frames in numbers(trained)}) > 1
+        assert set(trained.start_seconds.tolist()) == {seconds[0]}
+        assert set(trained.end_seconds.tolist()) == {seconds[1]}
+        (whole,) = windows([row], clip=clip)
+        assert_same(whole.clips, batch)
+
+
+def test_segments_of_windows(rows: list[Row]) -> None:
+    clip = ClipSettings(num_frames=4, crop_size=32, sampling="segments")
+    (two,) = windows(rows[:1], clip=clip, window_seconds=2.5)
+    assert numbers(two.clips) == [[3, 10, 18, 25], [33, 40, 48, 55]]
+    assert two.clips.end_seconds.tolist() == [2.5, 5.0]
+    with pytest.raises(ConfigError, match=r"features\.stride_seconds=1: .* set features\.window"):
+        windows(rows, clip=clip, stride_seconds=1.0)
+
+
 def test_evaluation_views_are_clips_by_crops_in_this_order(tmp_path: Path) -> None:
     path = write_video(tmp_path / "wide.mp4", num_frames=40, size=(48, 96), frame_rate=RATE)
     row = Row(0, path.name, path, 1, 0.0, None)
@@ -291,7 +321,7 @@ def test_all_views_and_all_windows_come_from_one_pass(
 def test_memory_for_windows_is_bounded_by_their_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(READERS, "pyav", EndlessReader)
     film = Row(0, "film.mp4", Path("film.mp4"), -1, 0.0, None)
-    settings = {"window_seconds": 4.0, "stride_seconds": 1.0, "batch_size": 64}
+    settings: dict[str, Any] = {"window_seconds": 4.0, "stride_seconds": 1.0, "batch_size": 64}
     num_windows = sum(len(batch.clips) for batch in windows([film], **settings))
     assert num_windows == 5 * 3600 - 3
     assert EndlessReader.decoded == 5 * 3600  # the frames of four windows coincide

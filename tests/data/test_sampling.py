@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import decord
 import pytest
@@ -17,11 +18,14 @@ from pytorchvideo.data.encoded_video import EncodedVideo
 from hiera_video.config import ClipSettings
 from hiera_video.data.clips import VideoPart
 from hiera_video.data.sampling import RULES, evaluation_clips, training_clip
+from hiera_video.errors import ConfigError
 from tests.support import frame_numbers, write_video
 
 RATE = Fraction(30)
 TEN_SECONDS = VideoPart(0, 300, RATE)
 SHORT = VideoPart(0, 20, RATE)
+#: Rules whose clips are shorter than a video may be.
+CUTTING = [rule for rule in RULES if rule != "segments"]
 
 #: Frames of a clip that starts at 0: every fourth, or 63/15 or 64/15 apart and truncated.
 EVERY_FOURTH = list(range(0, 64, 4))
@@ -60,6 +64,15 @@ CROPS = {
     "videomae": ([0, 12, 25], 12),
     "mmaction2": ([0, 12, 24], 12),
     "pytorchvideo": ([0, 13, 25], 13),
+    "segments": ([0, 13, 25], 13),
+}
+#: Frames of a video -> of 16 segments, where they begin and end: multiples of (n - 1) / 16 that are
+#: rounded, halves to even.
+SEGMENTS = {
+    300: [0, 19, 37, 56, 75, 93, 112, 131, 150, 168, 187, 206, 224, 243, 262, 280, 299],
+    49: list(range(0, 49, 3)),
+    9: [0, 0, 1, 2, 2, 2, 3, 4, 4, 4, 5, 6, 6, 6, 7, 8, 8],
+    1: [0] * 17,
 }
 
 
@@ -133,7 +146,32 @@ def test_a_short_video_as_the_source_of_the_rule_does(rule: str) -> None:
     assert training_clip(SHORT, clip, 0) == expected
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("num_frames", SEGMENTS)
+def test_segments_of_the_whole_video(num_frames: int) -> None:
+    part, clip = VideoPart(100, num_frames, RATE), ClipSettings(sampling="segments", stride=7)
+    bounds = [100 + frame for frame in SEGMENTS[num_frames]]
+    segments = list(pairwise(bounds))
+    middles = [(first + last) // 2 for first, last in segments]
+    assert evaluation_clips(part, clip, 1) == [middles]
+    clips = [training_clip(part, clip, seed) for seed in range(1000)]
+    for (first, last), frames in zip(segments, zip(*clips, strict=True), strict=True):
+        assert set(frames) == set(range(first, last + 1))
+    assert training_clip(part, clip, 7) == clips[7]
+
+
+def test_segments_that_do_not_depend_on_the_frame_rate() -> None:
+    clip = ClipSettings(sampling="segments")
+    for rate in (Fraction(12), Fraction(60)):
+        assert evaluation_clips(VideoPart(0, 49, rate), clip, 1) == [list(range(1, 49, 3))]
+
+
+@pytest.mark.parametrize("setting", [{"frames_per_second": 30}, {"short_video": "loop"}])
+def test_what_means_nothing_for_segments_is_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"sampling=segments .*; leave it out"):
+        ClipSettings(sampling="segments", **setting)
+
+
+@pytest.mark.parametrize("rule", CUTTING)
 def test_a_short_video_as_is_set(rule: str) -> None:
     repeat = ClipSettings(sampling=rule, short_video="repeat_last")
     loop = ClipSettings(sampling=rule, short_video="loop")
@@ -149,7 +187,7 @@ def test_a_short_video_as_is_set(rule: str) -> None:
 @pytest.mark.parametrize("num_frames", [1, 2, 5, 15, 16, 60, 61, 62, 63, 64, 65, 300])
 def test_frames_are_always_in_the_part(rule: str, num_frames: int) -> None:
     part = VideoPart(10, num_frames, RATE)
-    for short_video in (None, "repeat_last", "loop"):
+    for short_video in (None, "repeat_last", "loop") if rule in CUTTING else (None,):
         clip = ClipSettings(sampling=rule, short_video=short_video)
         clips = [training_clip(part, clip, seed) for seed in range(5)]
         clips += [frames for n in (1, 2, 5) for frames in evaluation_clips(part, clip, n)]
