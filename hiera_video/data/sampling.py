@@ -90,6 +90,8 @@ def _our_training(n: int, shape: ClipShape, generator: Random) -> list[int]:
 
 def _our_testing(n: int, shape: ClipShape, num_clips: int) -> list[list[int]]:
     free = _free(n, shape)
+    if num_clips == 1:
+        return [_our_clip(n, shape, free / 2)]
     return [_our_clip(n, shape, free * k / num_clips) for k in range(num_clips)]
 
 

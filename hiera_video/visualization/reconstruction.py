@@ -173,7 +173,7 @@ def reconstruct_videos(
     seed: int = 0,
     decoder: str = "pyav",
 ) -> Iterator[VideoReconstruction]:
-    """Reconstruct the first clip of one video after the other, or images.
+    """Reconstruct the middle clip of one video after the other, or images.
 
     What is hidden is a function of ``seed`` and the video's place in the list.
 

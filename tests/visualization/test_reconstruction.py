@@ -159,10 +159,10 @@ def test_what_is_hidden_follows_from_the_seed(checkpoint: Path, videos: list[Pat
 
 
 def test_a_clip_and_its_times(checkpoint: Path, videos: list[Path]) -> None:
-    """Videos have 12 frames a second, clips 4 frames with stride 2, patches two of these."""
+    """Videos have 12 frames, 12 a second, clips 4 with stride 2, patches two of these."""
     result = next(iter(reconstruct_videos(str(checkpoint), videos)))
     assert result.frames.original.shape == (1, 3, 2, 64, 64)
-    assert (result.start_seconds, result.frame_seconds) == (0.0, pytest.approx(4 / 12))
+    assert (result.start_seconds, result.frame_seconds) == pytest.approx((2 / 12, 4 / 12))
 
 
 def coloured_video(name: str, num_frames: int, colours: list[float]) -> VideoReconstruction:
