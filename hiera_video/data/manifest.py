@@ -140,6 +140,11 @@ class Manifest:
         """All paths as they stand in the file."""
         return self._rows.table["path"].to_pylist()
 
+    @property
+    def labels(self) -> list[int]:
+        """The class index of each row of a manifest with labels."""
+        return self._rows.table["label"].to_pylist()
+
     def check_files(self) -> None:
         """Make sure that every file exists, or every shard, as long as the manifest says.
 

@@ -1,60 +1,84 @@
 """Accuracies over all videos of a manifest, by torchmetrics.
 
 A video that could not be decoded counts as wrong: leaving it out would flatter the model.
+Axes: V videos, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from accelerate.utils import gather_object
+from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from hiera_video.batch import Failure
 from hiera_video.data.manifest import Manifest
 from hiera_video.evaluation.views import VideoScores
 
 
-def compute_metrics(manifest: Manifest, videos: Sequence[VideoScores]) -> dict[str, Any]:
-    """``top1``, ``top5``, ``num_videos``, ``num_failed``, per-class accuracies, failed videos.
+class VideoAccuracies:
+    """Accuracies of a manifest's videos, counted batch by batch in each process.
 
-    Classes without a video have no accuracy (None). With fewer than five classes, ``top5`` counts
-    the first K.
+    No scores are kept. Classes without a video have no accuracy (None). With fewer than five
+    classes, ``top5`` counts the first K.
     """
-    num_classes = len(manifest.classes)
-    labels = torch.tensor([manifest[video.row].label for video in videos])
-    decoded = torch.tensor([video.scores is not None for video in videos])
-    total = torch.bincount(labels, minlength=num_classes)
-    counted = torch.bincount(labels[decoded], minlength=num_classes)
-    share = decoded.float().mean().item()
-    top1 = top5 = 0.0
-    per_class = torch.zeros(num_classes)
-    if share:
-        scores = torch.tensor([video.scores for video in videos if video.scores is not None])
-        top1 = _accuracy(scores, labels[decoded], 1, "micro").item() * share
-        top5 = _accuracy(scores, labels[decoded], min(5, num_classes), "micro").item() * share
-        per_class = _accuracy(scores, labels[decoded], 1, "none") * counted / total.clamp(min=1)
-    return {
-        # Rounded, since torchmetrics counts in single precision.
-        "top1": round(top1, 6),
-        "top5": round(top5, 6),
-        "num_videos": len(videos),
-        "num_failed": int((~decoded).sum()),
-        "per_class": {
-            name: round(per_class[index].item(), 6) if total[index] else None
-            for index, name in enumerate(manifest.classes)
-        },
-        "failed": [
-            {"path": manifest[video.row].path, "reason": video.reason}
-            for video in videos
-            if video.scores is None
-        ],
-    }
 
+    def __init__(self, manifest: Manifest, device: torch.device) -> None:
+        self.manifest = manifest
+        self.failures: list[Failure] = []
+        num_classes = len(manifest.classes)
+        self._width = width = max(num_classes, 2)  # torchmetrics wants two classes at least
+        top_k = min(5, num_classes)
+        self._accuracies = MetricCollection(
+            {
+                "top1": MulticlassAccuracy(width, average="micro", validate_args=False),
+                "top5": MulticlassAccuracy(width, top_k, average="micro", validate_args=False),
+                "per_class": MulticlassAccuracy(width, average="none", validate_args=False),
+            },
+            # Found from the first batch: processes without one would not find the same.
+            compute_groups=False,
+        ).to(device)
 
-def _accuracy(scores: torch.Tensor, labels: torch.Tensor, top_k: int, average: str) -> torch.Tensor:
-    num_classes = scores.shape[1]
-    if num_classes == 1:  # torchmetrics wants two classes at least; one is always right
-        return torch.ones(()) if average == "micro" else torch.ones(1)
-    metric = MulticlassAccuracy(num_classes, top_k=top_k, average=average)  # type: ignore[arg-type]
-    return metric(scores, labels)
+    def update(self, videos: VideoScores) -> None:
+        """Count a batch of videos."""
+        self.failures += videos.failures
+        if len(videos.rows):
+            scores = F.pad(videos.scores, (0, self._width - videos.scores.shape[1]))
+            self._accuracies.update(scores, videos.labels.to(scores.device))
+
+    def compute(self) -> dict[str, Any]:
+        """``top1``, ``top5``, ``num_videos``, ``num_failed``, per-class accuracies, failed videos.
+
+        They are the same in every process. Each row must have been counted in one of them.
+        """
+        classes = self.manifest.classes
+        failures = sorted(gather_object(self.failures), key=lambda failure: failure.row)
+        labels = torch.tensor(self.manifest.labels)
+        total = torch.bincount(labels, minlength=len(classes))
+        failed = labels[[failure.row for failure in failures]]
+        decoded = total - torch.bincount(failed, minlength=len(classes))
+        share = (decoded.sum() / total.sum()).item()
+        top1 = top5 = 0.0
+        per_class = torch.zeros(len(classes))
+        if share:
+            accuracies = {name: value.cpu() for name, value in self._accuracies.compute().items()}
+            top1, top5 = (accuracies[name].item() * share for name in ("top1", "top5"))
+            per_class = accuracies["per_class"][: len(classes)] * decoded / total.clamp(min=1)
+        return {
+            # Rounded, since torchmetrics counts in single precision.
+            "top1": round(top1, 6),
+            "top5": round(top5, 6),
+            "num_videos": len(labels),
+            "num_failed": len(failures),
+            "per_class": {
+                name: round(per_class[index].item(), 6) if total[index] else None
+                for index, name in enumerate(classes)
+            },
+            "failed": [
+                {"path": self.manifest[failure.row].path, "reason": failure.reason}
+                for failure in failures
+            ],
+        }

@@ -1,19 +1,21 @@
-"""The files of an evaluation: ``metrics.json``, ``predictions.parquet``, ``report.html``."""
+"""The files of an evaluation: ``metrics.json``, ``predictions.parquet``, ``report.html``.
+
+Axes: V videos that have scores, K classes.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader
 
 from hiera_video.data.manifest import Manifest
-from hiera_video.evaluation.views import VideoScores
 from hiera_video.files import atomic_path
 
 METRICS_FILE = "metrics.json"
@@ -24,11 +26,13 @@ REPORT_FILE = "report.html"
 def write_evaluation(
     directory: Path,
     manifest: Manifest,
-    videos: Sequence[VideoScores],
+    rows: np.ndarray,
+    scores: np.ndarray,
     metrics: dict[str, Any],
 ) -> None:
-    """Write all three files into ``directory``. ``videos`` are in manifest order."""
-    table = predictions_table(manifest, videos)
+    """Write all three files into ``directory``. ``rows`` ``(V,)``, in ascending order, are those of
+    the manifest that have ``scores`` ``(V, K)``."""
+    table = predictions_table(manifest, rows, scores)
     with atomic_path(directory / PREDICTIONS_FILE) as path:
         pq.write_table(table, path)
     with atomic_path(directory / REPORT_FILE) as path:
@@ -37,23 +41,25 @@ def write_evaluation(
         path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def predictions_table(manifest: Manifest, videos: Sequence[VideoScores]) -> pa.Table:
+def predictions_table(manifest: Manifest, rows: np.ndarray, scores: np.ndarray) -> pa.Table:
     """One row per manifest row: ``path``, ``label``, ``prediction``, ``scores`` in class order.
 
-    Videos that failed have neither prediction nor scores.
+    Videos that failed, those not in ``rows``, have neither prediction nor scores.
     """
-    classes = manifest.classes
-    rows = [manifest[video.row] for video in videos]
-    predictions = [
-        classes[max(range(len(classes)), key=video.scores.__getitem__)] if video.scores else None
-        for video in videos
-    ]
+    classes = pa.array(manifest.classes, pa.string())
+    failed = np.ones(len(manifest), bool)
+    failed[rows] = False
+    predictions = np.zeros(len(manifest), np.int64)
+    predictions[rows] = scores.argmax(1)
+    ends = np.cumsum(~failed) * scores.shape[1]
+    offsets = pa.array(np.append(0, ends), pa.int32())
+    values = pa.array(scores.reshape(-1), pa.float32())
     return pa.table(
         {
-            "path": pa.array([row.path for row in rows], pa.string()),
-            "label": pa.array([classes[row.label] for row in rows], pa.string()),
-            "prediction": pa.array(predictions, pa.string()),
-            "scores": pa.array([video.scores for video in videos], pa.list_(pa.float32())),
+            "path": pa.array(manifest.paths, pa.string()),
+            "label": classes.take(pa.array(manifest.labels)),
+            "prediction": classes.take(pa.array(predictions, mask=failed)),
+            "scores": pa.ListArray.from_arrays(offsets, values, mask=pa.array(failed)),
         }
     )
 

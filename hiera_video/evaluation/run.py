@@ -11,9 +11,9 @@ from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
 from hiera_video.errors import ManifestError
-from hiera_video.evaluation.metrics import compute_metrics
+from hiera_video.evaluation.metrics import VideoAccuracies
 from hiera_video.evaluation.report import write_evaluation
-from hiera_video.evaluation.views import Scorer
+from hiera_video.evaluation.views import Scorer, gather_scores
 from hiera_video.files import make_output_directory
 from hiera_video.models.checkpoints import find_checkpoint
 from hiera_video.models.classification import HieraClassifier
@@ -55,11 +55,16 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
         failures.forget()
     accelerator.wait_for_everyone()
     scorer = Scorer(manifest, clip, views, run, failures, accelerator)
-    videos = scorer(accelerator.prepare_model(model, evaluation_mode=True))
-    metrics = compute_metrics(manifest, videos)
+    accuracies = VideoAccuracies(manifest, accelerator.device)
+    scored = []
+    for videos in scorer(accelerator.prepare_model(model, evaluation_mode=True)):
+        accuracies.update(videos)
+        scored.append((videos.rows.numpy(), videos.scores.cpu().numpy()))
+    metrics = accuracies.compute()
     metrics["settings"] = _describe(run, views, manifest)
+    rows, scores = gather_scores(scored)
     if accelerator.is_main_process:
-        write_evaluation(output_dir, manifest, videos, metrics)
+        write_evaluation(output_dir, manifest, rows, scores, metrics)
         print(
             f"top-1 {metrics['top1']:.4f}  top-5 {metrics['top5']:.4f}  "
             f"{metrics['num_videos']} videos, {metrics['num_failed']} failed  -> {output_dir}"

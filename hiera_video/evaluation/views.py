@@ -5,8 +5,10 @@ Axes: V videos, K classes; a video has ``num_clips * num_crops`` views.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -23,11 +25,13 @@ from hiera_video.data.manifest import Manifest
 
 @dataclass(frozen=True)
 class VideoScores:
-    """Class probabilities ``(K,)`` of a manifest row, or why there are none."""
+    """Class probabilities ``(V, K)`` of a batch of videos, on the model's device; their manifest
+    rows and labels ``(V,)``; and the videos that have no scores."""
 
-    row: int
-    scores: list[float] | None
-    reason: str | None = None
+    rows: Tensor
+    labels: Tensor
+    scores: Tensor
+    failures: list[Failure]
 
 
 class Scorer:
@@ -46,6 +50,7 @@ class Scorer:
         accelerator: Accelerator,
     ) -> None:
         self.clip = clip
+        self.num_classes = len(manifest.classes)
         self.num_views = evaluate.num_clips * evaluate.num_crops
         self.accelerator = accelerator
         self.failures = failures
@@ -61,14 +66,13 @@ class Scorer:
             accelerator.device,
         )
 
-    def __call__(self, model: nn.Module) -> list[VideoScores]:
-        """The scores of all rows, in manifest order, the same in every process.
+    def __call__(self, model: nn.Module) -> Iterator[VideoScores]:
+        """The scores of this process's videos, batch by batch.
 
         Raises:
             VideoError: at the first bad video, under ``data.on_error=raise``.
         """
         model.eval()
-        scored: list[VideoScores] = []
         bar = progress_bar(
             iterable=self.loader,
             desc="evaluate",
@@ -78,27 +82,35 @@ class Scorer:
         )
         for batch in bar:
             self.failures.handle(batch.failures)
-            scored += [_failed(failure) for failure in batch.failures]
-            if len(batch):
-                with self.accelerator.autocast():
-                    scores = score_batch(
-                        model, batch, self.clip, self.num_views, self.accelerator.device
-                    )
-                rows = batch.rows[:: self.num_views].tolist()
-                scored += [
-                    VideoScores(row, s) for row, s in zip(rows, scores.tolist(), strict=True)
-                ]
-        return sorted(gather_object(scored), key=lambda video: video.row)
+            first_views = slice(None, None, self.num_views)
+            yield VideoScores(
+                batch.rows[first_views],
+                batch.labels[first_views],
+                self._score(model, batch),
+                batch.failures,
+            )
+
+    def _score(self, model: nn.Module, batch: ClipBatch) -> Tensor:
+        device = self.accelerator.device
+        if not len(batch):
+            return torch.empty(0, self.num_classes, device=device)
+        with self.accelerator.autocast():
+            return score_batch(model, batch, self.clip, self.num_views, device)
 
 
 @torch.inference_mode()
 def score_batch(
     model: nn.Module, batch: ClipBatch, clip: ClipSettings, num_views: int, device: torch.device
 ) -> Tensor:
-    """Probabilities ``(V, K)``, on the CPU, of videos that have ``num_views`` clips each."""
+    """Probabilities ``(V, K)``, on ``device``, of videos that have ``num_views`` clips each."""
     logits = model(batch.normalized(device, clip.mean, clip.std)).logits
-    return logits.float().softmax(-1).unflatten(0, (-1, num_views)).mean(1).cpu()
+    return logits.float().softmax(-1).unflatten(0, (-1, num_views)).mean(1)
 
 
-def _failed(failure: Failure) -> VideoScores:
-    return VideoScores(failure.row, None, failure.reason)
+def gather_scores(
+    batches: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows ``(V,)`` and float32 scores ``(V, K)`` of all processes, in manifest order."""
+    rows, scores = (np.concatenate(p) for p in zip(*gather_object(list(batches)), strict=True))
+    order = rows.argsort()
+    return rows[order], scores[order]

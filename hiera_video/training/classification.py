@@ -14,7 +14,7 @@ from hiera_video.config import TrainRun
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import Manifest
 from hiera_video.data.mixing import Mixing
-from hiera_video.evaluation.metrics import compute_metrics
+from hiera_video.evaluation.metrics import VideoAccuracies
 from hiera_video.evaluation.views import Scorer
 from hiera_video.training.losses import no_loss
 from hiera_video.training.meters import ClipMean
@@ -61,5 +61,8 @@ class Classification:
         """Accuracies over the validation videos; empty where there are none."""
         if self.val_manifest is None:
             return {}
-        metrics = compute_metrics(self.val_manifest, self.scorer(model))
+        accuracies = VideoAccuracies(self.val_manifest, self.device)
+        for videos in self.scorer(model):
+            accuracies.update(videos)
+        metrics = accuracies.compute()
         return {"val/top1": metrics["top1"], "val/top5": metrics["top5"]}
