@@ -16,15 +16,17 @@ from functools import partial
 from itertools import islice
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import DataSettings
+from hiera_video.config import ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
-from hiera_video.errors import ConfigError
+from hiera_video.data.manifest import Row, rows_of_files
+from hiera_video.errors import ConfigError, VideoError
 from hiera_video.seeding import derive_seed
 
 T = TypeVar("T")
@@ -101,6 +103,27 @@ def evaluation_order(
         for begin in range(0, num_rows, batch_size)
     ]
     return groups[process_index::num_processes]
+
+
+def read_files(
+    videos: Sequence[Path],
+    clip: ClipSettings,
+    evaluate: EvaluateSettings,
+    decoder: str,
+) -> Iterator[tuple[Row, ClipBatch]]:
+    """All views of one file after the other, read in this process; no manifest has them.
+
+    Raises:
+        VideoError: for a video where images are wanted, or an image where clips are, before any is
+            read; and when one that cannot be read is reached.
+    """
+    rows = rows_of_files(videos, clip)
+    dataset = EvaluationClips(rows, clip, evaluate, decoder, seed=0)
+    for row in rows:
+        batch = dataset[row.index]
+        for failure in batch.failures:
+            raise VideoError(failure.path, failure.reason)
+        yield row, batch
 
 
 def faster_loading(data: DataSettings, repeats: int, num_processes: int) -> str:

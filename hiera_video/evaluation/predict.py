@@ -9,10 +9,8 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from hiera_video.config import EvaluateSettings
-from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.decode import check_decoder
-from hiera_video.data.manifest import rows_of_files
-from hiera_video.errors import VideoError
+from hiera_video.data.loader import read_files
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.views import score_batch
 
@@ -44,12 +42,7 @@ def predict(
     model, clip, classes = load_trained(checkpoint)
     device = Accelerator().device
     model.to(device).eval()
-    rows = rows_of_files(videos, clip)
-    dataset = EvaluationClips(rows, clip, evaluate.of(clip), decoder, seed=0)
-    for row in rows:
-        batch = dataset[row.index]
-        for failure in batch.failures:
-            raise VideoError(failure.path, failure.reason)
+    for row, batch in read_files(videos, clip, evaluate.of(clip), decoder):
         scores = score_batch(model, batch, clip, len(batch), device)[0]
         best = scores.topk(min(top_k, len(classes)))
         yield Prediction(

@@ -16,10 +16,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from hiera_video.config import ClipSettings, EvaluateSettings
-from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.decode import check_decoder
-from hiera_video.data.manifest import rows_of_files
-from hiera_video.errors import CheckpointError, ConfigError, VideoError
+from hiera_video.data.loader import read_files
+from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.checkpoints import find_checkpoint
 from hiera_video.models.loading import load_model
 from hiera_video.models.mae import (
@@ -186,13 +185,8 @@ def reconstruct_videos(
     model, clip = load_autoencoder(checkpoint, mask_ratio)
     device = Accelerator().device
     model.to(device).eval()
-    rows = rows_of_files(videos, clip)
     one_view = EvaluateSettings(num_clips=1, num_crops=1)
-    dataset = EvaluationClips(rows, clip, one_view, decoder, seed)
-    for row in rows:
-        batch = dataset[row.index]
-        for failure in batch.failures:
-            raise VideoError(failure.path, failure.reason)
+    for row, batch in read_files(videos, clip, one_view, decoder):
         generator = torch.Generator().manual_seed(derive_seed(seed, row.index))
         noise = torch.rand(1, model.config.num_units, generator=generator).to(device)
         pixel_values = batch.normalized(device, clip.mean, clip.std)
