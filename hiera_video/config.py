@@ -292,6 +292,13 @@ class EvaluateSettings(Settings):
         return self.model_copy(update=changes)
 
 
+class ValidationSettings(EvaluateSettings):
+    """Views during training: one of each video, unless more are asked for."""
+
+    num_clips: int = Field(1, ge=1, description="clips evenly spread over the video")
+    num_crops: int = Field(1, ge=1, description="crops along the longer side")
+
+
 class FeatureSettings(Settings):
     """Sliding windows over whole videos."""
 
@@ -415,10 +422,7 @@ class PretrainRun(TrainingRun):
 class TrainRun(TrainingRun):
     """Train a video classifier."""
 
-    evaluate: EvaluateSettings = Field(
-        default_factory=lambda: EvaluateSettings(num_clips=1, num_crops=1),
-        description="validation during training",
-    )
+    evaluate: ValidationSettings = Field(default_factory=ValidationSettings)
 
 
 class EvaluateRun(RunSettings):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import EvaluateSettings, TrainingRun, TrainRun
+from hiera_video.config import TrainingRun, TrainRun, ValidationSettings
 from hiera_video.data.joint import JointBatch
 from hiera_video.errors import ConfigError
 from hiera_video.training.loop import Task
@@ -66,9 +66,7 @@ def image_run(run: R, init_from: str | None) -> R:
         ),
     }
     if isinstance(run, TrainRun):
-        changes["evaluate"] = EvaluateSettings(
-            num_clips=1, num_crops=1, batch_size=run.evaluate.batch_size
-        )
+        changes["evaluate"] = ValidationSettings(batch_size=run.evaluate.batch_size)
     return run.model_copy(update=changes)
 
 
