@@ -140,9 +140,9 @@ def test_a_clip_of_the_whole_video_is_tested_once() -> None:
 
 def test_validation_sees_a_video_once_whatever_else_is_set() -> None:
     for arguments in ([], ["evaluate.batch_size=8"]):
-        views = parse(*arguments).evaluate
         for kind in (ClipSettings(), ImageSettings()):
-            assert (views.of(kind).num_clips, views.of(kind).num_crops) == (1, 1)
+            views = parse(*arguments).evaluate.of(kind)
+            assert (views.num_clips, views.num_crops) == (1, 1)
     views = parse("evaluate.num_clips=5", "evaluate.num_crops=3").evaluate.of(ClipSettings())
     assert (views.num_clips, views.num_crops) == (5, 3)
 

@@ -1,7 +1,8 @@
 """Models to and from disk and hub.
 
 A checkpoint directory holds ``config.json`` (the :class:`HieraConfig`), ``model.safetensors``, and,
-where training wrote it, ``preprocessor.json`` (what a clip is and how it is normalised).
+where training wrote it, ``preprocessor.json`` (what a clip is and how it is normalised), which
+stays with the model.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ class PretrainedModel(nn.Module):
     #: Whether this is a model of clips that was made from one of images.
     inflated: bool = False
 
+    #: The ``preprocessor.json`` that the model was loaded with, to be saved with it again.
+    preprocessor: bytes | None = None
+
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
         self.config = config
@@ -74,7 +78,7 @@ class PretrainedModel(nn.Module):
         """
         state = self.state_dict() if state is None else state
         weights = {bare_name(name): tensor for name, tensor in state.items()}
-        return Checkpoint(type(self).__name__, self.config, weights)
+        return Checkpoint(type(self).__name__, self.config, weights, self.preprocessor)
 
     def without_weights(self) -> PretrainedModel:
         """The same model on the meta device."""
@@ -82,7 +86,8 @@ class PretrainedModel(nn.Module):
             return type(self)(self.config)
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors``; each file whole or not at all."""
+        """Write ``config.json``, ``model.safetensors``, and the ``preprocessor.json`` that the
+        model was loaded with, if there was one; each file whole or not at all."""
         write_checkpoint(self.to_checkpoint(), directory, "hiera_video")
 
     @classmethod
@@ -138,6 +143,15 @@ class PretrainedModel(nn.Module):
             weights = {n: t for n, t in weights.items() if _part(n) not in fresh}
             weights |= {bare_name(n): t for n, t in initial.items() if _part(bare_name(n)) in fresh}
         load_weights(model, weights, source)
+        if config.image_size == checkpoint.config.image_size:
+            model.preprocessor = checkpoint.preprocessor
+        elif checkpoint.preprocessor is not None:
+            logger.warning(
+                "%s: %s is for image_size=%s and does not stay with this model",
+                source,
+                PREPROCESSOR_FILE,
+                checkpoint.config.image_size,
+            )
         return model.eval()
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, **arguments: Any) -> str:

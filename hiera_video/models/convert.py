@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from hiera_video.files import atomic_path, make_output_directory
-from hiera_video.models.layouts import (
-    LAYOUTS,
-    PREPROCESSOR_FILE,
-    find_checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
+from hiera_video.files import make_output_directory
+from hiera_video.models.layouts import LAYOUTS, read_checkpoint, write_checkpoint
 from hiera_video.models.loading import instantiate
 from hiera_video.settings import CommandLine
 
@@ -27,16 +20,8 @@ def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path
     Raises:
         CheckpointError: if it cannot be read, or ``layout`` cannot express the model.
     """
-    source_path = find_checkpoint(source)
-    model = instantiate(read_checkpoint(source_path), str(source))
-    directory = make_output_directory(directory)
-    written = write_checkpoint(model.to_checkpoint(), directory, layout)
-    preprocessor = source_path / PREPROCESSOR_FILE
-    if preprocessor.is_file() and layout == "hiera_video":
-        with atomic_path(directory / PREPROCESSOR_FILE) as path:
-            shutil.copyfile(preprocessor, path)
-        written.append(directory / PREPROCESSOR_FILE)
-    return written
+    model = instantiate(read_checkpoint(source), str(source))
+    return write_checkpoint(model.to_checkpoint(), make_output_directory(directory), layout)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

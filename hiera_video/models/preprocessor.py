@@ -10,6 +10,7 @@ from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.files import atomic_path
 from hiera_video.models.checkpoints import PREPROCESSOR_FILE
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.layouts import preprocessor_path
 
 
 def save_preprocessor(directory: Path, clip: ClipSettings) -> None:
@@ -19,7 +20,7 @@ def save_preprocessor(directory: Path, clip: ClipSettings) -> None:
 
 
 def load_preprocessor(source: Path, config: HieraConfig) -> ClipSettings:
-    """Read ``preprocessor.json`` beside the weights in ``source``.
+    """Read the ``preprocessor.json`` in ``source``, or beside it if it is a file of weights.
 
     Weights that were published without one get what the official repository does, in views of the
     model's own size. Clips: stride 4, mean 0.45 and deviation 0.225. Images: ImageNet's mean and
@@ -28,7 +29,7 @@ def load_preprocessor(source: Path, config: HieraConfig) -> ClipSettings:
     Raises:
         CheckpointError: if it cannot be understood, or contradicts the model.
     """
-    path = source / PREPROCESSOR_FILE
+    path = preprocessor_path(source)
     num_frames, height, width = config.image_size if config.is_video else [1, *config.image_size]
     if height != width:
         raise CheckpointError(f"{source}: views are square, and the model takes {height}x{width}")

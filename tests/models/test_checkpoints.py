@@ -261,3 +261,22 @@ def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         ("me/model", {"private": True, "exist_ok": True}),
         ("first", ["config.json", "model.safetensors"]),
     ]
+
+
+def test_what_is_known_about_pixels_stays_with_a_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where only the head changes; another input size is for other clips."""
+    save(HieraForVideoClassification, tmp_path)
+    text = '{"num_frames": 4, "crop_size": 64, "stride": 7}\n'
+    (tmp_path / "preprocessor.json").write_text(text)
+    load = HieraForVideoClassification.from_pretrained
+    for number, model in enumerate(
+        (load(tmp_path), load(tmp_path / "model.safetensors"), load(tmp_path, num_labels=9))
+    ):
+        model.save_pretrained(tmp_path / f"{number}")
+        assert (tmp_path / f"{number}/preprocessor.json").read_text() == text
+    larger = load(tmp_path, image_size=[4, 96, 64])
+    assert "preprocessor.json is for image_size=[4, 64, 64] and does not stay" in caplog.text
+    larger.save_pretrained(tmp_path / "larger")
+    assert not (tmp_path / "larger/preprocessor.json").exists()

@@ -56,7 +56,13 @@ def test_steps_on_images_and_clips_change_the_same_encoder(tmp_path: Path) -> No
 def test_both_are_saved_and_loaded_whole(tmp_path: Path) -> None:
     joint: Any = make_joint().eval()
     joint.save_pretrained(tmp_path)
+    for folder, text in ((".", '{"stride": 7}'), ("images", '{"short_side": 80}')):
+        (tmp_path / folder / "preprocessor.json").write_text(text)
     again: Any = HieraForJointTraining.from_pretrained(tmp_path)
+    again.save_pretrained(tmp_path / "copy")
+    for folder in (".", "images"):
+        of_copy = tmp_path / "copy" / folder / "preprocessor.json"
+        assert of_copy.read_text() == (tmp_path / folder / "preprocessor.json").read_text()
     assert again.images.hiera.encoder is again.clips.hiera.encoder
     for pixel_values in (images(), clips()):
         assert torch.equal(again(pixel_values).logits, joint(pixel_values).logits)

@@ -21,6 +21,14 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     assert load_preprocessor(tmp_path, VIDEO) == clip
 
 
+def test_it_is_found_beside_a_file_of_weights(tmp_path: Path) -> None:
+    clip = ClipSettings(stride=3)
+    save_preprocessor(tmp_path, clip)
+    for name in ("model.safetensors", "hiera_base_16x224.pth"):
+        (tmp_path / name).touch()
+        assert load_preprocessor(tmp_path / name, VIDEO) == clip
+
+
 def test_published_weights_get_the_published_sampling(tmp_path: Path) -> None:
     clip = load_preprocessor(tmp_path, VIDEO)
     assert (clip.num_frames, clip.stride, clip.crop_size) == (16, 4, 224)

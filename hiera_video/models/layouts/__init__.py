@@ -25,6 +25,7 @@ from hiera_video.models.layouts.files import (
     PREPROCESSOR_FILE,
     WEIGHTS_FILE,
     find_checkpoint,
+    preprocessor_path,
     read_json,
     read_weights,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Checkpoint",
     "bare_name",
     "find_checkpoint",
+    "preprocessor_path",
     "read_checkpoint",
     "read_config",
     "write_checkpoint",
@@ -61,15 +63,28 @@ def read_checkpoint(
     """
     path = find_checkpoint(source)
     weights = read_weights(path)
+    checkpoint = _read_layout(path, weights, str(source), config, hints or {})
+    preprocessor = preprocessor_path(path)
+    if preprocessor.is_file():
+        checkpoint.preprocessor = preprocessor.read_bytes()
+    return checkpoint
+
+
+def _read_layout(
+    path: Path,
+    weights: dict[str, Tensor],
+    source: str,
+    config: HieraConfig | None,
+    hints: Mapping[str, Any],
+) -> Checkpoint:
     directory = path if path.is_dir() else path.parent
     config_path = directory / CONFIG_FILE
-    # A .pth file says nothing about the files that happen to lie beside it.
+    # A .pth file says nothing about a model that happens to be described beside it.
     describes = config_path.exists() and (path.is_dir() or path.name == WEIGHTS_FILE)
     values = read_json(config_path) if describes else None
     try:
         if official.recognises(weights):
-            heads = (hints or {}).get("num_heads")
-            return official.read(values, weights, config, heads)
+            return official.read(values, weights, config, hints.get("num_heads"))
         if values is None and config is None:
             raise CheckpointError(f"{config_path}: is missing, and these weights need it")
         if transformers.recognises(weights):
@@ -121,7 +136,8 @@ def read_config(path: Path) -> tuple[HieraConfig, str]:
 def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str) -> list[Path]:
     """Write a checkpoint in one of :data:`LAYOUTS`; each file appears whole or not at all.
 
-    The official layout gets both of its forms, hub and ``.pth``.
+    The official layout gets both of its forms, hub and ``.pth``; ``preprocessor.json`` is of ours
+    only.
 
     Returns:
         What was written.
@@ -144,6 +160,10 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
         save_file(weights, path, metadata={"format": "pt"})
     with atomic_path(paths[1]) as path:
         path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    if layout == "hiera_video" and checkpoint.preprocessor is not None:
+        paths.append(directory / PREPROCESSOR_FILE)
+        with atomic_path(paths[-1]) as path:
+            path.write_bytes(checkpoint.preprocessor)
     if layout == "official":
         paths.append(directory / "model.pth")
         with atomic_path(paths[-1]) as path:

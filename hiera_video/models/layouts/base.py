@@ -25,12 +25,15 @@ TRUNK = ("patch_embedding", "position_embedding", "encoder", "norm")
 class Checkpoint:
     """A model's class name, its configuration, and its weights under bare names.
 
-    ``beside``: checkpoints that are written with it, each into a folder of that name below its own.
+    ``preprocessor`` is the content of ``preprocessor.json``, unread, where there is one: what it
+    means is no matter of layouts. ``beside``: checkpoints that are written with it, each into a
+    folder of that name below its own.
     """
 
     architecture: str
     config: HieraConfig
     weights: dict[str, Tensor]
+    preprocessor: bytes | None = None
     beside: dict[str, Checkpoint] = field(default_factory=dict)
 
 
