@@ -45,7 +45,8 @@ def main() -> None:
         if options.json:
             print(json.dumps(asdict(prediction)), flush=True)
             continue
-        table = Table(title=Text(prediction.path), title_justify="left", min_width=40)
+        print(prediction.path)
+        table = Table(min_width=40)
         table.add_column("class")
         table.add_column("probability", justify="right")
         for name, probability in prediction.classes:

@@ -182,12 +182,19 @@ class HieraModel(PretrainedModel):
         if any_size and pixel_values.ndim == 2 + len(size):
             size = list(pixel_values.shape[2:])
         if pixel_values.shape[1:] != (config.num_channels, *size):
-            hint = "" if any_size else " (other sizes: interpolate_pos_encoding=True)"
             raise ConfigError(
                 f"pixel_values has shape {tuple(pixel_values.shape)}, wanted "
-                f"(B, {', '.join(map(str, (config.num_channels, *size)))}){hint}"
+                f"(B, {', '.join(map(str, (config.num_channels, *size)))})"
+                f"{self._hint(pixel_values, any_size)}"
             )
         return TokenGrid.of_input(config, tuple(size))
+
+    def _hint(self, pixel_values: Tensor, any_size: bool) -> str:
+        """What may be the matter with an input that does not fit."""
+        channels, shape = self.config.num_channels, pixel_values.shape
+        if self.config.is_video and pixel_values.ndim == 5 and channels == shape[2] != shape[1]:
+            return "; yours looks like (B, T, C, H, W): use .transpose(1, 2)"
+        return "" if any_size else " (other sizes: interpolate_pos_encoding=True)"
 
     def _head_masks(self, head_mask: HeadMask) -> list[Tensor | None]:
         heads = self.config.num_heads

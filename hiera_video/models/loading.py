@@ -46,6 +46,11 @@ def load_classifier(source: str | Path) -> HieraClassifier:
         CheckpointError: if it cannot be read, or holds no classifier.
     """
     checkpoint = read_checkpoint(source)
+    if not checkpoint.architecture.endswith("Classification"):
+        raise CheckpointError(
+            f"{source}: holds a {checkpoint.architecture}, wanted a classifier: fine-tune it first "
+            f"(scripts/train.py init_from={source})"
+        )
     video = checkpoint.config.is_video
     cls = HieraForVideoClassification if video else HieraForImageClassification
     return cls.from_checkpoint(checkpoint, str(source), {})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.classification import (
     HieraForImageClassification,
     HieraForVideoClassification,
@@ -46,6 +47,8 @@ def create_model(name: str, pretrained: str | Path | None = None, **overrides: A
         cls = HieraForVideoClassification if config.is_video else HieraForImageClassification
     if pretrained is None:
         return cls(config)
+    if not isinstance(pretrained, str | os.PathLike):
+        raise ConfigError(f"pretrained={pretrained!r}: wanted a directory, a file or a hub id")
     checkpoint = read_checkpoint(pretrained, hints={"num_heads": config.num_heads})
     inflated = config.is_video and not checkpoint.config.is_video
     if inflated:

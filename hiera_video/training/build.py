@@ -108,6 +108,12 @@ def build_classifier(run: TrainRun, classes: list[str]) -> HieraClassifier:
             "with the pre-trained weights as init_from"
         )
     labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}
+    num_labels = run.model.overrides.get("num_labels", len(classes))
+    if num_labels != len(classes):
+        raise ConfigError(
+            f"model.num_labels={num_labels}: the training videos have {len(classes)} classes; "
+            "leave it out"
+        )
     return _build(run, HieraClassifier, {**run.model.overrides, **labels})
 
 

@@ -21,7 +21,13 @@ from hiera_video.training.meters import ClipMean
 #: Fields of a model that have a value per axis, time first for clips.
 _PER_AXIS = ("patch_size", "patch_stride", "patch_padding", "query_stride", "masked_unit_size")
 #: Fields that the model of images has from its own variant or size.
-_OWN = ("image_size", "separate_position_embeddings", "global_position_size", "mask_ratio")
+_OWN = (
+    "image_size",
+    "separate_position_embeddings",
+    "global_position_size",
+    "mask_ratio",
+    "num_labels",
+)
 
 R = TypeVar("R", bound=TrainingRun)
 V = TypeVar("V")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -216,10 +217,18 @@ def test_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_name_that_nobody_has() -> None:
-    with pytest.raises(CheckpointError, match="is no file or directory here, and the hub"):
+    with pytest.raises(CheckpointError, match="no such file or directory, and it could not be fet"):
         find_checkpoint("no-such-owner/no-such-model")
     with pytest.raises(CheckpointError, match="no such file or directory"):
         find_checkpoint("/nowhere/model.pth")
+
+
+def test_the_folder_of_a_run_leads_to_its_checkpoint(tmp_path: Path) -> None:
+    for name in ("last", "best"):
+        save_image_classifier(tmp_path / name)
+        message = f"{tmp_path}: is a run's output folder; did you mean {tmp_path / name}?"
+        with pytest.raises(CheckpointError, match=re.escape(message)):
+            read_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(

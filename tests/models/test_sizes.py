@@ -133,3 +133,13 @@ def test_size_that_units_do_not_divide() -> None:
         model(torch.zeros(1, 3, 72, 64), interpolate_pos_encoding=True)
     with pytest.raises(ConfigError, match="other sizes: interpolate_pos_encoding=True"):
         model(torch.zeros(1, 3, 96, 64))
+
+
+def test_time_before_channels_is_told() -> None:
+    """The order of ``transformers``."""
+    model = HieraModel(HieraConfig(**VIDEO))
+    message = r"wanted \(B, 3, 4, 64, 64\); yours looks like .* use \.transpose\(1, 2\)"
+    with pytest.raises(ConfigError, match=message):
+        model(torch.zeros(1, 4, 3, 64, 64))
+    with pytest.raises(ConfigError, match="other sizes: interpolate_pos_encoding=True"):
+        model(torch.zeros(1, 3, 2, 64, 64))

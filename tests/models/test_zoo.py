@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,6 +42,12 @@ def test_names() -> None:
 def test_misspelt_name() -> None:
     with pytest.raises(ConfigError, match=r"unknown model, did you mean hiera_base_16x224\?"):
         create_model("hiera_bas_16x224")
+
+
+def test_pretrained_that_is_no_place() -> None:
+    wrong: Any = True
+    with pytest.raises(ConfigError, match="pretrained=True: wanted a directory, a file or a hub"):
+        create_model("hiera_base_16x224", pretrained=wrong)
 
 
 def test_fields_of_published_models() -> None:

@@ -377,7 +377,7 @@ def test_an_encoder_is_no_classifier(tiny_dataset: TinyDataset, tmp_path: Path) 
     fields = {**TINY_MODEL, "image_size": [4, 32, 32]}
     model = HieraModel(variant_config("hiera_base_16x224", **fields))
     model.save_pretrained(tmp_path / "encoder")
-    with pytest.raises(CheckpointError, match="holds a HieraModel, wanted a HieraForVideoClass"):
+    with pytest.raises(CheckpointError, match="HieraModel, wanted a classifier: fine-tune it fi"):
         run_here("evaluate", tmp_path / "encoder", tiny_dataset.val, tmp_path / "run")
 
 
@@ -400,6 +400,13 @@ def test_training_starts_from_weights_of_its_own_architecture_only(
     with pytest.raises(CheckpointError, match=r"other: .*depths=\[1, 1, 2, 1\]"):
         run_here("train", Path(), tiny_dataset.train, tmp_path / "run", f"init_from={other}")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_number_of_classes_is_that_of_the_videos(
+    tiny_dataset: TinyDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"model\.num_labels=5: the training videos have 3 cl"):
+        run_here("train", Path(), tiny_dataset.train, tmp_path / "run", "model.num_labels=5")
 
 
 # Output folders. Tests may run as root, who may write anywhere but below a file or in /proc.

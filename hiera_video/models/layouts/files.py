@@ -43,7 +43,8 @@ def find_checkpoint(source: str | Path) -> Path:
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(
-            f"{source}: is no file or directory here, and the hub gave none ({reason})"
+            f"{source}: no such file or directory, and it could not be fetched from the hub "
+            f"({reason})"
         ) from None
 
 
@@ -76,8 +77,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: if they are missing or damaged, or if a pickle holds more than tensors.
     """
     if path.is_dir():
-        found = [path / name for name in _WEIGHT_FILES if (path / name).exists()]
+        found = _weight_files(path)
         if not found:
+            for link in ("best", "last"):
+                if _weight_files(path / link):
+                    raise CheckpointError(
+                        f"{path}: is a run's output folder; did you mean {path / link}?"
+                    )
             raise CheckpointError(
                 f"{path / WEIGHTS_FILE}: cannot be read (No such file or directory)"
             )
@@ -92,6 +98,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path}: cannot be read ({error})") from None
     return _read_pickle(path)
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    return [directory / name for name in _WEIGHT_FILES if (directory / name).exists()]
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
