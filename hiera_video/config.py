@@ -429,6 +429,10 @@ class EvaluateRun(RunSettings):
     """Evaluate a trained model on labelled videos."""
 
     checkpoint: str = Field(description="directory, file or hub id of a trained model")
+    clip: dict[str, Any] = Field(
+        default_factory=dict,
+        description="settings of clips in place of the checkpoint's own: clip.frames_per_second=30",
+    )
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
 
 
@@ -436,4 +440,8 @@ class FeatureRun(RunSettings):
     """Extract features of whole videos."""
 
     checkpoint: str = Field(description="directory, file or hub id of a trained model")
+    clip: dict[str, Any] = Field(
+        default_factory=dict,
+        description="settings of clips in place of the checkpoint's own: clip.frames_per_second=30",
+    )
     features: FeatureSettings = Field(default_factory=FeatureSettings)

@@ -58,7 +58,7 @@ def parse_settings(cls: type[S], arguments: Sequence[str] | None = None) -> S:
     options = parser.parse_args(arguments)
     values = load_yaml(options.config) if options.config else {}
     for override in options.overrides:
-        _apply_override(values, override)
+        apply_override(values, override)
     return cls(**values)
 
 
@@ -123,7 +123,12 @@ def suggest(given: str, valid: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else "valid: " + ", ".join(valid)
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Put ``key=value`` from a command line into ``values``, below the groups that the key names.
+
+    Raises:
+        ConfigError: if it cannot be read so.
+    """
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"{override!r}: wanted key=value, such as train.epochs=10")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +17,7 @@ from rich.text import Text
 from hiera_video.command import run_command
 from hiera_video.config import Decoder, EvaluateSettings
 from hiera_video.evaluation.predict import predict
-from hiera_video.settings import CommandLine
+from hiera_video.settings import CommandLine, apply_override
 
 
 def main() -> None:
@@ -30,14 +30,26 @@ def main() -> None:
     parser.add_argument("--num-crops", type=int, help="crops per clip (default 3; 1 of an image)")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show (default 5)")
     parser.add_argument("--decoder", default="pyav", choices=get_args(Decoder))
+    parser.add_argument(
+        "--clip",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of clips in place of the checkpoint's own, such as frames_per_second=30; "
+        "can be repeated",
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON per video")
     options = parser.parse_args()
     given = {"num_clips": options.num_clips, "num_crops": options.num_crops}
     views = EvaluateSettings(**{key: value for key, value in given.items() if value is not None})
+    overrides: dict[str, Any] = {}
+    for override in options.clip:
+        apply_override(overrides, override)
     predictions = predict(
         options.checkpoint,
         options.files,
         views,
+        overrides=overrides,
         decoder=options.decoder,
         top_k=options.top_k,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
@@ -28,18 +29,22 @@ def predict(
     videos: Sequence[Path],
     evaluate: EvaluateSettings,
     *,
+    overrides: Mapping[str, Any] | None = None,
     decoder: str = "pyav",
     top_k: int = 5,
 ) -> Iterator[Prediction]:
     """Predict one video or image after the other, averaging views as in an evaluation.
 
+    ``overrides`` are fields of ``ClipSettings`` in place of the checkpoint's own.
+
     Raises:
         CheckpointError: if the checkpoint cannot be used.
+        ConfigError: if ``overrides`` do not fit it.
         VideoError: for a video where images are wanted, or an image where clips are; and when one
             that cannot be read is reached.
     """
     check_decoder(decoder)
-    model, clip, classes = load_trained(checkpoint)
+    model, clip, classes = load_trained(checkpoint, overrides or {})
     device = Accelerator().device
     model.to(device).eval()
     for row, batch in read_files(videos, clip, evaluate.of(clip), decoder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from hiera_video.models.loading import load_classifier
 from hiera_video.models.preprocessor import load_preprocessor
 
 
-def load_trained(checkpoint: str) -> tuple[HieraClassifier, ClipSettings, list[str]]:
-    """A trained classifier, what its clips are, and its class names in index order."""
+def load_trained(
+    checkpoint: str, overrides: Mapping[str, Any]
+) -> tuple[HieraClassifier, ClipSettings, list[str]]:
+    """A trained classifier, what its clips are (but for ``overrides``), and its class names in
+    index order."""
     model = load_classifier(checkpoint)
-    clip = load_preprocessor(find_checkpoint(checkpoint), model.config)
+    clip = load_preprocessor(find_checkpoint(checkpoint), model.config, overrides)
     names = model.config.id2label or {}
     return model, clip, [names[index] for index in range(model.config.num_labels)]
 
@@ -39,7 +43,7 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
             first bad video under ``data.on_error=raise``.
     """
     check_decoder(run.data.decoder)
-    model, clip, classes = load_trained(run.checkpoint)
+    model, clip, classes = load_trained(run.checkpoint, run.clip)
     names = classes if model.config.has_label_names else None
     manifest = open_manifest(run.data, "data.val.manifest", clip, classes=names)
     if len(manifest.classes) != len(classes):
@@ -61,7 +65,7 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
         accuracies.update(videos)
         scored.append((videos.rows.numpy(), videos.scores.cpu().numpy()))
     metrics = accuracies.compute()
-    metrics["settings"] = _describe(run, views, manifest)
+    metrics["settings"] = _describe(run, clip, views, manifest)
     rows, scores = gather_scores(scored)
     if accelerator.is_main_process:
         write_evaluation(output_dir, manifest, rows, scores, metrics)
@@ -73,7 +77,9 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
     return metrics
 
 
-def _describe(run: EvaluateRun, views: EvaluateSettings, manifest: Manifest) -> dict[str, Any]:
+def _describe(
+    run: EvaluateRun, clip: ClipSettings, views: EvaluateSettings, manifest: Manifest
+) -> dict[str, Any]:
     """What the figures depend on; not how the work was divided."""
     return {
         "checkpoint": str(Path(run.checkpoint)),
@@ -82,4 +88,5 @@ def _describe(run: EvaluateRun, views: EvaluateSettings, manifest: Manifest) -> 
         "precision": run.precision,
         "seed": run.seed,
         **views.model_dump(),
+        "clip": clip.model_dump(mode="json"),
     }

@@ -70,7 +70,7 @@ def extract_features(run: FeatureRun) -> None:
         raise ConfigError(
             f"features.layer={run.features.layer}: the model has {len(model.config.depths)} stages"
         )
-    clip = load_preprocessor(find_checkpoint(run.checkpoint), model.config)
+    clip = load_preprocessor(find_checkpoint(run.checkpoint), model.config, run.clip)
     manifest = open_manifest(run.data, "data.manifest", clip, labelled=False)
     output_dir = make_output_directory(run.output_dir)
     writer = FeatureWriter(output_dir, _settings(run, clip, model))

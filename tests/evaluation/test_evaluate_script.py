@@ -181,6 +181,20 @@ def test_shuffled_frames_and_bf16_are_settings_of_their_own(
     assert metrics["settings"]["precision"] == "bf16"
 
 
+def test_settings_of_clips_in_place_of_the_checkpoints(
+    tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """They change what is seen, and the metrics tell them and those that were not given."""
+    scores = []
+    for name, more in (("own", []), ("given", ["clip.stride=5", "clip.short_side=40"])):
+        metrics = evaluate_here(tiny_checkpoint, tiny_dataset.val, tmp_path / name, *more)
+        scores.append(pq.read_table(tmp_path / name / "predictions.parquet")["scores"])
+    clip = metrics["settings"]["clip"]
+    assert (clip["stride"], clip["short_side"], clip["num_frames"]) == (5, 40, 4)
+    assert clip == json.loads((tmp_path / "given/metrics.json").read_text())["settings"]["clip"]
+    assert scores[0] != scores[1]
+
+
 def test_labels_follow_the_checkpoint_not_the_manifest(
     tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -43,7 +43,8 @@ def test_json_for_several_videos_and_one_line_for_a_bad_one(
     """What was predicted before the bad video is not lost."""
     bad = tmp_path / "bad.mp4"
     bad.write_text("this is a text\n" * 100)
-    arguments = ["--checkpoint", tiny_checkpoint, "--json", *videos, bad, videos[0]]
+    arguments = ["--checkpoint", tiny_checkpoint, "--clip", "stride=3", "--json"]
+    arguments += [*videos, bad, videos[0]]
     result = run_script("predict", *arguments)
     assert error_line(result) == f"{bad}: invalid data found when processing input"
     lines = [json.loads(line) for line in result.stdout.splitlines()]
@@ -63,11 +64,14 @@ def test_predictions_equal_those_of_an_evaluation(
             checkpoint=str(tiny_checkpoint),
             output_dir=tmp_path,
             data={"val": {"manifest": tiny_dataset.val}, "num_workers": 0},
+            clip={"stride": 3},
             evaluate=views,
         )
     )
     scores = pq.read_table(tmp_path / "predictions.parquet")["scores"].to_pylist()
-    for row, prediction in enumerate(predict(str(tiny_checkpoint), videos, views)):
+    overrides = {"stride": 3}
+    found = predict(str(tiny_checkpoint), videos, views, overrides=overrides)
+    for row, prediction in enumerate(found):
         expected = dict(zip(tiny_dataset.classes, scores[row], strict=True))
         assert dict(prediction.classes) == pytest.approx(expected, abs=1e-6)
 

@@ -167,7 +167,8 @@ def test_a_second_run_skips_what_is_finished(
 
 
 @pytest.mark.parametrize(
-    "more", ["features.layer=stage4", "features.window_seconds=1", "precision=bf16"]
+    "more",
+    ["features.layer=stage4", "features.window_seconds=1", "precision=bf16", "clip.short_side=40"],
 )
 def test_other_settings_are_extracted_anew(
     manifest: Path, tiny_checkpoint: Path, tmp_path: Path, more: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hiera_video import HieraConfig
 from hiera_video.config import ClipSettings
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.preprocessor import load_preprocessor, save_preprocessor
 from hiera_video.models.variants import variant_config
 
@@ -46,6 +47,33 @@ def test_what_cannot_be_understood_is_refused(tmp_path: Path, text: str) -> None
     (tmp_path / "preprocessor.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"preprocessor\.json: cannot be understood"):
         load_preprocessor(tmp_path, VIDEO)
+
+
+def test_settings_of_clips_can_be_given(tmp_path: Path) -> None:
+    save_preprocessor(tmp_path, ClipSettings(stride=3, frames_per_second=25))
+    given = {"frames_per_second": None, "short_side": 256, "sampling": "videomae"}
+    clip = load_preprocessor(tmp_path, VIDEO, given)
+    assert clip == ClipSettings(stride=3, short_side=256, sampling="videomae")
+    (tmp_path / "preprocessor.json").unlink()
+    published = load_preprocessor(tmp_path, VIDEO, {"frames_per_second": 30})
+    assert published == ClipSettings(frames_per_second=30)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"num_frames": 8}, "clip: clips of 8 frames at 224 pixels do not fit the model's image_s"),
+        ({"crop_size": 192}, "clip: clips of 16 frames at 192 pixels do not fit"),
+        ({"strid": 2}, r"clip\.strid: unknown key, did you mean stride\?"),
+        ({"short_side": 8}, "clip: short_side=8 is smaller than crop_size=224"),
+        ({"mean": [0.5], "std": [0.5]}, r"clip: mean=\[0\.5\] does not fit the model's num_ch"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model_are_refused(
+    tmp_path: Path, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_preprocessor(tmp_path, VIDEO, given)
 
 
 def test_models_of_images(tmp_path: Path) -> None:
