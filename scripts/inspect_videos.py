@@ -10,12 +10,13 @@ goes on where it was interrupted.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 
 from hiera_video.command import run_command
 from hiera_video.errors import ConfigError
-from hiera_video.inspection.run import inspect_videos
+from hiera_video.inspection.run import TIMEOUT_SECONDS, inspect_videos
 from hiera_video.settings import CommandLine
 
 
@@ -27,7 +28,17 @@ def main() -> None:
     parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="default: all")
     parser.add_argument("--decode", action="store_true", help="decode every frame: slow, thorough")
     parser.add_argument("--keep-duplicates", action="store_true", help="list them, leave them in")
+    parser.add_argument(
+        "--timeout-seconds",
+        type=float,
+        default=TIMEOUT_SECONDS,
+        help=f"a file that takes longer cannot be read (default {TIMEOUT_SECONDS:g})",
+    )
     options = parser.parse_args()
+    if not 0 < options.timeout_seconds < math.inf:
+        raise ConfigError(
+            f"--timeout-seconds={options.timeout_seconds:g}: wanted a number of seconds above 0"
+        )
     if options.num_workers < 1:
         raise ConfigError(f"--num-workers={options.num_workers}: wanted at least 1")
     inspect_videos(
@@ -37,6 +48,7 @@ def main() -> None:
         num_workers=options.num_workers,
         decode=options.decode,
         keep_duplicates=options.keep_duplicates,
+        timeout_seconds=options.timeout_seconds,
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
-from av.video.stream import VideoStream
+from av import VideoFrame
 
+from hiera_video.data.container import demux, open_video
 from hiera_video.data.decode import READERS
-from hiera_video.errors import VideoError
+from hiera_video.errors import VideoError, reason_of
+from hiera_video.files import sha256
 
-_BLOCK_BYTES = 1 << 20
+#: How long FFmpeg may wait for a file.
+_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass
@@ -45,8 +48,8 @@ def examine(file: Path, decode: bool) -> Examined:
     try:
         status = file.stat()
         found.size_bytes, found.modified_ns = status.st_size, status.st_mtime_ns
-        found.sha256 = _hash(file)
-        with READERS["pyav"](file) as reader:
+        found.sha256 = sha256(file)
+        with READERS["pyav"](file, _TIMEOUT_SECONDS) as reader:
             index = reader.index
         found.num_frames = index.num_frames
         found.frames_per_second = float(index.frames_per_second)
@@ -55,17 +58,9 @@ def examine(file: Path, decode: bool) -> Examined:
         _look(found, file, decode)
     except VideoError as error:
         found.reason = error.reason
-    except OSError as error:
-        found.reason = (error.strerror or str(error)).lower()
+    except Exception as error:  # whatever it is about, it must not keep the others from their turn
+        found.reason = reason_of(error)
     return found
-
-
-def _hash(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as data:
-        while block := data.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _look(found: Examined, file: Path, decode: bool) -> None:
@@ -76,24 +71,29 @@ def _look(found: Examined, file: Path, decode: bool) -> None:
     """
     count = 0
     try:
-        with av.open(str(file)) as container:
-            stream = container.streams.best("video")
-            assert isinstance(stream, VideoStream)  # the reader has seen it
-            stream.codec_context.thread_count = 1  # the inspection's workers are the parallelism
-            for frame in container.decode(stream):
-                if not count:
-                    found.width, found.height = frame.width, frame.height
-                    found.rotation_degrees = -frame.rotation % 360
-                if (frame.width, frame.height) != (found.width, found.height):
-                    raise VideoError(str(file), f"frame {count} has another size than the first")
-                if frame.is_corrupt and decode:
-                    raise VideoError(str(file), f"frame {count} is damaged")
-                count += 1
-                if not decode:
-                    break
+        for frame in _frames(file):
+            if not count:
+                found.width, found.height = frame.width, frame.height
+                found.rotation_degrees = -frame.rotation % 360
+            if (frame.width, frame.height) != (found.width, found.height):
+                raise VideoError(str(file), f"frame {count} has another size than the first")
+            if frame.is_corrupt and decode:
+                raise VideoError(str(file), f"frame {count} is damaged")
+            count += 1
+            if not decode:
+                break
     except av.FFmpegError as error:
         raise VideoError(
             str(file), f"frame {count} cannot be decoded ({str(error.strerror).lower()})"
         ) from None
     if count < (found.num_frames if decode and found.num_frames else 1):
         raise VideoError(str(file), f"{count} of {found.num_frames} frames can be decoded")
+
+
+def _frames(file: Path) -> Iterator[VideoFrame]:
+    """All frames, those that FFmpeg had to patch up as well."""
+    container, stream = open_video(file, _TIMEOUT_SECONDS)
+    with container:
+        for packet in demux(container, stream):
+            yield from stream.decode(packet)
+        yield from stream.decode(None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
@@ -19,6 +21,7 @@ from hiera_video.inspection.table import inspection_table, write_table
 
 #: One line of JSON per file that was examined: what an interrupted inspection goes on from.
 LOG_FILE = "examined.jsonl"
+TIMEOUT_SECONDS = 600.0
 _MOST_FILES_PER_TASK = 16
 
 
@@ -30,8 +33,11 @@ def inspect_videos(
     num_workers: int = 1,
     decode: bool = False,
     keep_duplicates: bool = False,
+    timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> None:
     """Examine every file of a manifest or folder that was not examined yet, and write the files.
+
+    A file that takes ``timeout_seconds`` cannot be read; it is examined again by the next run.
 
     Raises:
         UserError: if there is nothing to inspect, or ``output_dir`` cannot be written to.
@@ -42,7 +48,7 @@ def inspect_videos(
     known = read_log(log)
     examined = {file: known[file] for file in files if _is_current(known.get(file), decode)}
     waiting = [Path(file) for file in files if file not in examined]
-    _examine_all(waiting, log, examined, num_workers, decode)
+    _examine_all(waiting, log, examined, num_workers, decode, timeout_seconds)
     table = inspection_table(source, examined, keep_duplicates=keep_duplicates)
     write_table(table, source, output_dir)
     write_report(table, path, output_dir / REPORT_FILE)
@@ -83,16 +89,17 @@ def _examine_all(
     examined: dict[str, Examined],
     num_workers: int,
     decode: bool,
+    timeout_seconds: float,
 ) -> None:
     """Examine the files that wait, in parallel; each goes to the log as it comes."""
     bar = progress_bar(
         desc="inspect", unit="video", initial=len(examined), total=len(examined) + len(waiting)
     )
-    work = partial(examine, decode=decode)
+    work = partial(_examine_in_time, decode, timeout_seconds)
     with bar, log.open("a", encoding="utf-8") as lines:
         lines.write("\n")  # ends a line that an interruption left unfinished
         while waiting:
-            for found in _in_parallel(work, waiting, num_workers):
+            for found in _in_parallel(work, waiting, num_workers, timeout_seconds):
                 examined[found.file] = found
                 lines.write(json.dumps(asdict(found)) + "\n")
                 lines.flush()
@@ -100,31 +107,54 @@ def _examine_all(
             waiting = [file for file in waiting if str(file) not in examined]
 
 
-def _in_parallel(
-    work: Callable[[Path], Examined], files: Sequence[Path], num_workers: int
-) -> Iterator[Examined]:
-    """Results in the order of ``files``; fewer than there are files if one of them ends a process.
+def _examine_in_time(decode: bool, timeout_seconds: float, files: Sequence[Path]) -> list[Examined]:
+    """Examine files in a process that ends if one takes too long, whatever its decoder is at."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    found = []
+    for file in files:
+        signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
+        found.append(examine(file, decode))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return found
 
-    Then some of the next are examined one by one, each in a process of its own, so that in the end
-    it is the turn of that file.
+
+def _in_parallel(
+    work: Callable[[Sequence[Path]], list[Examined]],
+    files: Sequence[Path],
+    num_workers: int,
+    timeout_seconds: float,
+) -> Iterator[Examined]:
+    """Results as they come; fewer than there are files if one of them ends a process.
+
+    Then the first that are left, as many as were being examined, are examined one by one, each in a
+    process of its own, so that it is the turn of that file.
     """
     files_per_task = max(1, min(_MOST_FILES_PER_TASK, len(files) // (8 * num_workers)))
-    count = 0
+    tasks = [files[i : i + files_per_task] for i in range(0, len(files), files_per_task)]
+    done = set()
     pool = ProcessPoolExecutor(num_workers)
     try:
-        for found in pool.map(work, files, chunksize=files_per_task):
-            yield found
-            count += 1
+        for task in as_completed([pool.submit(work, task) for task in tasks]):
+            for found in task.result():
+                done.add(found.file)
+                yield found
     except BrokenProcessPool:
-        for file in files[count : count + num_workers * files_per_task]:
-            yield _alone(work, file)
+        left = [file for file in files if str(file) not in done]
+        for file in left[: num_workers * files_per_task]:
+            yield _alone(work, file, timeout_seconds)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _alone(work: Callable[[Path], Examined], file: Path) -> Examined:
+def _alone(
+    work: Callable[[Sequence[Path]], list[Examined]], file: Path, timeout_seconds: float
+) -> Examined:
+    begin = time.monotonic()
     with ProcessPoolExecutor(1) as pool:
         try:
-            return pool.submit(work, file).result()
+            return pool.submit(work, [file]).result()[0]
         except BrokenProcessPool:
-            return Examined(str(file), decoded=False, reason="reading it ends the process")
+            in_time = time.monotonic() - begin < timeout_seconds
+            ended = "reading it ends the process"
+            too_long = f"reading took longer than --timeout-seconds={timeout_seconds:g}"
+            return Examined(str(file), decoded=False, reason=ended if in_time else too_long)

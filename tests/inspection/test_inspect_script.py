@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hiera_video.data.manifest import Manifest
+from hiera_video.errors import UserError
 from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.run import LOG_FILE, inspect_videos, read_log
 from tests.support import (
@@ -249,12 +250,61 @@ def test_a_file_that_kills_its_reader_is_found(
     assert sum(row["left_out"] is None for row in rows.values()) == 3
 
 
+def test_a_file_that_keeps_its_reader_waiting_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody writes into this pipe: opening it never ends. Another run tries it again."""
+    videos, output_dir = tmp_path / "videos", tmp_path / "out"
+    for index in range(4):
+        write_video(videos / f"pour/{index}.mp4", num_frames=6 + index)
+    os.mkfifo(videos / "pour/1.mov")
+    script = ROOT / "scripts" / "inspect_videos.py"
+    arguments = (script, videos, output_dir, "--num-workers", 2, "--timeout-seconds", 4)
+    assert run_here(*arguments) == 0
+    assert "5 videos: 4 kept, 1 left out" in capsys.readouterr().out
+    row = read(output_dir)["pour/1.mov"]
+    assert row["left_out"] == "reading took longer than --timeout-seconds=4"
+    (videos / "pour/1.mov").unlink()
+    write_video(videos / "pour/1.mov", num_frames=12)
+    assert run_here(*arguments) == 0
+    assert "5 videos: 5 kept, 0 left out, 1 files examined now" in capsys.readouterr().out
+
+
+def test_a_title_that_is_not_in_utf8_does_no_harm(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "videos/a.mkv", num_frames=6)
+    head, tag, tail = path.read_bytes().partition(b"ENCODER")
+    path.write_bytes(head + tag + tail.replace(b"Lavf", b"\xe9\xe8\xff\xfe", 1))
+    found = examine(path, decode=True)
+    assert (found.reason, found.num_frames, found.width) == (None, 6, 64)
+
+
+def test_an_error_that_nobody_knows_of_is_about_one_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: Path) -> str:
+        if file.name == "b.mkv":
+            raise LookupError("No such thing\nin line 3")
+        return file.name
+
+    monkeypatch.setattr("hiera_video.inspection.examine.sha256", fail)
+    inspect_videos(folder, tmp_path / "out")
+    assert read(tmp_path / "out")["pour/b.mkv"]["left_out"] == "no such thing"
+
+
+def test_a_name_that_no_manifest_can_hold(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / os.fsdecode(b"videos/caf\xe9.mp4")).touch()
+    with pytest.raises(UserError, match=r"caf\\udce9.mp4': its name is not in UTF-8"):
+        inspect_videos(tmp_path / "videos", tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("source", "more", "message"),
     [
         ("empty", [], "empty: no video files in it, nor in folders below"),
         ("none.csv", [], "none.csv: cannot be read (No such file or directory)"),
         ("empty", ["--num-workers=0"], "--num-workers=0: wanted at least 1"),
+        ("empty", ["--timeout-seconds=0"], "-seconds=0: wanted a number of seconds above 0"),
     ],
 )
 def test_mistakes_end_in_one_line(
