@@ -29,7 +29,7 @@ from hiera_video.config import ClipSettings, DataSettings
 from hiera_video.data.images import IMAGE_SUFFIXES, wrong_kind
 from hiera_video.data.shards import SHARD_COLUMNS, ShardMember, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
-from hiera_video.errors import ManifestError, VideoError
+from hiera_video.errors import ManifestError, VideoError, reason_of
 from hiera_video.files import atomic_path
 from hiera_video.settings import suggest
 
@@ -235,9 +235,12 @@ def read_classes(path: Path) -> list[str]:
     """Class names, one a line, in index order.
 
     Raises:
-        ManifestError: if a name stands there twice, or there is none.
+        ManifestError: if it cannot be read, a name stands there twice, or there is none.
     """
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
     names = [line.strip() for line in lines if line.strip()]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated or not names:

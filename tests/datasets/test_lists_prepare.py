@@ -71,3 +71,8 @@ def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     classes = write(tmp_path / "names.txt", ["run", "jump"])
     line = complaint(capsys, "lists", output, "--val", path, "--classes", classes)
     assert line == f"{path}, line 1: label 2 is past the 2 classes"
+    line = complaint(capsys, "lists", output, "--val", path, "--classes", tmp_path / "none.txt")
+    assert line == f"{tmp_path / 'none.txt'}: cannot be read (no such file or directory)"
+    classes.write_bytes(b"\xff\xfer\x00u\x00n\x00")
+    line = complaint(capsys, "lists", output, "--val", path, "--classes", classes)
+    assert line.startswith(f"{classes}: cannot be read ('utf-8' codec can't decode byte 0xff")
