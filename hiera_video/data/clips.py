@@ -16,6 +16,11 @@ from pytorchvideo.data.clip_sampling import UniformClipSampler
 from hiera_video.config import ClipSettings
 
 
+def exact(number: float) -> Fraction:
+    """A number as it was written in decimals: 0.7, where the float nearest to it is less."""
+    return Fraction(str(number))
+
+
 class VideoPart(NamedTuple):
     """The frames ``[first_frame, first_frame + num_frames)`` of a video."""
 
@@ -35,7 +40,7 @@ class VideoPart(NamedTuple):
 
 def clip_duration(clip: ClipSettings, frames_per_second: Fraction) -> Fraction:
     """Seconds that a clip spans in a video of that rate: ``num_frames * stride`` frames."""
-    rate = Fraction(clip.frames_per_second) if clip.frames_per_second else frames_per_second
+    rate = exact(clip.frames_per_second) if clip.frames_per_second else frames_per_second
     return clip.num_frames * clip.stride / rate
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings
-from hiera_video.data.clips import VideoPart, clip_duration, spread_frames, window_starts
+from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames, window_starts
 from hiera_video.data.images import open_reader
 from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.sampling import bound, evaluation_clips, training_clip
@@ -43,10 +43,10 @@ class VideoSegment:
         index = self._reader.index
         self.row = row
         self.clip = clip
-        self.start = Fraction(row.start_seconds)
+        self.start = exact(row.start_seconds)
         end = index.duration_seconds
         if row.end_seconds is not None:
-            end = min(end, Fraction(row.end_seconds))
+            end = min(end, exact(row.end_seconds))
         self.duration = end - self.start
         if self.duration <= 0:
             raise VideoError(
@@ -285,8 +285,8 @@ class VideoWindows(IterableDataset[WindowBatch]):
         with VideoSegment(row, self.decoder, self.clip) as video:
             seconds = video.clip_seconds
             if self.window_seconds is not None:
-                seconds = Fraction(self.window_seconds)
-            stride = Fraction(self.stride_seconds) if self.stride_seconds is not None else seconds
+                seconds = exact(self.window_seconds)
+            stride = exact(self.stride_seconds) if self.stride_seconds is not None else seconds
             starts = window_starts(video.duration, seconds, min(stride, seconds))
             plans = [video.window(start, seconds) for start in starts]
             batches = [

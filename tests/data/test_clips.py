@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from hiera_video.config import ClipSettings
-from hiera_video.data.clips import VideoPart, clip_duration, spread_frames, window_starts
+from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames, window_starts
 
 NTSC = Fraction(30000, 1001)
 
@@ -17,6 +17,14 @@ def test_a_clip_spans_frames_times_stride() -> None:
     assert clip_duration(clip, NTSC) == 64 / NTSC
     at_30 = ClipSettings(num_frames=16, stride=4, frames_per_second=30)
     assert clip_duration(at_30, Fraction(60)) == Fraction(64, 30)
+    at_29_97 = ClipSettings(num_frames=16, stride=4, frames_per_second=29.97)
+    assert clip_duration(at_29_97, Fraction(60)) == Fraction(6400, 2997)
+
+
+@pytest.mark.parametrize("number", [0.7, 1.1, 29.97, 1e-05, 2.0])
+def test_settings_are_the_decimals_that_were_written(number: float) -> None:
+    assert exact(number) == Fraction(repr(number))
+    assert exact(0.7) * 30 == 21
 
 
 @pytest.mark.parametrize("rate", [Fraction(25), NTSC, Fraction(15), Fraction(24000, 1001)])

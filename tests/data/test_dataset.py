@@ -213,6 +213,21 @@ def test_a_segment_bounds_every_clip(rows: list[Row], decoder: str) -> None:
     assert max(max(clip) for clip in numbers(evaluation)) < 42
 
 
+def test_tenths_of_a_second_bound_segments_and_windows_exactly(tmp_path: Path) -> None:
+    """The floats nearest to 0.7 and 1.1 are less than 21 and more than 33 thirtieths."""
+    path = write_video(tmp_path / "video.mp4", num_frames=60, frame_rate=30)
+    segment = Row(0, path.name, path, 0, 0.7, 1.1)
+    clip = ClipSettings(num_frames=4, stride=3, crop_size=32)
+    views = EvaluateSettings(num_clips=1, num_crops=1)
+    batch = EvaluationClips([segment], clip, views, "pyav", 0)[0]
+    assert numbers(batch) == [[21, 24, 27, 30]]
+    clip = ClipSettings(num_frames=4, sampling="segments", crop_size=32)
+    (all_12,) = windows([segment], clip=clip)
+    assert numbers(all_12.clips) == [[22, 25, 28, 30]]  # between 21, 24, 27, 29 and 32
+    (four,) = windows([segment], window_seconds=0.2, stride_seconds=0.1)
+    assert [frames[0] for frames in numbers(four.clips)] == [21, 24, 27]
+
+
 def test_a_segment_shorter_than_a_clip_repeats_its_last_frame(rows: list[Row]) -> None:
     """Frames after the segment's end show something else: they are never taken."""
     segment = replace(rows[0], start_seconds=1.0, end_seconds=1.25)
