@@ -39,10 +39,18 @@ class VideoSegment:
     """
 
     def __init__(self, row: Row, decoder: str, clip: ClipSettings) -> None:
-        self._reader = open_reader(row.file, decoder)
-        index = self._reader.index
         self.row = row
         self.clip = clip
+        self._reader = open_reader(row.file, decoder)
+        try:
+            self._locate()
+        except BaseException:
+            self.close()
+            raise
+
+    def _locate(self) -> None:
+        """Find the part that is meant."""
+        row, clip, index = self.row, self.clip, self._reader.index
         self.start = exact(row.start_seconds)
         end = index.duration_seconds
         if row.end_seconds is not None:
@@ -281,13 +289,28 @@ class VideoWindows(IterableDataset[WindowBatch]):
             except VideoError as error:
                 yield WindowBatch(index, _failed(row, error, self.clip), is_last=True)
 
+    def _lengths(self, video: VideoSegment) -> tuple[Fraction, Fraction]:
+        """Seconds that windows of a video last, and from one's start to the next.
+
+        Raises:
+            VideoError: if windows of a clip's length would leave gaps at this video's frame rate.
+        """
+        seconds = video.clip_seconds
+        if self.window_seconds is not None:
+            seconds = exact(self.window_seconds)
+        stride = exact(self.stride_seconds) if self.stride_seconds is not None else seconds
+        if stride > seconds:
+            raise VideoError(
+                str(video.row.file),
+                f"features.stride_seconds={float(stride):g} is longer than a window of it, by "
+                f"default a clip of {float(seconds):.3f} s; set features.window_seconds",
+            )
+        return seconds, stride
+
     def _windows(self, row: Row) -> Iterator[WindowBatch]:
         with VideoSegment(row, self.decoder, self.clip) as video:
-            seconds = video.clip_seconds
-            if self.window_seconds is not None:
-                seconds = exact(self.window_seconds)
-            stride = exact(self.stride_seconds) if self.stride_seconds is not None else seconds
-            starts = window_starts(video.duration, seconds, min(stride, seconds))
+            seconds, stride = self._lengths(video)
+            starts = window_starts(video.duration, seconds, stride)
             plans = [video.window(start, seconds) for start in starts]
             batches = [
                 starts[i : i + self.batch_size] for i in range(0, len(starts), self.batch_size)

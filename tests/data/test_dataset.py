@@ -20,12 +20,12 @@ from torchvision.transforms.v2 import functional as F
 
 from hiera_video.batch import ClipBatch
 from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
-from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows
+from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoSegment, VideoWindows
 from hiera_video.data.decode import READERS, PyAVReader
 from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
 from hiera_video.data.source import Source
-from hiera_video.errors import ConfigError
+from hiera_video.errors import ConfigError, VideoError
 from tests.support import frame_numbers, write_video
 
 CPU = torch.device("cpu")
@@ -269,6 +269,23 @@ def test_segments_of_windows(rows: list[Row]) -> None:
         windows(rows, clip=clip, stride_seconds=1.0)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "clip"),
+    [
+        (9.0, None, CLIP),
+        (0.0, 0.5, CLIP.model_copy(update={"short_video": "refuse"})),
+    ],
+)
+def test_a_refused_segment_leaves_no_file_open(
+    rows: list[Row], start: float, end: float | None, clip: ClipSettings
+) -> None:
+    row = replace(rows[0], start_seconds=start, end_seconds=end)
+    with pytest.raises(VideoError) as caught:
+        VideoSegment(row, "pyav", clip)
+    assert caught.value.path == str(row.file)  # the traceback keeps the segment alive until here
+    assert row.file not in [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+
+
 def test_evaluation_views_are_clips_by_crops_in_this_order(tmp_path: Path) -> None:
     path = write_video(tmp_path / "wide.mp4", num_frames=40, size=(48, 96), frame_rate=RATE)
     row = Row(0, path.name, path, 1, 0.0, None)
@@ -319,6 +336,18 @@ def test_windows_of_given_length_and_stride(rows: list[Row]) -> None:
     assert [batch.is_last for batch in found] == [True]
     assert found[0].clips.start_seconds.tolist() == [0.0, 1.0, 2.0, 3.0]
     assert numbers(found[0].clips)[1] == [12, 18, 24, 30]  # four frames over two seconds
+
+
+def test_a_stride_that_leaves_gaps_between_clips_is_refused(rows: list[Row]) -> None:
+    """Clips of eight frames last 0.667 s at this video's rate."""
+    (refused,) = windows(rows[:1], stride_seconds=0.7)
+    (failure,) = refused.clips.failures
+    assert failure.reason == (
+        "features.stride_seconds=0.7 is longer than a window of it, by default a clip of 0.667 s; "
+        "set features.window_seconds"
+    )
+    starts = [b.clips.start_seconds for b in windows(rows[:1], stride_seconds=0.5, batch_size=8)]
+    assert torch.cat(starts).tolist()[:3] == [0.0, 0.5, 1.0]
 
 
 def test_all_views_and_all_windows_come_from_one_pass(
