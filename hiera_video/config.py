@@ -10,7 +10,7 @@ Field descriptions give units; ``--help`` of every script lists them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -151,7 +151,7 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = "hiera_base_16x224"
+    name: str = Field("hiera_base_16x224", description="`python -m hiera_video` lists all")
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class ModelSettings(BaseModel):
 class PretrainingModelSettings(ModelSettings):
     """A variant with a decoder."""
 
-    name: str = "mae_hiera_base_16x224"
+    name: str = Field("mae_hiera_base_16x224", description="`python -m hiera_video` lists all")
 
 
 class AugmentSettings(Settings):
@@ -361,6 +361,21 @@ class JointImages(Settings):
 class TrainingRun(RunSettings):
     """What training and pre-training share."""
 
+    unused: ClassVar[tuple[str, ...]] = (
+        "data.manifest",
+        "images.clip.num_frames",
+        "images.clip.stride",
+        "model.image_size",
+        "model.num_labels",
+        "model.id2label",
+        "model.label2id",
+        "model.out_features",
+        "model.out_indices",
+        "model.output_attentions",
+        "model.output_hidden_states",
+        "model.return_dict",
+    )
+
     init_from: str | None = Field(
         None, description="weights to start from: directory, file, hub id"
     )
@@ -403,6 +418,20 @@ class TrainingRun(RunSettings):
 class PretrainRun(TrainingRun):
     """Pre-train an encoder on videos without labels."""
 
+    unused: ClassVar[tuple[str, ...]] = (
+        *TrainingRun.unused,
+        "augment.cutmix_alpha",
+        "augment.mixup_alpha",
+        "data.val.manifest",
+        "images.augment.cutmix_alpha",
+        "images.augment.mixup_alpha",
+        "images.val.manifest",
+        "model.head_dropout",
+        "model.head_init_scale",
+        "train.label_smoothing",
+        "train.validate_epochs",
+    )
+
     model: PretrainingModelSettings = Field(default_factory=PretrainingModelSettings)
 
     @model_validator(mode="after")
@@ -422,11 +451,29 @@ class PretrainRun(TrainingRun):
 class TrainRun(TrainingRun):
     """Train a video classifier."""
 
+    unused: ClassVar[tuple[str, ...]] = (
+        *TrainingRun.unused,
+        "model.decoder_depth",
+        "model.decoder_hidden_size",
+        "model.decoder_mask_ratio",
+        "model.decoder_num_heads",
+        "model.mask_ratio",
+        "model.normalize_pixel_loss",
+    )
+
     evaluate: ValidationSettings = Field(default_factory=ValidationSettings)
 
 
 class EvaluateRun(RunSettings):
     """Evaluate a trained model on labelled videos."""
+
+    unused: ClassVar[tuple[str, ...]] = (
+        "data.train.manifest",
+        "data.manifest",
+        "data.max_failed_share",
+        "clip.num_frames",
+        "clip.crop_size",
+    )
 
     checkpoint: str = Field(description="directory, file or hub id of a trained model")
     clip: dict[str, Any] = Field(
@@ -438,6 +485,14 @@ class EvaluateRun(RunSettings):
 
 class FeatureRun(RunSettings):
     """Extract features of whole videos."""
+
+    unused: ClassVar[tuple[str, ...]] = (
+        "data.train.manifest",
+        "data.val.manifest",
+        "data.max_failed_share",
+        "clip.num_frames",
+        "clip.crop_size",
+    )
 
     checkpoint: str = Field(description="directory, file or hub id of a trained model")
     clip: dict[str, Any] = Field(

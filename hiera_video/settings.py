@@ -9,22 +9,35 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from hiera_video.errors import ConfigError
 
 S = TypeVar("S", bound="Settings")
+
+#: Groups that take the fields of another class, and what these are where they are not given.
+OpenGroups = Mapping[str, tuple[type[BaseModel], str]]
+
+_HOW_TO_SET = """\
+settings (key=value), with their defaults:
+  Values are YAML: lists as 'key=[a,b]' (quoted), null unsets.
+"""
 
 
 class Settings(BaseModel):
     """A group of settings. Wrong values raise one :class:`ConfigError` that names all faults."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    #: Keys that a command shares with others and makes no use of: left out of its ``--help``.
+    unused: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -42,15 +55,25 @@ class CommandLine(argparse.ArgumentParser):
         raise ConfigError(message)
 
 
-def parse_settings(cls: type[S], arguments: Sequence[str] | None = None) -> S:
+def parse_settings(
+    cls: type[S],
+    arguments: Sequence[str] | None = None,
+    *,
+    description: str | None = None,
+    open_groups: OpenGroups | None = None,
+) -> S:
     """Read ``--config FILE.yaml`` and ``key=value`` overrides from the command line into ``cls``.
+
+    Args:
+        description: what ``--help`` says of the command.
+        open_groups: what ``--help`` lists for groups whose keys ``cls`` does not know.
 
     Raises:
         ConfigError: for anything that cannot be read or does not fit, in one line.
     """
     parser = CommandLine(
-        description=cls.__doc__,
-        epilog=_list_keys(cls),
+        description=description or cls.__doc__,
+        epilog=_list_keys(cls, open_groups or {}),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, help="YAML file with settings")
@@ -175,14 +198,40 @@ def _group(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _list_keys(cls: type[BaseModel], prefix: str = "") -> str:
-    """One line per setting for ``--help``: key, default, meaning."""
-    lines = [] if prefix else ["settings (key=value):"]
-    for name, field in cls.model_fields.items():
-        if group := _group(field.annotation):
-            lines.append(_list_keys(group, f"{prefix}{name}."))
-            continue
-        default = "required" if field.is_required() else repr(field.get_default())
-        meaning = f"  {field.description}" if field.description else ""
-        lines.append(f"  {prefix}{name} [{default}]{meaning}")
-    return "\n".join(lines)
+def _list_keys(cls: type[Settings], open_groups: OpenGroups) -> str:
+    """One line per setting for ``--help``: key, default, choices, meaning."""
+
+    def of_group(group: type[BaseModel], prefix: str) -> Iterator[str]:
+        for name, field in group.model_fields.items():
+            key = f"{prefix}{name}"
+            if inner := _group(field.annotation):
+                yield from of_group(inner, f"{key}.")
+            elif key not in (*cls.unused, *open_groups):
+                default = "required" if field.is_required() else _default(field)
+                yield _describe(key, field, default)
+            if key in open_groups:
+                others, default = open_groups[key]
+                for name, field in others.model_fields.items():
+                    if f"{key}.{name}" not in cls.unused:
+                        yield _describe(f"{key}.{name}", field, default)
+
+    return "\n".join((_HOW_TO_SET, *of_group(cls, "")))
+
+
+def _describe(key: str, field: FieldInfo, default: str) -> str:
+    choices = " | ".join(map(str, _choices(field.annotation)))
+    meaning = "; ".join(filter(None, (choices, field.description)))
+    return f"  {key} [{default}]  {meaning}".rstrip()
+
+
+def _default(field: FieldInfo) -> str:
+    """A default as one would type it."""
+    value = to_jsonable_python(field.get_default(call_default_factory=True))
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
+    return text.removesuffix("...\n").rstrip()
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """The values that an annotation lists, if it does, whether or not there may be none."""
+    kinds = (annotation, *get_args(annotation))
+    return [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]

@@ -6,9 +6,15 @@ accelerate launch scripts/evaluate.py checkpoint=DIR data.val.manifest=CSV outpu
 from __future__ import annotations
 
 from hiera_video.command import run_command
-from hiera_video.config import EvaluateRun
+from hiera_video.config import ClipSettings, EvaluateRun
 from hiera_video.evaluation.run import evaluate
 from hiera_video.settings import parse_settings
 
+
+def main() -> None:
+    groups = {"clip": (ClipSettings, "of the checkpoint")}
+    evaluate(parse_settings(EvaluateRun, description=__doc__, open_groups=groups))
+
+
 if __name__ == "__main__":
-    run_command(lambda: evaluate(parse_settings(EvaluateRun)))
+    run_command(main)

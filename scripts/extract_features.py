@@ -6,9 +6,15 @@ accelerate launch scripts/extract_features.py checkpoint=DIR data.manifest=CSV o
 from __future__ import annotations
 
 from hiera_video.command import run_command
-from hiera_video.config import FeatureRun
+from hiera_video.config import ClipSettings, FeatureRun
 from hiera_video.features.windows import extract_features
 from hiera_video.settings import parse_settings
 
+
+def main() -> None:
+    groups = {"clip": (ClipSettings, "of the checkpoint")}
+    extract_features(parse_settings(FeatureRun, description=__doc__, open_groups=groups))
+
+
 if __name__ == "__main__":
-    run_command(lambda: extract_features(parse_settings(FeatureRun)))
+    run_command(main)

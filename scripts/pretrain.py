@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from hiera_video.command import run_command
 from hiera_video.config import PretrainRun
+from hiera_video.models.config import HieraConfig
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import pretrain
 
+
+def main() -> None:
+    groups = {"model": (HieraConfig, "of the variant")}
+    pretrain(parse_settings(PretrainRun, description=__doc__, open_groups=groups))
+
+
 if __name__ == "__main__":
-    run_command(lambda: pretrain(parse_settings(PretrainRun)))
+    run_command(main)

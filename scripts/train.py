@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from hiera_video.command import run_command
 from hiera_video.config import TrainRun
+from hiera_video.models.config import HieraConfig
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import train
 
+
+def main() -> None:
+    groups = {"model": (HieraConfig, "of the variant")}
+    train(parse_settings(TrainRun, description=__doc__, open_groups=groups))
+
+
 if __name__ == "__main__":
-    run_command(lambda: train(parse_settings(TrainRun)))
+    run_command(main)

@@ -20,6 +20,7 @@ from hiera_video.data.decode import READERS
 from hiera_video.data.sampling import RULES
 from hiera_video.errors import ConfigError
 from hiera_video.settings import dump_yaml, load_yaml, parse_settings
+from tests.support import ROOT, run_here
 
 
 def parse(*arguments: str) -> TrainRun:
@@ -173,9 +174,54 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str | None, message: str) -> 
     assert message in str(caught.value)
 
 
-def test_help_lists_every_key(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse("--help")
+@pytest.mark.parametrize(
+    ("script", "lines", "absent"),
+    [
+        (
+            "train",
+            [
+                "data.decoder [pyav]  pyav | ",
+                "clip.mean [[0.45, 0.45, 0.45]]  per channel",
+                "clip.short_side [null]  short side in pixels",
+                "train.epochs [100]",
+                "train.ema_decay [null]",
+                "images.batch_size [32]",
+                "images.model [{}]",
+                "model.name [hiera_base_16x224]",
+                "model.drop_path_rate [of the variant]  of the last block",
+                "model.position_initializer [of the variant]  normal | sine_cosine; what",
+                "evaluate.num_clips [1]",
+            ],
+            ["model.num_labels", "model.mask_ratio"],
+        ),
+        ("pretrain", ["model.mask_ratio [of the variant]"], ["data.val.manifest"]),
+        (
+            "evaluate",
+            [
+                "checkpoint [required]",
+                "data.val.manifest [null]",
+                "clip.frames_per_second [of the checkpoint]",
+                "evaluate.num_clips [5]",
+            ],
+            ["data.train.manifest", "clip.crop_size"],
+        ),
+        (
+            "extract_features",
+            ["data.manifest [null]", "features.layer [pooled]  pooled | stage1 | "],
+            ["data.val.manifest"],
+        ),
+    ],
+)
+def test_help_lists_the_keys_of_a_command(
+    script: str, lines: list[str], absent: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here(ROOT / f"scripts/{script}.py", "--help") == 0
     text = capsys.readouterr().out
-    for key in ("train.epochs", "data.val.manifest", "images.batch_size", "optimizer.lr"):
-        assert f"  {key} [" in text
+    assert f"accelerate launch scripts/{script}.py " in text, "an example"
+    assert "Values are YAML: lists as 'key=[a,b]' (quoted), null unsets." in text
+    assert "precision [fp32]  fp32 | bf16 | fp16" in text
+    for line in lines:
+        assert f"\n  {line}" in text
+    assert "Undefined" not in text
+    for key in absent:
+        assert f"  {key} [" not in text

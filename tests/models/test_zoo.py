@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,13 @@ def test_table() -> None:
         ("mae_hiera_base_16x224", "79.4", "70.4"),
     ):
         assert any(all(cell in line for cell in row) for line in text.splitlines()), row
+
+
+def test_the_command_that_prints_it() -> None:
+    """It takes no arguments, and says so."""
+    command = [sys.executable, "-m", "hiera_video"]
+    told = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "Print the named variants" in told.stdout
+    refused = subprocess.run([*command, "all"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "unrecognized arguments: all" in refused.stderr
