@@ -200,17 +200,17 @@ class TrainSettings(Settings):
     accumulate_steps: int = Field(1, ge=1, description="batches per optimizer step")
     repeated_sampling: int = Field(1, ge=1, description="clips taken from each decoded video")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    gradient_checkpointing: bool = Field(False, description="less memory, a third more computing")
+    gradient_checkpointing: bool = Field(False, description="less memory, a third more compute")
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="average weights over steps; validate and save the average"
     )
     clip_grad_norm: float | None = Field(None, gt=0, description="largest norm of the gradient")
     checkpoint_steps: int | None = Field(
-        None, ge=1, description="save every so many optimizer steps, besides every epoch's end"
+        None, ge=1, description="save every N optimizer steps, besides every epoch's end"
     )
-    validate_epochs: int = Field(1, ge=1, description="validate after every so many epochs")
-    log_steps: int = Field(10, ge=1, description="log every so many optimizer steps")
-    keep_checkpoints: int = Field(2, ge=1, description="how many of the latest ones to keep")
+    validate_epochs: int = Field(1, ge=1, description="validate every N epochs")
+    log_steps: int = Field(10, ge=1, description="log every N optimizer steps")
+    keep_checkpoints: int = Field(2, ge=1, description="latest checkpoints to keep")
 
     @model_validator(mode="after")
     def _check(self) -> TrainSettings:
@@ -236,7 +236,7 @@ class OptimizerSettings(Settings):
     """AdamW or SGD, with a cosine schedule."""
 
     name: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(8e-4, gt=0, description="highest learning rate")
+    lr: float = Field(8e-4, gt=0, description="peak learning rate")
     lr_batch_size: int | None = Field(
         None,
         ge=1,
@@ -249,8 +249,8 @@ class OptimizerSettings(Settings):
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor of the rate from each block to the one before it"
     )
-    betas: tuple[float, float] = Field((0.9, 0.999), description="of adamw")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW only")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD only")
 
 
 class EvaluateSettings(Settings):

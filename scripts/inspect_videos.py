@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="where relative paths start")
     parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="default: all")
     parser.add_argument("--decode", action="store_true", help="decode every frame: slow, thorough")
-    parser.add_argument("--keep-duplicates", action="store_true", help="list them, leave them in")
+    parser.add_argument(
+        "--keep-duplicates", action="store_true", help="list duplicates, but leave them in"
+    )
     parser.add_argument(
         "--timeout-seconds",
         type=float,

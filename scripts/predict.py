@@ -1,10 +1,11 @@
-"""Say what videos or images show, with a trained model.
+"""Classify videos or images with a trained model.
 
 python scripts/predict.py --checkpoint DIR FILE [FILE ...]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ from hiera_video.settings import CommandLine, apply_override
 
 
 def main() -> None:
-    parser = CommandLine(description="Say what videos or images show, with a trained model.")
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--checkpoint", required=True, help="directory, file or hub id")
     parser.add_argument(

@@ -1,10 +1,11 @@
-"""Show what a pre-trained model makes of what it does not see.
+"""Show a pre-trained model's reconstructions of masked video.
 
 python scripts/visualize_mae.py --checkpoint DIR --output OUT VIDEO [VIDEO ...]
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import get_args
 
@@ -22,7 +23,7 @@ from hiera_video.visualization.sheets import write_film, write_sheet
 
 
 def main() -> None:
-    parser = CommandLine(description="Show what a pre-trained model makes of what it does not see.")
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
     parser.add_argument("--checkpoint", required=True, help="directory, file or hub id")
     parser.add_argument("--output", required=True, type=Path, help="folder to write to")
