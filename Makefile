@@ -19,7 +19,7 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable ".[test]"
 	touch $@ $(VENV)/.installed
 
-demo: $(VENV)/.installed ## a small video dataset, trained on, evaluated, described, predicted
+demo: $(VENV)/.installed ## make a small video dataset; train, evaluate, extract features, predict
 	$(BIN)/python datasets/demo/generate.py data/demo
 	$(LAUNCH) scripts/train.py --config configs/demo/finetune.yaml
 	$(LAUNCH) scripts/evaluate.py --config configs/demo/evaluate.yaml
@@ -31,7 +31,7 @@ demo: $(VENV)/.installed ## a small video dataset, trained on, evaluated, descri
 	    data/demo/videos/val/approaching/00006.mp4 data/demo/videos/val/moving_left/00000.mp4
 	$(BIN)/python datasets/demo/check.py $(DEMO)
 
-# Models so small gain nothing from a second core: it reads, or trains another one.
+# Models this small gain nothing from a second core, which loads data or trains another one.
 demo-pretrain: export OMP_NUM_THREADS = 1
 demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten labelled videos of each class, three seeds
 	$(BIN)/python datasets/demo/generate.py data/demo
@@ -47,7 +47,7 @@ demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten label
 	    --output $(DEMO)_pretrain/reconstruction data/demo/videos/val/*/0000*.mp4
 	$(BIN)/python datasets/demo/compare_pretraining.py $(DEMO)_pretrain
 
-test: $(VENV)/.installed-test ## everything, the real scripts in two processes included
+test: $(VENV)/.installed-test ## the full suite, including the real scripts in two processes
 	$(BIN)/python -m pytest
 
 test-ffmpeg: $(VENV)/.installed-test ## against the program, and torchcodec; needs FFmpeg (Debian: ffmpeg)
@@ -66,7 +66,7 @@ benchmark-data: $(VENV)/.installed-test ## speed of reading clips, against pytor
 	$(BIN)/python scripts/benchmark_data.py
 	$(BIN)/python scripts/benchmark_decoding.py
 
-format: $(VENV)/.installed-test ## mend what can be mended
+format: $(VENV)/.installed-test ## fix what can be fixed automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
