@@ -29,7 +29,7 @@ def main() -> int:
     for name, values in (("pre-trained", finetuned), ("from scratch", scratch)):
         each = ", ".join(f"{value:.3f}" for value in values)
         mean, spread = statistics.mean(values), statistics.stdev(values)
-        print(f"{name:12}  top-1 {mean:.3f} +- {spread:.3f}  ({each})")
+        print(f"{name:12}  top-1 {mean:.3f} ± {spread:.3f}  ({each})")
     # The worst with pre-training against the best without: more than any spread explains.
     gain = min(finetuned) - max(scratch)
     print(f"pre-training wins by {gain:.3f} at least" if gain > 0 else "pre-training does not win")
