@@ -167,7 +167,7 @@ def stages(rows: list[Row]) -> dict[str, float]:
             views, crop = video.new_views(1), view.crop(frames[0][None], seed)
             for position, frame in enumerate(frames):
                 views[0, :, position] = crop(frame[None])[0]
-        batches.append(video.batch(views, video.starts([plan]), video.clip_seconds))
+        batches.append(video.batch(views, video.times([plan])))
     with stage("join 8 clips"):
         ClipBatch.concatenate(batches[:BATCH_SIZE])
     return {name: statistics.median(found) for name, found in times.items()}

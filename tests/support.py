@@ -116,6 +116,7 @@ def write_video(
     gop: int = 12,
     frame_rate: int = 24,
     first_timestamp: int = 0,
+    timestamps: Sequence[int] | None = None,
     frames: np.ndarray | None = None,
     faststart: bool = False,
     open_gop: bool = False,
@@ -123,12 +124,14 @@ def write_video(
     """Write ``frames`` ``(T, H, W, 3)``, by default numbered ones, with constant GOPs.
 
     The container follows from the suffix. ``size`` is a side or ``(height, width)`` in pixels;
-    ``first_timestamp`` is that of the first frame, in frames.
+    ``first_timestamp`` is that of the first frame, in frames, or ``timestamps`` those of all.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if frames is None:
         frames = numbered_frames(num_frames, height, width)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if timestamps is None:
+        timestamps = range(first_timestamp, first_timestamp + len(frames))
     options = {"movflags": "+faststart"} if faststart else {}
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=frame_rate)
@@ -140,9 +143,9 @@ def write_video(
         if codec != "libvpx-vp9":
             stream.codec_context.max_b_frames = b_frames
         stream.options = dict(_encoder_options(codec, b_frames, gop, open_gop))
-        for number, image in enumerate(frames):
+        for timestamp, image in zip(timestamps, frames, strict=True):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = first_timestamp + number
+            frame.pts = timestamp
             frame.time_base = Fraction(1, frame_rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -1,8 +1,8 @@
 """Which frames make which clip: pure arithmetic on frame numbers and exact fractions of a second.
 
 ``sampling.py`` holds the rules by which clips of training and evaluation are chosen; here is what
-they share, and the sliding windows of an extraction. Ranges are half-open. A video of n frames at
-rate r lasts n / r seconds.
+they share, and the sliding windows of an extraction. Ranges are half-open. Which frame is shown at
+a second is the matter of ``timeline.py``.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class VideoPart(NamedTuple):
     def between(
         cls, start: Fraction, end: Fraction, num_frames: int, frames_per_second: Fraction
     ) -> VideoPart:
-        """The frames that are shown in ``[start, end)`` seconds of a video of ``num_frames``."""
-        first = floor(start * frames_per_second)
-        last = min(num_frames, ceil(end * frames_per_second))
+        """The frames of a video of ``num_frames`` that are shown between two positions in it, the
+        second one left out."""
+        first = floor(start)
+        last = min(num_frames, ceil(end))
         return cls(first, last - first, frames_per_second)
 
 

@@ -28,6 +28,8 @@ from hiera_video.seeding import derive_seed
 
 #: A clip's number, and the position of a frame in it.
 Place: TypeAlias = tuple[int, int]
+#: Where something starts and ends, in seconds.
+Times: TypeAlias = tuple[Fraction, Fraction]
 
 
 class VideoSegment:
@@ -52,17 +54,17 @@ class VideoSegment:
         """Find the part that is meant."""
         row, clip, index = self.row, self.clip, self._reader.index
         self.start = exact(row.start_seconds)
-        end = index.duration_seconds
+        self.end = index.duration_seconds
         if row.end_seconds is not None:
-            end = min(end, exact(row.end_seconds))
-        self.duration = end - self.start
+            self.end = min(self.end, exact(row.end_seconds))
+        self.duration = self.end - self.start
         if self.duration <= 0:
             raise VideoError(
                 str(row.file),
                 f"start_seconds={row.start_seconds} is past the video's end "
                 f"({float(index.duration_seconds):.3f} s)",
             )
-        self.part = VideoPart.between(self.start, end, index.num_frames, index.frames_per_second)
+        self.part = self._between(self.start, self.end)
         self.clip_seconds = (
             self.duration if clip.spans_video else clip_duration(clip, index.frames_per_second)
         )
@@ -73,16 +75,19 @@ class VideoSegment:
                 "and clip.short_video=refuse",
             )
 
-    def window(self, start: Fraction, seconds: Fraction) -> list[int]:
-        """Frames of the window ``[start, start + seconds)`` of the part."""
-        rate = self.part.frames_per_second
+    def _between(self, start: Fraction, end: Fraction) -> VideoPart:
+        """The frames that are shown in ``[start, end)`` seconds of the file."""
+        index = self._reader.index
+        first, last = (index.timeline.position(seconds) for seconds in (start, end))
+        return VideoPart.between(first, last, index.num_frames, index.frames_per_second)
+
+    def window(self, start: Fraction, end: Fraction) -> list[int]:
+        """Frames of the part in the window ``[start, end)``, in seconds of the file."""
         if self.clip.spans_video:
-            begin = self.start + start
-            end = min(begin + seconds, self.start + self.duration)
-            num_frames = self.part.first_frame + self.part.num_frames
-            window = VideoPart.between(begin, end, num_frames, rate)
+            window = self._between(start, min(end, self.end))
             return evaluation_clips(window, self.clip, num_clips=1)[0]
-        frames = spread_frames((self.start + start) * rate, seconds * rate, self.clip.num_frames)
+        begin, stop = (self._reader.index.timeline.position(seconds) for seconds in (start, end))
+        frames = spread_frames(begin, stop - begin, self.clip.num_frames)
         first = self.part.first_frame
         inside = bound([i - first for i in frames], self.part.num_frames, self.clip.short_video)
         return [first + i for i in inside]
@@ -104,22 +109,27 @@ class VideoSegment:
         size = (len(clip.mean), clip.num_frames, clip.crop_size, clip.crop_size)
         return torch.empty((num_views, *size), dtype=torch.uint8)
 
-    def starts(self, plans: Sequence[list[int]]) -> list[Fraction]:
-        """Seconds into the file at which clips start."""
+    def times(self, plans: Sequence[list[int]]) -> list[Times]:
+        """The seconds of the file that clips span."""
         if self.clip.spans_video:
-            return [self.start] * len(plans)
-        return [min(plan) / self.part.frames_per_second for plan in plans]
+            return [(self.start, self.end)] * len(plans)
+        timeline = self._reader.index.timeline
+        span = self.clip_seconds * self.part.frames_per_second
+        return [(timeline.seconds(min(p)), timeline.seconds(min(p) + span)) for p in plans]
 
-    def batch(self, views: Tensor, starts: Sequence[Fraction], seconds: Fraction) -> ClipBatch:
-        """``views`` ``(B, C, T, H, W)`` as a batch; an equal number of them for each start."""
-        begins = torch.tensor([float(start) for start in starts], dtype=torch.float64)
-        begins = begins.repeat_interleave(len(views) // len(starts))
+    def batch(self, views: Tensor, times: Sequence[Times]) -> ClipBatch:
+        """``views`` ``(B, C, T, H, W)`` as a batch; as many of them for each of ``times``."""
+        starts, ends = (
+            torch.tensor([float(seconds) for seconds in side], dtype=torch.float64)
+            for side in zip(*times, strict=True)
+        )
+        num_views = len(views) // len(times)
         return ClipBatch(
             pixel_values=views,
             rows=torch.full((len(views),), self.row.index),
             labels=torch.full((len(views),), self.row.label),
-            start_seconds=begins,
-            end_seconds=begins + float(seconds),
+            start_seconds=starts.repeat_interleave(num_views),
+            end_seconds=ends.repeat_interleave(num_views),
         )
 
     def close(self) -> None:
@@ -168,8 +178,7 @@ class TrainClips(Dataset[ClipBatch]):
         try:
             with self.watch.reading(row), VideoSegment(row, self.decoder, self.clip) as video:
                 plans = [training_clip(video.part, self.clip, seed) for seed in seeds]
-                views = self._views(video, plans, seeds)
-                return video.batch(views, video.starts(plans), video.clip_seconds)
+                return video.batch(self._views(video, plans, seeds), video.times(plans))
         except VideoError as error:
             return _failed(row, error, self.clip)
 
@@ -219,7 +228,7 @@ class EvaluationClips(Dataset[ClipBatch]):
                     for clip, position in places:
                         for number, crop in enumerate(crops, clip * len(crops)):
                             views[number, :, position] = crop
-                return video.batch(views, video.starts(plans), video.clip_seconds)
+                return video.batch(views, video.times(plans))
         except VideoError as error:
             return _failed(row, error, self.clip)
 
@@ -311,9 +320,10 @@ class VideoWindows(IterableDataset[WindowBatch]):
         with VideoSegment(row, self.decoder, self.clip) as video:
             seconds, stride = self._lengths(video)
             starts = window_starts(video.duration, seconds, stride)
-            plans = [video.window(start, seconds) for start in starts]
+            times = [(video.start + start, video.start + start + seconds) for start in starts]
+            plans = [video.window(*window) for window in times]
             batches = [
-                starts[i : i + self.batch_size] for i in range(0, len(starts), self.batch_size)
+                times[i : i + self.batch_size] for i in range(0, len(times), self.batch_size)
             ]
             begun: dict[int, Tensor] = {}
             missing = [len(batch) * self.clip.num_frames for batch in batches]
@@ -326,6 +336,5 @@ class VideoWindows(IterableDataset[WindowBatch]):
                     begun[number][place, :, position] = view
                     missing[number] -= 1
                     if missing[number] == 0:
-                        some = [video.start + start for start in batches[number]]
-                        batch = video.batch(begun.pop(number), some, seconds)
+                        batch = video.batch(begun.pop(number), batches[number])
                         yield WindowBatch(row.index, batch, number == len(batches) - 1)

@@ -23,6 +23,7 @@ from hiera_video.data.decode import READERS
 from hiera_video.data.reader import VideoReader
 from hiera_video.data.shards import ShardMember
 from hiera_video.data.source import Source, num_bytes, open_source
+from hiera_video.data.timeline import Timeline
 from hiera_video.errors import VideoError, reason_of
 
 #: What tells images from videos.
@@ -36,6 +37,7 @@ class ImageIndex:
     num_frames: int = 1
     frames_per_second: Fraction = Fraction(1)
     duration_seconds: Fraction = Fraction(1)
+    timeline: Timeline = Timeline.constant(Fraction(1))  # noqa: RUF009 - it cannot be changed
 
 
 class ImageReader:

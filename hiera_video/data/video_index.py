@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple
 
 import av
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 from hiera_video.data.container import demux, missing_bytes
 from hiera_video.data.source import Source
 from hiera_video.data.time_limit import TimeLimit
+from hiera_video.data.timeline import Timeline
 from hiera_video.errors import VideoError
 
 #: The rate in a header may differ by this from the rate of the timestamps (rounded, and few).
@@ -22,6 +24,10 @@ _RATE_TOLERANCE = 0.05
 
 #: Rates that are believed, in frames per second: from one frame an hour to a high-speed camera's.
 _SLOWEST_RATE, _FASTEST_RATE = Fraction(1, 3600), Fraction(100_000)
+
+#: Timestamps are rounded: the rate counts as constant if none is further than this, in frames, from
+#: where it puts the frame.
+_LARGEST_SHIFT = 0.5
 
 #: Headers are rounded: frames that end less than this before what they say are all there.
 _MISSING_SECONDS = 0.5
@@ -60,7 +66,22 @@ class VideoIndex:
 
     @property
     def duration_seconds(self) -> Fraction:
-        return self.num_frames / self.frames_per_second
+        return self.timeline.seconds(self.num_frames)
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """When frames are shown: evenly by the rate, unless one is off that by more than half a
+        frame; then by the timestamps, from the first one on."""
+        first = self.timestamps[0]
+        frames_per_tick = float(self.time_base * self.frames_per_second)
+        is_constant = not self.seekable or all(
+            abs((timestamp - first) * frames_per_tick - number) <= _LARGEST_SHIFT
+            for number, timestamp in enumerate(self.timestamps)
+        )
+        if is_constant:
+            return Timeline.constant(self.frames_per_second)
+        ticks = tuple(timestamp - first for timestamp in self.timestamps)
+        return Timeline(ticks, self.time_base)
 
 
 class _Packet(NamedTuple):

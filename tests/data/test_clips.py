@@ -47,9 +47,9 @@ def test_frames_are_resampled_to_the_clip_rate() -> None:
 
 def test_a_part_holds_the_frames_that_are_shown_in_it() -> None:
     rate = Fraction(10)
-    assert VideoPart.between(Fraction(0), Fraction(3), 30, rate) == (0, 30, rate)
-    assert VideoPart.between(Fraction("1.05"), Fraction("2.01"), 30, rate) == (10, 11, rate)
-    assert VideoPart.between(Fraction(2), Fraction("9.9"), 30, rate) == (20, 10, rate)
+    assert VideoPart.between(Fraction(0), Fraction(30), 30, rate) == (0, 30, rate)
+    assert VideoPart.between(Fraction("10.5"), Fraction("20.1"), 30, rate) == (10, 11, rate)
+    assert VideoPart.between(Fraction(20), Fraction(99), 30, rate) == (20, 10, rate)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from hiera_video.data.decode import READERS, PyAVReader
 from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
 from hiera_video.data.source import Source
+from hiera_video.data.timeline import Timeline
 from hiera_video.errors import ConfigError, VideoError
 from tests.support import frame_numbers, write_video
 
@@ -89,6 +90,7 @@ class EndlessReader:
             num_frames=int(seconds * RATE),
             frames_per_second=Fraction(RATE),
             duration_seconds=seconds,
+            timeline=Timeline.constant(Fraction(RATE)),
         )
         type(self).alive = type(self).most = type(self).decoded = 0
 
