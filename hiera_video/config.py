@@ -20,6 +20,9 @@ from hiera_video.settings import Settings
 #: The names of the decoders, ``hiera_video.data.decode.READERS``.
 Decoder = Literal["pyav", "decord", "torchcodec"]
 
+#: How long a video may keep its reader waiting, where nothing else is said.
+TIMEOUT_SECONDS = 300.0
+
 
 class DataSource(Settings):
     """Which videos or images to read."""
@@ -44,10 +47,10 @@ class DataSettings(Settings):
         "raise", description="what to do when a video cannot be decoded"
     )
     timeout_seconds: float = Field(
-        300,
+        TIMEOUT_SECONDS,
         gt=0,
-        description="a worker that reads one video for longer is stopped, and the video counts as "
-        "one that cannot be read",
+        description="a video that takes longer to open, or to give a frame, or keeps a worker for "
+        "longer, counts as one that cannot be read",
     )
     max_failed_share: float = Field(
         0.1,

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.config import TIMEOUT_SECONDS, AugmentSettings, ClipSettings, EvaluateSettings
 from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames, window_starts
 from hiera_video.data.images import open_reader
 from hiera_video.data.manifest import Row, Rows
@@ -40,10 +40,16 @@ class VideoSegment:
             a clip where ``clip.short_video`` refuses that.
     """
 
-    def __init__(self, row: Row, decoder: str, clip: ClipSettings) -> None:
+    def __init__(
+        self,
+        row: Row,
+        decoder: str,
+        clip: ClipSettings,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
         self.row = row
         self.clip = clip
-        self._reader = open_reader(row.file, decoder)
+        self._reader = open_reader(row.file, decoder, timeout_seconds)
         try:
             self._locate()
         except BaseException:
@@ -176,7 +182,10 @@ class TrainClips(Dataset[ClipBatch]):
         row = self.manifest[index]
         seeds = [derive_seed(self.seed, epoch, index, repeat) for repeat in range(self.repeats)]
         try:
-            with self.watch.reading(row), VideoSegment(row, self.decoder, self.clip) as video:
+            with (
+                self.watch.reading(row),
+                VideoSegment(row, self.decoder, self.clip, self.watch.timeout_seconds) as video,
+            ):
                 plans = [training_clip(video.part, self.clip, seed) for seed in seeds]
                 return video.batch(self._views(video, plans, seeds), video.times(plans))
         except VideoError as error:
@@ -218,7 +227,10 @@ class EvaluationClips(Dataset[ClipBatch]):
     def __getitem__(self, index: int) -> ClipBatch:
         row = self.manifest[index]
         try:
-            with self.watch.reading(row), VideoSegment(row, self.decoder, self.clip) as video:
+            with (
+                self.watch.reading(row),
+                VideoSegment(row, self.decoder, self.clip, self.watch.timeout_seconds) as video,
+            ):
                 plans = evaluation_clips(video.part, self.clip, self.evaluate.num_clips)
                 if self.evaluate.shuffle_frames:
                     plans = [self._shuffled(plan, index, k) for k, plan in enumerate(plans)]
@@ -317,7 +329,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
         return seconds, stride
 
     def _windows(self, row: Row) -> Iterator[WindowBatch]:
-        with VideoSegment(row, self.decoder, self.clip) as video:
+        with VideoSegment(row, self.decoder, self.clip, self.watch.timeout_seconds) as video:
             seconds, stride = self._lengths(video)
             starts = window_starts(video.duration, seconds, stride)
             times = [(video.start + start, video.start + start + seconds) for start in starts]

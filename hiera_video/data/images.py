@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from hiera_video.config import ClipSettings
+from hiera_video.config import TIMEOUT_SECONDS, ClipSettings
 from hiera_video.data.decode import READERS
 from hiera_video.data.reader import VideoReader
 from hiera_video.data.shards import ShardMember
@@ -87,16 +87,21 @@ def is_image(path: str | Path) -> bool:
     return str(path).lower().endswith(IMAGE_SUFFIXES)
 
 
-def open_reader(file: Path | ShardMember, decoder: str) -> VideoReader | ImageReader:
+def open_reader(
+    file: Path | ShardMember, decoder: str, timeout_seconds: float = TIMEOUT_SECONDS
+) -> VideoReader | ImageReader:
     """The reader of a file: images have one of their own, videos the decoder's.
 
-    What lies in a shard is read into memory first.
+    What lies in a shard is read into memory first. ``timeout_seconds`` is for opening a video, and
+    then for each frame.
 
     Raises:
         VideoError: if the file cannot be read.
     """
     source = file if isinstance(file, Path) else file.read()
-    return ImageReader(source) if is_image(str(source)) else READERS[decoder](source)
+    if is_image(str(source)):
+        return ImageReader(source)
+    return READERS[decoder](source, timeout_seconds)
 
 
 def wrong_kind(path: str, clip: ClipSettings) -> str | None:

@@ -231,7 +231,7 @@ class _Workers(Generic[T]):
     ) -> None:
         self.watch = dataset.watch
         self.watch.make_room(data.num_workers)
-        self.timeout_seconds = data.timeout_seconds
+        self.watch.timeout_seconds = data.timeout_seconds
         self.processes: list[BaseProcess] = []
         self.loader: DataLoader[T] = DataLoader(
             cast(Dataset[T], dataset),
@@ -259,7 +259,7 @@ class _Workers(Generic[T]):
                 timed_out = str(error).startswith(_TIMED_OUT)
                 if not timed_out:
                     self._await_deaths()
-                self.watch.kill_hung(self.processes, self.timeout_seconds)
+                self.watch.kill_hung(self.processes)
                 if self.watch.find_dead(self.processes):
                     raise _WorkerLostError from None
                 if not timed_out:

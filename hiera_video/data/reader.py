@@ -23,6 +23,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from hiera_video.config import TIMEOUT_SECONDS
 from hiera_video.data.container import open_video
 from hiera_video.data.source import Source
 from hiera_video.data.time_limit import TimeLimit
@@ -47,7 +48,7 @@ class VideoReader(ABC):
     name: ClassVar[str]
     module: ClassVar[str]
 
-    def __init__(self, source: Source, timeout_seconds: float = 60.0) -> None:
+    def __init__(self, source: Source, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.source = source
         self._limit = TimeLimit(timeout_seconds)
         with self._guarded():

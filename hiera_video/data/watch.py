@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 import torch
 from torch.utils.data import get_worker_info
 
+from hiera_video.config import TIMEOUT_SECONDS
 from hiera_video.data.manifest import Row
 from hiera_video.errors import UserError, VideoError
 
@@ -22,10 +23,12 @@ class Watch:
     """A table in shared memory: what each worker is reading, since when, and its process number.
 
     ``lost`` are the manifest rows that cost a worker, with the reason; they are not read again.
+    ``timeout_seconds`` is how long a video may take.
     """
 
     def __init__(self) -> None:
         self.lost: dict[int, str] = {}
+        self.timeout_seconds = TIMEOUT_SECONDS
         self._table = torch.empty(0, 3, dtype=torch.float64)
 
     def make_room(self, num_workers: int) -> None:
@@ -55,16 +58,16 @@ class Watch:
         finally:
             entry[0] = _NOTHING
 
-    def kill_hung(self, workers: Sequence[BaseProcess], timeout_seconds: float) -> None:
+    def kill_hung(self, workers: Sequence[BaseProcess]) -> None:
         """Kill the workers that have been reading one video for too long."""
         now = time.monotonic()
         for worker in workers:
             row, since = self._entry(worker)
-            if row != _NOTHING and now - since > timeout_seconds:
+            if row != _NOTHING and now - since > self.timeout_seconds:
                 worker.kill()
                 worker.join()
                 self.lost[row] = (
-                    f"reading took longer than data.timeout_seconds={timeout_seconds:g}"
+                    f"reading took longer than data.timeout_seconds={self.timeout_seconds:g}"
                 )
 
     def find_dead(self, workers: Sequence[BaseProcess]) -> bool:

@@ -84,7 +84,7 @@ class EndlessReader:
 
     alive = most = decoded = 0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout_seconds: float) -> None:
         seconds = Fraction(5 * 3600)
         self.index = SimpleNamespace(
             num_frames=int(seconds * RATE),
@@ -380,6 +380,20 @@ def test_windows_of_several_videos_are_divided_over_workers(rows: list[Row]) -> 
         found[batch.row] += batch.clips.start_seconds.tolist()
     starts = [pytest.approx(frame / RATE) for frame in (0, 8, 16, 24, 32, 40, 48, 52)]
     assert all(seconds == starts for seconds in found.values())
+
+
+def test_a_reader_may_take_as_long_as_is_set(rows: list[Row]) -> None:
+    """Without workers, too, which are watched from outside."""
+    for seconds, num_failed in ((1e-9, 2), (60, 0)):
+        data = DataSettings(num_workers=0, timeout_seconds=seconds)
+        reason = f"no frame came within {seconds:g} s"
+        batches = [
+            *ClipLoader(train_clips(rows), [[(0, 0), (0, 1)]], data, CPU),
+            *ClipLoader(evaluation_clips(rows), [[0, 1]], data, CPU),
+            ClipBatch.concatenate([b.clips for b in window_batches(windows(rows[:2]), data, CPU)]),
+        ]
+        for batch in batches:
+            assert [failure.reason for failure in batch.failures] == [reason] * num_failed
 
 
 def test_a_failure_is_carried_in_the_batch(rows: list[Row], broken: Row) -> None:

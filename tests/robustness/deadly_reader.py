@@ -24,7 +24,7 @@ SIGNALS = {"killed": signal.SIGKILL, "aborted": signal.SIGABRT, "crashed": signa
 class DeadlyReader(PyAVReader):
     """PyAV's, but for some files."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout_seconds: float) -> None:
         for part, number in SIGNALS.items():
             if part in path.name:
                 os.kill(os.getpid(), number)
@@ -32,7 +32,7 @@ class DeadlyReader(PyAVReader):
             time.sleep(600)
         if "exiting" in path.name:
             os._exit(3)
-        super().__init__(path)
+        super().__init__(path, timeout_seconds)
 
 
 def main() -> None:
