@@ -3,8 +3,8 @@
 python scripts/inspect_videos.py SOURCE OUTPUT_DIR [--decode] [--keep-duplicates]
 
 Writes videos.parquet (frames, size, rate, codec, duration, rotation, hash of each; what cannot be
-read and why; duplicates), clean.csv (a manifest without those) and report.html. The same command
-goes on where it was interrupted.
+read and why; duplicates), clean.csv (a manifest without those) and report.html. Rerun the
+same command to resume where it was interrupted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="default: all")
     parser.add_argument("--decode", action="store_true", help="decode every frame: slow, thorough")
     parser.add_argument(
-        "--keep-duplicates", action="store_true", help="list duplicates, but leave them in"
+        "--keep-duplicates", action="store_true", help="list duplicates, leave them in"
     )
     parser.add_argument(
         "--timeout-seconds",

@@ -2,8 +2,8 @@
 
 python scripts/make_shards.py MANIFEST OUTPUT_DIR [--url URL] [--shard-megabytes 512]
 
-Writes 000000.tar, ..., manifest.csv (give it where manifests are wanted) and classes.txt. The same
-command goes on where it was interrupted.
+Writes 000000.tar, ..., manifest.csv (give it where manifests are wanted) and classes.txt. Rerun
+the same command to resume where it was interrupted.
 """
 
 from __future__ import annotations

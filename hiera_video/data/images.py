@@ -57,7 +57,7 @@ class ImageReader:
                 self._frame = torch.from_numpy(_upright_rgb(image)).permute(2, 0, 1)
         except UnidentifiedImageError:
             empty = num_bytes(source) == 0
-            reason = "the file is empty (0 bytes)" if empty else "the file is no image"
+            reason = "the file is empty (0 bytes)" if empty else "the file is not an image"
             raise VideoError(str(source), reason) from None
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise VideoError(str(source), reason_of(error)) from None

@@ -286,7 +286,7 @@ def _fresh_parts(
     elif "out_features" in overrides or "out_indices" in overrides:
         fresh |= {part: "not among the saved ones" for part in missing if part.startswith("norms.")}
     for part, reason in fresh.items():
-        logger.warning("%s: %s starts anew (%s)", source, part, reason)
+        logger.warning("%s: %s is newly initialized (%s)", source, part, reason)
     return list(fresh)
 
 

@@ -69,4 +69,4 @@ def _check_architecture(
         if getattr(found, field) != getattr(wanted, field)
     ]
     if differences:
-        raise CheckpointError(f"{source}: is no {name} ({', '.join(differences)})")
+        raise CheckpointError(f"{source}: is not a {name} ({', '.join(differences)})")

@@ -27,11 +27,12 @@ def introduce(
     """Print, in the main process, what is about to happen; ``changed`` are settings that a run
     goes on with otherwise than it began."""
     run = part.run
-    clips, each = (
-        ("images", "views per image") if run.clip.is_image else ("clips", "clips per video")
+    clip, view, whole = (
+        ("image", "view", "image") if run.clip.is_image else ("clip", "clip", "video")
     )
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
     effective = clips_per_step(run, accelerator)
+    processes = _count(accelerator.num_processes, "process")
     lines = [f"model      {run.model.name}, {parameters / 1e6:.2f} M parameters"]
     if run.init_from is not None:
         origin = ", of images, inflated to clips" if part.model.inflated else ""
@@ -44,17 +45,24 @@ def introduce(
             f"{batches} batches of a step"
         )
     lines += [
-        f"step       {effective} {clips}: {run.train.batch_size} x {accelerator.num_processes} "
-        f"processes x {run.train.accumulate_steps} accumulated",
-        f"epochs     {run.train.epochs}: {run.train.num_passes} passes of "
-        f"{order.steps_per_epoch} steps, {run.train.repeated_sampling} {each} and pass",
+        f"step       {_count(effective, clip)}: {run.train.batch_size} x {processes} x "
+        f"{run.train.accumulate_steps} accumulated",
+        f"epochs     {run.train.epochs}: {_count(run.train.num_passes, 'pass')} of "
+        f"{_count(order.steps_per_epoch, 'step')}, "
+        f"{_count(run.train.repeated_sampling, view)} per {whole} and pass",
         *_describe_rates(run, state.optimizer, effective),
         f"device     {accelerator.device}, {run.precision}",
     ]
     if state.progress.step:
         lines += [f"changed    {setting}" for setting in changed]
-        lines.append(f"going on from step {state.progress.step}")
+        lines.append(f"resuming from step {state.progress.step}")
     accelerator.print("\n".join(lines))
+
+
+def _count(number: int, noun: str) -> str:
+    """``1 pass``, ``2 passes``, ``1 step``, ``2 steps``."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"
 
 
 def _describe(part: Part) -> str:

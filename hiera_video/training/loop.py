@@ -159,8 +159,8 @@ def _stop(
     accelerator.wait_for_everyone()  # the launcher ends all processes when the first one ends
     accelerator.end_training()
     raise Interrupted(
-        f"stopped by {signal.Signals(received).name} at step {progress.step}; the same command "
-        f"goes on from {checkpoints.newest}",
+        f"stopped by {signal.Signals(received).name} at step {progress.step}; rerun the same "
+        f"command to resume from {checkpoints.newest}",
         received,
     )
 

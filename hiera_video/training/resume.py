@@ -105,7 +105,7 @@ def load_checkpoint(candidates: list[Path], model: PretrainedModel) -> SavedStat
         weights = {bare_name(name): tensor for name, tensor in saved.state_dict().items()}
         load_weights(model, weights, str(candidate))
         for reason in reasons:
-            logger.warning("checkpoint passed over: %s", reason)
+            logger.warning("checkpoint skipped: %s", reason)
         return state
     if reasons:
         raise CheckpointError(f"no checkpoint can be resumed: {reasons[0]}")

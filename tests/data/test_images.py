@@ -137,7 +137,7 @@ REASONS = {
     "missing.jpg": "no such file or directory",
     "folder.webp": "is a directory",
     "empty.jpg": r"the file is empty \(0 bytes\)",
-    "text.png": "the file is no image",
+    "text.png": "the file is not an image",
     "cut.jpg": r"image file is truncated.*",
     "cut.png": r"image file is truncated.*",
     "cut.webp": r".+",

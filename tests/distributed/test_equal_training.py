@@ -193,7 +193,9 @@ def test_another_number_of_processes_goes_on_with_the_same_clips(
     forget_accelerator()
     with monkeypatch.context() as patch:
         patch.setattr(Watch, "agree", lambda _, step: 15 * (step == 5))
-        with pytest.raises(Interrupted, match="stopped by SIGTERM at step 5; the same command"):
+        with pytest.raises(
+            Interrupted, match="stopped by SIGTERM at step 5; rerun the same command"
+        ):
             train(
                 parse_settings(
                     TrainRun, arguments(tiny_dataset, broken, *common, "train.batch_size=4")

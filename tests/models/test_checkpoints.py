@@ -80,7 +80,7 @@ def test_other_number_of_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert not caplog.records
     other: Any = HieraForVideoClassification.from_pretrained(tmp_path, num_labels=5)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path}: classifier starts anew (5 labels instead of 3)"
+        f"{tmp_path}: classifier is newly initialized (5 labels instead of 3)"
     ]
     assert other.classifier.weight.shape == (5, 192)
     assert other.classifier.weight.std().item() == pytest.approx(0.02, rel=0.2)
@@ -106,8 +106,8 @@ def test_pretraining_into_a_classifier(tmp_path: Path, caplog: pytest.LogCapture
     ):
         HieraForVideoClassification.from_pretrained(tmp_path)
     classifier = HieraForVideoClassification.from_pretrained(tmp_path, num_labels=7)
-    assert "classifier starts anew (a HieraForPreTraining has none)" in caplog.text
-    assert "norm starts anew (a HieraForPreTraining has none)" in caplog.text
+    assert "classifier is newly initialized (a HieraForPreTraining has none)" in caplog.text
+    assert "norm is newly initialized (a HieraForPreTraining has none)" in caplog.text
     assert classifier.config.num_query_pool == 3
     assert classifier(clips()).logits.shape == (2, 7)
     for name, tensor in model.hiera.state_dict().items():
@@ -138,7 +138,9 @@ def test_encoder_into_pretraining(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         HieraForPreTraining.from_pretrained(tmp_path)
     model = HieraForPreTraining.from_pretrained(tmp_path, **DECODER)
     for part in ("decoder", "encoder_norm", "fusion"):
-        assert f"{part} starts anew (a HieraForVideoClassification has none)" in caplog.text
+        assert (
+            f"{part} is newly initialized (a HieraForVideoClassification has none)" in caplog.text
+        )
     assert torch.isfinite(model(clips()).loss)
     name = "encoder.stages.0.0.attention.qkv.weight"
     assert torch.equal(model.hiera.state_dict()[name], classifier.hiera.state_dict()[name])
@@ -148,7 +150,7 @@ def test_backbone_with_other_stages(tmp_path: Path, caplog: pytest.LogCaptureFix
     save(HieraBackbone, tmp_path, out_features=["stage1", "stage4"])
     loaded = HieraBackbone.from_pretrained(tmp_path, out_features=["stage2", "stage4"])
     assert loaded.out_features == ["stage2", "stage4"]
-    assert caplog.text.count("starts anew") == 1
+    assert caplog.text.count("is newly initialized") == 1
 
 
 def test_other_size_resizes_positions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -72,7 +72,7 @@ def test_other_size_and_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     save_images(tmp_path)
     of_clips = inflate_from_images(tmp_path, num_labels=3, image_size=[8, 96, 64])
     assert of_clips(clips(8, 96, 64)).logits.shape == (2, 3)
-    assert "classifier starts anew (3 labels instead of 5)" in caplog.text
+    assert "classifier is newly initialized (3 labels instead of 5)" in caplog.text
 
 
 def test_from_pretraining(tmp_path: Path) -> None:

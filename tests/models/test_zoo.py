@@ -80,8 +80,8 @@ def test_pretrained(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
     other = create_model("hiera_base_16x224", pretrained=tmp_path, **SMALL, num_labels=4)
     assert other(clips()).logits.shape == (2, 4)
-    assert "classifier starts anew" in caplog.text
-    with pytest.raises(CheckpointError, match=r"is no hiera_base_16x224 \(embed_dim=24 inst"):
+    assert "classifier is newly initialized" in caplog.text
+    with pytest.raises(CheckpointError, match=r"is not a hiera_base_16x224 \(embed_dim=24 inst"):
         create_model("hiera_base_16x224", pretrained=tmp_path)
     with pytest.raises(CheckpointError, match=r"num_heads=\[1, 2, 4, 8\] instead of \[2, "):
         create_model("hiera_base_16x224", tmp_path, **{**SMALL, "num_heads": [2, 4, 8, 8]})

@@ -64,8 +64,8 @@ def test_a_signal_ends_a_run_with_a_checkpoint_to_go_on_from(
     (saved,) = saved_checkpoints(broken)
     assert 3 <= int(saved.name[5:]) < 18
     assert interrupted.output.splitlines()[-1] == (
-        f"train.py: stopped by {number.name} at step {int(saved.name[5:])}; the same command goes "
-        f"on from {saved}"
+        f"train.py: stopped by {number.name} at step {int(saved.name[5:])}; rerun the same command "
+        f"to resume from {saved}"
     )
     assert "Traceback" not in interrupted.output
     runs = [

@@ -212,7 +212,7 @@ def test_a_damaged_checkpoint_is_passed_over(
         state = load_checkpoint(candidates, model)
     assert state is not None
     assert state.progress.step == 1
-    assert f"checkpoint passed over: {candidates[0]}" in caplog.text
+    assert f"checkpoint skipped: {candidates[0]}" in caplog.text
     with pytest.raises(CheckpointError, match=r"no checkpoint can be resumed: .*step-00000002"):
         load_checkpoint(candidates[:1], model)
 
@@ -232,7 +232,7 @@ def test_an_empty_directory_is_passed_over(
         state = load_checkpoint(candidates, model)
     assert state is not None
     assert state.checkpoint == candidates[1]
-    assert f"passed over: {candidates[0] / CHECKSUMS_FILE}: cannot be read" in caplog.text
+    assert f"skipped: {candidates[0] / CHECKSUMS_FILE}: cannot be read" in caplog.text
 
 
 def test_every_byte_counts(tmp_path: Path, save: Save) -> None:

@@ -154,8 +154,8 @@ def test_the_recipe_runs_and_scales_its_rate(
     values = arguments(tiny_images, tmp_path, *small, "train.log_steps=6", "optimizer.lr=2e-3")
     train(parse_settings(TrainRun, [*config, *values, "precision=fp32"]))
     output = capsys.readouterr().out
-    assert "step       6 images: 6 x 1 processes x 1 accumulated" in output
-    assert "6: 6 passes of 6 steps, 1 views per image and pass" in output
+    assert "step       6 images: 6 x 1 process x 1 accumulated" in output
+    assert "6: 6 passes of 6 steps, 1 view per image and pass" in output
     assert f"rate       {2e-3 * 6 / 1024:.3g} (adamw)" in output
     assert len(read_losses(tmp_path)) == 6
 

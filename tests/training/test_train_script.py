@@ -198,7 +198,7 @@ def test_a_finished_run_is_left_as_it_is(
     log = read_log(trained.output_dir)
     before = weights(trained.output_dir)
     train(parse_settings(TrainRun, trained.arguments))
-    assert "going on from step 24" in capsys.readouterr().out
+    assert "resuming from step 24" in capsys.readouterr().out
     assert read_log(trained.output_dir) == log
     assert all(torch.equal(before[name], t) for name, t in weights(trained.output_dir).items())
 
@@ -250,7 +250,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_made_again(
     cut_off(newest / file, newest / file, 0.5)
     with caplog.at_level(logging.WARNING):
         train(parse_settings(TrainRun, arguments))
-    assert "checkpoint passed over" in caplog.text
+    assert "checkpoint skipped" in caplog.text
     assert str(newest) in caplog.text
     log = read_log(tmp_path / "copy")
     assert [r["step"] for r in log if "train/loss" in r] == list(range(3, 25, 3))
