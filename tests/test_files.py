@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from hiera_video.errors import UserError
 from hiera_video.files import atomic_path, atomic_symlink, make_output_directory
+
+
+def test_what_is_not_durable_is_whole_or_not_there_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(os, "fsync", waits.append)
+    target = tmp_path / "file"
+
+    def write(text: str) -> None:
+        with atomic_path(target, durable=False) as path:
+            path.write_text(text[:2])
+            if target.exists():
+                raise ValueError("in the middle")
+            path.write_text(text)
+
+    write("one")
+    with pytest.raises(ValueError, match="in the middle"):
+        write("two")
+    assert target.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [target]
+    assert waits == []
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
