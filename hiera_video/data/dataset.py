@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from typing import TypeAlias
 
 import torch
@@ -251,27 +252,39 @@ class EvaluationClips(Dataset[ClipBatch]):
 
 @dataclass
 class WindowBatch:
-    """Consecutive windows of one video; ``is_last`` when none of that video follow."""
+    """Windows of one video after the other, and of which a video has ``totals``: this is number
+    ``numbers`` of them, from 0 on. The windows of a video come in order."""
 
-    row: int
     clips: ClipBatch
-    is_last: bool
+    numbers: list[int]
+    totals: list[int]
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[WindowBatch]) -> WindowBatch:
+        """One batch of all windows and failures, in order."""
+        return cls(
+            ClipBatch.concatenate([batch.clips for batch in batches]),
+            [number for batch in batches for number in batch.numbers],
+            [total for batch in batches for total in batch.totals],
+        )
 
     def pin_memory(self) -> WindowBatch:
-        return WindowBatch(self.row, self.clips.pin_memory(), self.is_last)
+        return WindowBatch(self.clips.pin_memory(), self.numbers, self.totals)
 
 
 class VideoWindows(IterableDataset[WindowBatch]):
     """Sliding windows over whole videos, ``batch_size`` at a time, in centre crops.
 
+    ``groups`` are rows whose windows share batches, of which all but a group's last are full.
+    Groups are divided over the workers: a batch does not depend on how many there are.
     One pass over each video; memory is bounded by a batch and by how windows overlap, not by the
-    length of the video. Videos are divided over the workers.
+    length of the video.
     """
 
     def __init__(
         self,
         manifest: Rows,
-        rows: Sequence[int],
+        groups: Sequence[Sequence[int]],
         clip: ClipSettings,
         decoder: str,
         *,
@@ -280,7 +293,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
         batch_size: int,
     ) -> None:
         self.manifest = manifest
-        self.rows = rows
+        self.groups = groups
         self.clip = clip
         self.decoder = decoder
         self.window_seconds = window_seconds
@@ -297,18 +310,24 @@ class VideoWindows(IterableDataset[WindowBatch]):
     def __iter__(self) -> Iterator[WindowBatch]:
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for index in self.rows[first::step]:
-            row = self.manifest[index]
-            windows = self._windows(row)
-            try:
-                while True:
-                    with self.watch.reading(row):
-                        batch = next(windows, None)
-                    if batch is None:
-                        break
-                    yield batch
-            except VideoError as error:
-                yield WindowBatch(index, _failed(row, error, self.clip), is_last=True)
+        for group in self.groups[first::step]:
+            windows = chain.from_iterable(map(self._read, group))
+            while some := list(islice(windows, self.batch_size)):
+                yield WindowBatch.concatenate(some)
+
+    def _read(self, index: int) -> Iterator[WindowBatch]:
+        """The windows of a row one by one, and the reason if they end early."""
+        row = self.manifest[index]
+        windows = self._windows(row)
+        try:
+            while True:
+                with self.watch.reading(row):
+                    window = next(windows, None)
+                if window is None:
+                    return
+                yield window
+        except VideoError as error:
+            yield WindowBatch(_failed(row, error, self.clip), [], [])
 
     def _lengths(self, video: VideoSegment) -> tuple[Fraction, Fraction]:
         """Seconds that windows of a video last, and from one's start to the next.
@@ -334,19 +353,15 @@ class VideoWindows(IterableDataset[WindowBatch]):
             starts = window_starts(video.duration, seconds, stride)
             times = [(video.start + start, video.start + start + seconds) for start in starts]
             plans = [video.window(*window) for window in times]
-            batches = [
-                times[i : i + self.batch_size] for i in range(0, len(times), self.batch_size)
-            ]
             begun: dict[int, Tensor] = {}
-            missing = [len(batch) * self.clip.num_frames for batch in batches]
+            missing = [self.clip.num_frames] * len(starts)
             for frame, places in video.stream(plans):
                 (view,) = self.views(frame)
-                for window, position in places:
-                    number, place = divmod(window, self.batch_size)
+                for number, position in places:
                     if number not in begun:
-                        begun[number] = video.new_views(len(batches[number]))
-                    begun[number][place, :, position] = view
+                        begun[number] = video.new_views(1)
+                    begun[number][0, :, position] = view
                     missing[number] -= 1
                     if missing[number] == 0:
-                        batch = video.batch(begun.pop(number), batches[number])
-                        yield WindowBatch(row.index, batch, number == len(batches) - 1)
+                        clip = video.batch(begun.pop(number), [times[number]])
+                        yield WindowBatch(clip, [number], [len(starts)])

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -35,6 +34,8 @@ T = TypeVar("T")
 _LOOK_SECONDS = 1.0
 #: What torch's DataLoader says, and nothing else tells, when its ``timeout`` is over.
 _TIMED_OUT = "DataLoader timed out"
+#: Groups that the videos of an extraction are divided into, at least, if there are so many videos.
+_MIN_GROUPS = 256
 
 
 class TrainingOrder(Sampler[list[tuple[int, int]]]):
@@ -103,6 +104,19 @@ def evaluation_order(
         for begin in range(0, num_rows, batch_size)
     ]
     return groups[process_index::num_processes]
+
+
+def extraction_order(
+    rows: Sequence[int], batch_size: int, num_processes: int, process_index: int
+) -> list[list[int]]:
+    """This process's groups of ``rows``, whose windows share batches; every row once in all.
+
+    Images, and videos of a few windows, fill batches together. Rows are grouped before they are
+    divided, as for an evaluation, and few enough for each group that there is enough to divide.
+    """
+    group_size = min(batch_size, max(1, len(rows) // _MIN_GROUPS))
+    groups = evaluation_order(len(rows), group_size, num_processes, process_index)
+    return [[rows[place] for place in group] for group in groups]
 
 
 def read_files(
@@ -181,27 +195,27 @@ class ClipLoader:
 def window_batches(
     dataset: VideoWindows, data: DataSettings, device: torch.device
 ) -> Iterator[WindowBatch]:
-    """Batches of windows; those of one video in order, those of several interleaved.
+    """Batches of windows; those of one video in order, those of several workers as they come.
 
-    A video on which a worker dies or hangs ends in a failure, as in :class:`ClipLoader`.
+    A video on which a worker dies or hangs ends in a failure, as in :class:`ClipLoader`. Videos
+    that others had begun by then are begun again, from window 0.
     """
     finished: set[int] = set()
-    given: Counter[int] = Counter()
     while True:
-        seen: Counter[int] = Counter()
         try:
-            workers: _Workers[WindowBatch] = _Workers(dataset, data, device, batch_size=None)
+            workers: _Workers[WindowBatch] = _Workers(
+                dataset, data, device, batch_size=None, in_order=False
+            )
             for batch in workers.batches():
-                seen[batch.row] += 1
-                if batch.clips.failures or seen[batch.row] > given[batch.row]:
-                    given[batch.row] += 1
-                    if batch.is_last:
-                        finished.add(batch.row)
-                    yield batch
+                windows = zip(batch.clips.rows.tolist(), batch.numbers, batch.totals, strict=True)
+                finished.update(row for row, number, total in windows if number == total - 1)
+                finished.update(failure.row for failure in batch.clips.failures)
+                yield batch
             return
         except _WorkerLostError:
-            # Videos that were begun are begun again; what was given out of them is not given twice.
-            dataset.rows = [row for row in dataset.rows if row not in finished]
+            dataset.groups = [
+                [row for row in group if row not in finished] for group in dataset.groups
+            ]
 
 
 class _Rest:

@@ -1,6 +1,6 @@
 """Features of sliding windows over whole videos.
 
-Axes: B windows of one video, C channels, T H W, D width.
+Axes: B windows, C channels, T H W, D width.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from hiera_video.config import ClipSettings, FeatureRun
 from hiera_video.data.dataset import VideoWindows, WindowBatch
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.loader import window_batches
+from hiera_video.data.loader import extraction_order, window_batches
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.errors import ConfigError
-from hiera_video.features.writer import FeatureWriter, IndexEntry
+from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
 from hiera_video.files import make_output_directory
 from hiera_video.models.checkpoints import find_checkpoint
 from hiera_video.models.hiera import HieraModel
@@ -81,14 +81,19 @@ def extract_features(run: FeatureRun) -> None:
         failures.forget()
     accelerator.wait_for_everyone()
 
-    # Each process takes care of its own rows, from start to end.
-    mine = range(accelerator.process_index, len(manifest), accelerator.num_processes)
-    found = {row: writer.finished(manifest[row]) for row in mine}
+    # Looked for by all processes, and what is left is divided anew.
+    shares = range(accelerator.process_index, len(manifest), accelerator.num_processes)
+    found = writer.find_finished(manifest, shares)
+    unfinished = sorted(gather_object([row for row, entry in found.items() if entry is None]))
     entries = [entry for entry in found.values() if entry is not None]
-    num_finished = len(entries)
     windows = VideoWindows(
         manifest,
-        [row for row, entry in found.items() if entry is None],
+        extraction_order(
+            unfinished,
+            run.features.batch_size,
+            accelerator.num_processes,
+            accelerator.process_index,
+        ),
         clip,
         run.data.decoder,
         window_seconds=run.features.window_seconds,
@@ -110,13 +115,12 @@ def extract_features(run: FeatureRun) -> None:
         show_progress=accelerator.is_main_process,
     )
     entries = gather_object(entries)
-    num_finished = sum(gather_object([num_finished]))
     if accelerator.is_main_process:
         writer.write_index(entries)
         failed = sum(entry.reason is not None for entry in entries)
         print(
-            f"{len(entries)} videos: {len(entries) - failed - num_finished} extracted, "
-            f"{num_finished} were there already, {failed} failed  -> {output_dir}"
+            f"{len(entries)} videos: {len(unfinished) - failed} extracted, "
+            f"{len(entries) - len(unfinished)} were there already, {failed} failed  -> {output_dir}"
         )
     accelerator.end_training()
 
@@ -131,23 +135,28 @@ def _extract(
 ) -> Iterator[IndexEntry]:
     """Run the model over all windows; write each video when its last window is through."""
     extractor.model.eval()
-    pending: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
+    pending: dict[int, VideoFeatures] = {}
     bar = progress_bar(desc="extract", unit="window", disable=not show_progress)
     for batch in batches:
-        row = manifest[batch.row]
-        failures.handle(batch.clips.failures)
-        if batch.clips.failures:
-            pending.pop(batch.row, None)
-            yield IndexEntry(row.index, row.path, None, 0, [], batch.clips.failures[0].reason)
-            continue
         clips = batch.clips
-        parts = pending.setdefault(batch.row, [])
-        parts.append((extractor(clips), clips.start_seconds, clips.end_seconds))
-        bar.update(len(clips))
-        if batch.is_last:
-            features, starts, ends = (torch.cat(part) for part in zip(*parts, strict=True))
-            del pending[batch.row]
-            yield writer.write(row, features, starts, ends)
+        if len(clips):
+            features = extractor(clips)
+            for place, row in enumerate(clips.rows.tolist()):
+                number, total = batch.numbers[place], batch.totals[place]
+                if number == 0:
+                    pending[row] = VideoFeatures(total, features.shape[1:])
+                video = pending[row]
+                video.features[number] = features[place]
+                video.starts[number] = clips.start_seconds[place]
+                video.ends[number] = clips.end_seconds[place]
+                if number == total - 1:
+                    yield writer.write(manifest[row], pending.pop(row))
+            bar.update(len(clips))
+        failures.handle(clips.failures)
+        for failure in clips.failures:
+            pending.pop(failure.row, None)
+            path = manifest[failure.row].path
+            yield IndexEntry(failure.row, path, None, 0, [], failure.reason)
     bar.close()
 
 

@@ -127,7 +127,8 @@ def evaluation_clips(rows: list[Row], seed: int = 0, **settings: object) -> Eval
 
 def windows(rows: list[Row], clip: ClipSettings = CLIP, **settings: object) -> VideoWindows:
     arguments = {"window_seconds": None, "stride_seconds": None, "batch_size": 3, **settings}
-    return VideoWindows(rows, range(len(rows)), clip, "pyav", **arguments)  # type: ignore[arg-type]
+    groups = [[index] for index in range(len(rows))]
+    return VideoWindows(rows, groups, clip, "pyav", **arguments)  # type: ignore[arg-type]
 
 
 def numbers(batch: ClipBatch) -> list[list[int]]:
@@ -335,7 +336,7 @@ def test_windows_cover_the_whole_video(rows: list[Row]) -> None:
 
 def test_windows_of_given_length_and_stride(rows: list[Row]) -> None:
     found = list(windows(rows[:1], window_seconds=2.0, stride_seconds=1.0, batch_size=8))
-    assert [batch.is_last for batch in found] == [True]
+    assert [(batch.numbers, batch.totals) for batch in found] == [([0, 1, 2, 3], [4] * 4)]
     assert found[0].clips.start_seconds.tolist() == [0.0, 1.0, 2.0, 3.0]
     assert numbers(found[0].clips)[1] == [12, 18, 24, 30]  # four frames over two seconds
 
@@ -377,7 +378,8 @@ def test_memory_for_windows_is_bounded_by_their_overlap(monkeypatch: pytest.Monk
 def test_windows_of_several_videos_are_divided_over_workers(rows: list[Row]) -> None:
     found: dict[int, list[float]] = {row.index: [] for row in rows}
     for batch in window_batches(windows(rows), DataSettings(num_workers=2), CPU):
-        found[batch.row] += batch.clips.start_seconds.tolist()
+        (row,) = set(batch.clips.rows.tolist())
+        found[row] += batch.clips.start_seconds.tolist()
     starts = [pytest.approx(frame / RATE) for frame in (0, 8, 16, 24, 32, 40, 48, 52)]
     assert all(seconds == starts for seconds in found.values())
 
@@ -421,6 +423,28 @@ def test_a_batch_of_failures_alone_has_no_clips(broken: Row, decoder: str) -> No
 
 def test_a_video_that_fails_ends_its_windows_with_a_reason(rows: list[Row], broken: Row) -> None:
     first, *others = windows([broken, rows[1]])
-    assert first.is_last
     assert first.clips.failures[0].path == str(broken.file)
-    assert {batch.row for batch in others} == {1}
+    assert first.numbers == []
+    assert {row for batch in others for row in batch.clips.rows.tolist()} == {1}
+
+
+def test_windows_of_a_group_of_videos_share_batches(rows: list[Row], broken: Row) -> None:
+    """Eight windows a video: a batch of five has some of two, and a bad video takes one place."""
+    videos = windows([rows[0], replace(broken, index=1), rows[2], rows[3]], batch_size=5)
+    alone = {row: next(iter(windows([rows[row]], batch_size=8))).clips for row in (0, 2, 3)}
+    videos.groups = [[0, 1, 2], [3]]
+    batches = list(videos)
+    windows_of = [list(zip(b.clips.rows.tolist(), b.numbers, strict=True)) for b in batches]
+    assert windows_of == [
+        [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)],
+        [(0, 5), (0, 6), (0, 7), (2, 0)],
+        [(2, 1), (2, 2), (2, 3), (2, 4), (2, 5)],
+        [(2, 6), (2, 7)],
+        [(3, 0), (3, 1), (3, 2), (3, 3), (3, 4)],
+        [(3, 5), (3, 6), (3, 7)],
+    ]
+    assert [len(batch.clips.failures) for batch in batches] == [0, 1, 0, 0, 0, 0]
+    for batch in batches:
+        assert batch.totals == [8] * len(batch.clips)
+        for clip, (row, number) in zip(batch.clips.pixel_values, windows_of.pop(0), strict=True):
+            assert torch.equal(clip, alone[row].pixel_values[number])

@@ -83,7 +83,7 @@ def test_an_image_is_a_clip_of_one_frame(tmp_path: Path) -> None:
         EvaluationClips([row(path)], clip, views, "pyav", seed=0)[0],
     ]
     (window,) = VideoWindows(
-        [row(path)], [0], clip, "pyav", window_seconds=None, stride_seconds=None, batch_size=8
+        [row(path)], [[0]], clip, "pyav", window_seconds=None, stride_seconds=None, batch_size=8
     )
     for batch in (*batches, window.clips):
         assert batch.pixel_values.shape == (1, 3, 1, 64, 64)

@@ -7,7 +7,12 @@ import os
 import pytest
 
 from hiera_video.config import DataSettings
-from hiera_video.data.loader import TrainingOrder, evaluation_order, faster_loading
+from hiera_video.data.loader import (
+    TrainingOrder,
+    evaluation_order,
+    extraction_order,
+    faster_loading,
+)
 from hiera_video.errors import ConfigError
 
 
@@ -86,6 +91,21 @@ def test_every_row_is_evaluated_once_in_the_same_batches(num_processes: int) -> 
     shares = [evaluation_order(11, 4, num_processes, index) for index in range(num_processes)]
     batches = sorted(batch for share in shares for batch in share)
     assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "group_size"), [(1, 1), (511, 1), (512, 2), (600, 2), (2048, 8), (100_000, 8)]
+)
+def test_rows_are_extracted_once_in_groups_that_do_not_depend_on_processes(
+    num_rows: int, group_size: int
+) -> None:
+    rows = list(range(0, 2 * num_rows, 2))
+    whole = extraction_order(rows, 8, 1, 0)
+    assert [row for group in whole for row in group] == rows
+    assert max(len(group) for group in whole) == group_size
+    shares = [extraction_order(rows, 8, 3, index) for index in range(3)]
+    assert sorted(group for share in shares for group in share) == whole
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_advice_where_training_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_a_segment_of_a_variable_rate_holds_what_is_shown_in_it(slowing: Row) ->
 
 def test_windows_of_a_variable_rate_show_what_is_shown_in_them(slowing: Row) -> None:
     (batch,) = VideoWindows(
-        [slowing], [0], CLIP, "pyav", window_seconds=2.0, stride_seconds=None, batch_size=8
+        [slowing], [[0]], CLIP, "pyav", window_seconds=2.0, stride_seconds=None, batch_size=8
     )
     windows = [frame_numbers(clip.transpose(0, 1)) for clip in batch.clips.pixel_values]
     assert windows == [[0, 15, 30, 45], *([n, n + 5, n + 10, n + 15] for n in (60, 80, 100))]

@@ -44,7 +44,8 @@ class Recorder:
 
         def iterate(dataset: VideoWindows) -> Iterator[WindowBatch]:
             for batch in windows(dataset):
-                self.write("extract", batch.row, batch.clips)
+                for row in sorted(set(batch.clips.rows.tolist())):
+                    self.write("extract", row, batch.clips)
                 yield batch
 
         VideoWindows.__iter__ = iterate  # type: ignore[method-assign]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,8 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hiera_video.config import FeatureRun
+from hiera_video.data import loader
 from hiera_video.data.decode import PyAVReader
 from hiera_video.data.failures import SKIPPED_FILE
+from hiera_video.data.packing import MANIFEST_FILE, make_shards
 from hiera_video.data.transforms import EvaluationViews
 from hiera_video.errors import ManifestError, UserError, VideoError
 from hiera_video.features.windows import extract_features
@@ -147,6 +152,63 @@ def test_windows_of_given_length_and_stride(
     assert features["end_seconds"].tolist() == [1, 1.5, 2, 2.5]
 
 
+def copy_videos(manifest: Path, folder: Path) -> Path:
+    shutil.copytree(manifest.parent, folder)
+    return folder / manifest.name
+
+
+def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of windows in each forward pass from now on."""
+    sizes: list[int] = []
+    forward = HieraModel.forward
+
+    def count(model: HieraModel, pixel_values: Tensor, **arguments: Any) -> Any:
+        sizes.append(len(pixel_values))
+        return forward(model, pixel_values, **arguments)
+
+    monkeypatch.setattr(HieraModel, "forward", count)
+    return sizes
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_short_videos_share_forward_passes(
+    manifest: Path,
+    tiny_checkpoint: Path,
+    extracted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    num_workers: int,
+) -> None:
+    """Four windows each: eight of them fill a batch."""
+    monkeypatch.setattr(loader, "_MIN_GROUPS", 1)
+    sizes = count_passes(monkeypatch)
+    extract_here(tiny_checkpoint, manifest, tmp_path, f"data.num_workers={num_workers}")
+    assert sizes == [8, 4]
+    for path in PATHS:
+        found, expected = read_features(tmp_path, path), read_features(extracted, path)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_group_is_the_same_to_the_bit_by_any_number_of_workers(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five videos in groups of two, and two or three windows in a batch."""
+    folder = copy_videos(manifest, tmp_path / "videos").parent
+    paths = [*PATHS, "d.mp4", "e.mp4"]
+    for path in paths[3:]:
+        shutil.copy(folder / PATHS[0], folder / path)
+    five = write_manifest(folder / "five.csv", [(path,) for path in paths], "path")
+    monkeypatch.setattr(loader, "_MIN_GROUPS", 2)
+    for num_workers in (0, 1, 2):
+        more = ["features.batch_size=3", f"data.num_workers={num_workers}"]
+        extract_here(tiny_checkpoint, five, tmp_path / str(num_workers), *more)
+    for path in paths:
+        expected = read_features(tmp_path / "0", path)
+        for num_workers in (1, 2):
+            found = read_features(tmp_path / str(num_workers), path)
+            assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
 def modification_times(output_dir: Path) -> dict[str, int]:
     return {
         path.name: path.stat().st_mtime_ns for path in sorted(output_dir.rglob("*.safetensors"))
@@ -203,6 +265,41 @@ def test_another_segment_is_extracted_anew(
         features = read_features(tmp_path / "features")
         assert features["start_seconds"][0] == start
         assert features["end_seconds"][-1] == pytest.approx(end)
+
+
+def test_another_video_at_the_same_path_is_extracted_anew(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told by its size, or by when it was written."""
+    videos = copy_videos(manifest, tmp_path / "videos")
+    extract_here(tiny_checkpoint, videos, tmp_path / "features")
+    before = {path: read_features(tmp_path / "features", path) for path in PATHS}
+    write_video(videos.parent / PATHS[0], num_frames=20, frame_rate=12, size=(32, 48))
+    status = (videos.parent / PATHS[1]).stat()
+    os.utime(videos.parent / PATHS[1], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    capsys.readouterr()
+    extract_here(tiny_checkpoint, videos, tmp_path / "features")
+    assert "2 extracted, 1 were there already" in capsys.readouterr().out
+    after = {path: read_features(tmp_path / "features", path) for path in PATHS}
+    assert after[PATHS[0]]["end_seconds"][-1] == pytest.approx(20 / 12)
+    assert torch.equal(after[PATHS[1]]["features"], before[PATHS[1]]["features"])
+
+
+def test_a_shard_in_which_the_video_lies_elsewhere_is_extracted_anew(
+    manifest: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards = tmp_path / "shards"
+    features = tmp_path / "features"
+    for paths, told in (
+        (PATHS, "3 extracted, 0 were there already"),
+        (PATHS, "0 extracted, 3 were there already"),
+        (PATHS[1:], "2 extracted, 0 were there already"),
+    ):
+        shutil.rmtree(shards, ignore_errors=True)
+        some = write_manifest(manifest.parent / "some.csv", [(path,) for path in paths], "path")
+        make_shards(some, shards, max_bytes=10**9, max_videos=5)
+        extract_here(tiny_checkpoint, shards / MANIFEST_FILE, features)
+        assert told in capsys.readouterr().out
 
 
 def test_an_interrupted_extraction_is_continued(

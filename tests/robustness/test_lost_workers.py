@@ -7,6 +7,7 @@ import multiprocessing
 import shutil
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -130,36 +131,36 @@ def test_several_deadly_videos(video: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_windows_are_given_once_each(video: Path, tmp_path: Path, num_workers: int) -> None:
+def test_videos_are_begun_again_but_for_finished_ones(
+    video: Path, tmp_path: Path, num_workers: int
+) -> None:
     """The other worker is in the middle of a video when one dies."""
     rows = make_rows(video, tmp_path, ["a.mp4", "b.mp4", "killed.mp4", "c.mp4", "d.mp4"])
 
-    def windows(rows: list[Row]) -> VideoWindows:
+    def windows(rows: list[Row], groups: list[list[int]]) -> VideoWindows:
         return VideoWindows(
-            rows,
-            range(len(rows)),
-            CLIP,
-            "pyav",
-            window_seconds=None,
-            stride_seconds=None,
-            batch_size=1,
+            rows, groups, CLIP, "pyav", window_seconds=None, stride_seconds=None, batch_size=2
         )
 
-    def by_row(batches: list[WindowBatch]) -> dict[int, list[float]]:
-        found: dict[int, list[float]] = {}
+    def by_row(batches: Iterable[WindowBatch]) -> dict[int, list[tuple[int, float]]]:
+        found: dict[int, list[tuple[int, float]]] = {}
         for batch in batches:
-            found.setdefault(batch.row, []).extend(batch.clips.start_seconds.tolist())
+            starts = batch.clips.start_seconds.tolist()
+            rows = batch.clips.rows.tolist()
+            for row, number, start in zip(rows, batch.numbers, starts, strict=True):
+                found.setdefault(row, []).append((number, start))
         return found
 
     settings = DataSettings(num_workers=num_workers)
-    batches = list(window_batches(windows(rows), settings, CPU))
+    groups = [[0], [1], [2, 3], [4]]
+    batches = list(window_batches(windows(rows, groups), settings, CPU))
     (failure,) = failures_of([batch.clips for batch in batches])
     assert failure.path == str(tmp_path / "killed.mp4")
-    expected = by_row(list(windows([rows[0], rows[1], rows[3], rows[4]])))
-    found = by_row(batches)
-    assert found.pop(2) == []
-    assert [found[row] for row in (0, 1, 3, 4)] == list(expected.values())
-    assert sum(batch.is_last for batch in batches) == 5
+    expected, found = by_row(windows(rows, [[0], [1], [3], [4]])), by_row(batches)
+    assert found.keys() == expected.keys()
+    for row, places in expected.items():
+        assert found[row][-len(places) :] == places  # whole, and in order
+        assert found[row].count(places[-1]) == 1
 
 
 def test_a_worker_that_dies_between_videos_blames_none(video: Path, tmp_path: Path) -> None:
