@@ -23,7 +23,7 @@ from hiera_video.data.images import open_reader
 from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.sampling import bound, evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
-from hiera_video.data.watch import Watch
+from hiera_video.data.watch import WorkerWatch
 from hiera_video.errors import ConfigError, VideoError
 from hiera_video.seeding import derive_seed
 
@@ -176,7 +176,7 @@ class TrainClips(Dataset[ClipBatch]):
         self.seed = seed
         self.repeats = repeats
         self.view = TrainView(augment, clip)
-        self.watch = Watch()
+        self.watch = WorkerWatch()
 
     def __getitem__(self, key: tuple[int, int]) -> ClipBatch:
         epoch, index = key
@@ -223,7 +223,7 @@ class EvaluationClips(Dataset[ClipBatch]):
         self.decoder = decoder
         self.seed = seed
         self.views = EvaluationViews(clip, evaluate.num_crops)
-        self.watch = Watch()
+        self.watch = WorkerWatch()
 
     def __getitem__(self, index: int) -> ClipBatch:
         row = self.manifest[index]
@@ -305,7 +305,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
                 f"{clip.sampling} a window is the whole video; set features.window_seconds, too"
             )
         self.views = EvaluationViews(clip, num_crops=1)
-        self.watch = Watch()
+        self.watch = WorkerWatch()
 
     def __iter__(self) -> Iterator[WindowBatch]:
         worker = get_worker_info()

@@ -19,7 +19,7 @@ from hiera_video.errors import UserError, VideoError
 _NOTHING = -1
 
 
-class Watch:
+class WorkerWatch:
     """A table in shared memory: what each worker is reading, since when, and its process number.
 
     ``lost`` are the manifest rows that cost a worker, with the reason; they are not read again.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
@@ -76,7 +77,8 @@ def extract_features(run: FeatureRun) -> None:
     writer = FeatureWriter(output_dir, _settings(run, clip, model))
     writer.check_locations(manifest)
     failures = FailurePolicy(run.data.on_error, output_dir)
-    accelerator = make_accelerator(run)
+    # Processes meet when the last one is done, which may have hours of video left.
+    accelerator = make_accelerator(run, longest_wait=timedelta(days=1))
     if accelerator.is_main_process:
         failures.forget()
     accelerator.wait_for_everyone()
