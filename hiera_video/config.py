@@ -306,7 +306,7 @@ class FeatureSettings(Settings):
     """Sliding windows over whole videos."""
 
     window_seconds: float | None = Field(
-        None, gt=0, description="length of a window; default: the clip length of the checkpoint"
+        None, gt=0, description="length of a window; default: that of the checkpoint's clips"
     )
     stride_seconds: float | None = Field(
         None, gt=0, description="from one window's start to the next; default: window_seconds"
