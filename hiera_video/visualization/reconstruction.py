@@ -18,7 +18,7 @@ from torch import Tensor
 from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.loader import read_files
-from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.errors import CheckpointError
 from hiera_video.models.checkpoints import find_checkpoint
 from hiera_video.models.loading import load_model
 from hiera_video.models.mae import (
@@ -159,8 +159,6 @@ def load_autoencoder(
             f"{checkpoint}: holds a {type(model).__name__}, wanted a HieraForPreTraining: only "
             "pre-training models predict pixels"
         )
-    if model.config.mask_ratio == 0:
-        raise ConfigError("mask_ratio=0: hides nothing that could be reconstructed")
     return model, load_preprocessor(find_checkpoint(checkpoint), model.config)
 
 
