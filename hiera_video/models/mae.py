@@ -215,11 +215,10 @@ class HieraForPreTraining(PretrainedModel):
 
     def _initialize(self, module: nn.Module) -> None:
         """Initialise one module's own parameters as the official pre-training code does."""
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv2d | nn.Conv3d):
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
             nn.init.xavier_uniform_(module.weight.flatten(1))  # a view: kernels count as one row
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)  # of convolutions, too, which the official code leaves
         elif isinstance(module, nn.LayerNorm):
             nn.init.constant_(module.weight, self.config.layer_norm_init)
             nn.init.zeros_(module.bias)
