@@ -397,12 +397,6 @@ class TrainingRun(RunSettings):
         None, description="train jointly on images: images.train.manifest and so on"
     )
 
-    @property
-    def clips(self) -> dict[str, ClipSettings]:
-        """What clips are, for each folder of a checkpoint that has a model in it."""
-        joint = {"images": self.images.clip} if self.images else {}
-        return {".": self.clip, **joint}
-
     @field_validator("trackers", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:

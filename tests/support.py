@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from hiera_video.config import ClipSettings
 from hiera_video.models.classification import HieraForVideoClassification
-from hiera_video.models.preprocessor import save_preprocessor
+from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.zoo import variant_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -283,8 +283,8 @@ def save_checkpoint(
         # Classifiers start with a small head: give it one whose scores differ.
         if isinstance(model.classifier, nn.Linear):
             nn.init.normal_(model.classifier.weight)
+    model.preprocessor = dump_preprocessor(clip)
     model.save_pretrained(folder)
-    save_preprocessor(folder, clip)
     return folder
 
 

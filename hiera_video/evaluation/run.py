@@ -16,7 +16,6 @@ from hiera_video.evaluation.metrics import VideoAccuracies
 from hiera_video.evaluation.report import write_evaluation
 from hiera_video.evaluation.views import Scorer, gather_scores
 from hiera_video.files import make_output_directory
-from hiera_video.models.checkpoints import find_checkpoint
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.loading import load_classifier
 from hiera_video.models.preprocessor import load_preprocessor
@@ -28,7 +27,7 @@ def load_trained(
     """A trained classifier, what its clips are (but for ``overrides``), and its class names in
     index order."""
     model = load_classifier(checkpoint)
-    clip = load_preprocessor(find_checkpoint(checkpoint), model.config, overrides)
+    clip = load_preprocessor(model, overrides)
     names = model.config.id2label or {}
     return model, clip, [names[index] for index in range(model.config.num_labels)]
 

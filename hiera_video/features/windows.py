@@ -25,7 +25,6 @@ from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.errors import ConfigError
 from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
 from hiera_video.files import make_output_directory
-from hiera_video.models.checkpoints import find_checkpoint
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
 
@@ -71,7 +70,7 @@ def extract_features(run: FeatureRun) -> None:
         raise ConfigError(
             f"features.layer={run.features.layer}: the model has {len(model.config.depths)} stages"
         )
-    clip = load_preprocessor(find_checkpoint(run.checkpoint), model.config, run.clip)
+    clip = load_preprocessor(model, run.clip)
     manifest = open_manifest(run.data, "data.manifest", clip, labelled=False)
     output_dir = make_output_directory(run.output_dir)
     writer = FeatureWriter(output_dir, _settings(run, clip, model))

@@ -64,8 +64,11 @@ class PretrainedModel(nn.Module):
     #: Whether this is a model of clips that was made from one of images.
     inflated: bool = False
 
-    #: The ``preprocessor.json`` that the model was loaded with, to be saved with it again.
+    #: ``preprocessor.json``, which the model was loaded or is trained with and is saved with.
     preprocessor: bytes | None = None
+
+    #: Where the model was loaded from, for messages.
+    source: str = "model"
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
@@ -83,7 +86,9 @@ class PretrainedModel(nn.Module):
     def without_weights(self) -> PretrainedModel:
         """The same model on the meta device."""
         with torch.device("meta"):
-            return type(self)(self.config)
+            model = type(self)(self.config)
+        model.preprocessor = self.preprocessor
+        return model
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write ``config.json``, ``model.safetensors``, and the ``preprocessor.json`` that the
@@ -143,6 +148,7 @@ class PretrainedModel(nn.Module):
             weights = {n: t for n, t in weights.items() if _part(n) not in fresh}
             weights |= {bare_name(n): t for n, t in initial.items() if _part(bare_name(n)) in fresh}
         load_weights(model, weights, source)
+        model.source = source
         if config.image_size == checkpoint.config.image_size:
             model.preprocessor = checkpoint.preprocessor
         elif checkpoint.preprocessor is not None:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hiera_video.config import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.files import atomic_path
-from hiera_video.models.checkpoints import PREPROCESSOR_FILE
+from hiera_video.models.checkpoints import PREPROCESSOR_FILE, PretrainedModel
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.layouts import preprocessor_path
 
 
-def save_preprocessor(directory: Path, clip: ClipSettings) -> None:
-    """Write ``preprocessor.json``: clip sampling, view size and normalisation."""
-    with atomic_path(directory / PREPROCESSOR_FILE) as path:
-        path.write_text(json.dumps(clip.model_dump(), indent=2) + "\n", encoding="utf-8")
+def dump_preprocessor(clip: ClipSettings) -> bytes:
+    """``preprocessor.json``, as models keep it: clip sampling, view size and normalisation."""
+    return (json.dumps(clip.model_dump(), indent=2) + "\n").encode()
 
 
 def load_preprocessor(
-    source: Path, config: HieraConfig, overrides: Mapping[str, Any] | None = None
+    model: PretrainedModel, overrides: Mapping[str, Any] | None = None
 ) -> ClipSettings:
-    """Read the ``preprocessor.json`` in ``source``, or beside it if it is a file of weights.
+    """What a loaded model takes for a clip, as the ``preprocessor.json`` of its checkpoint says.
 
     Weights that were published without one get what the official repository does, in views of the
     model's own size. Clips: stride 4, mean 0.45 and deviation 0.225. Images: ImageNet's mean and
@@ -37,7 +33,7 @@ def load_preprocessor(
         CheckpointError: if it cannot be understood, or contradicts the model.
         ConfigError: if ``overrides`` do.
     """
-    clip = _read(preprocessor_path(source), config)
+    clip = _stored(model)
     if not overrides:
         return clip
     try:
@@ -45,27 +41,28 @@ def load_preprocessor(
     except ConfigError as error:
         faults = [f"clip.{key}: {text}" if key else f"clip: {text}" for key, text in error.faults]
         raise ConfigError("; ".join(faults)) from None
-    if misfit := _misfit(clip, config):
+    if misfit := _misfit(clip, model.config):
         raise ConfigError(f"clip: {misfit}")
     return clip
 
 
-def _read(path: Path, config: HieraConfig) -> ClipSettings:
-    num_frames, height, width = _view(config)
+def _stored(model: PretrainedModel) -> ClipSettings:
+    file = f"{model.source}: {PREPROCESSOR_FILE}"
+    num_frames, height, width = _view(model.config)
     if height != width:
         raise CheckpointError(
-            f"{path.parent}: views are square, and the model takes {height}x{width}"
+            f"{model.source}: views are square, and the model takes {height}x{width}"
         )
-    if not path.exists() and not config.is_video:
+    if model.preprocessor is None:
+        if model.config.is_video:
+            return ClipSettings(num_frames=num_frames, crop_size=height)
         return ImageSettings(crop_size=height, short_side=round(height * 8 / 7))
-    if not path.exists():
-        return ClipSettings(num_frames=num_frames, crop_size=height)
     try:
-        clip = ClipSettings(**json.loads(path.read_text(encoding="utf-8")))
+        clip = ClipSettings(**json.loads(model.preprocessor))
     except (ValueError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: cannot be understood ({error})") from None
-    if misfit := _misfit(clip, config):
-        raise CheckpointError(f"{path}: {misfit}")
+        raise CheckpointError(f"{file}: cannot be understood ({error})") from None
+    if misfit := _misfit(clip, model.config):
+        raise CheckpointError(f"{file}: {misfit}")
     return clip
 
 

@@ -16,6 +16,7 @@ from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.mae import HieraForPreTraining
+from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.zoo import create_model, variant_config
 from hiera_video.seeding import derive_seed
 from hiera_video.training.classification import Classification
@@ -131,6 +132,7 @@ def _build(run: TrainingRun, kind: type[M], overrides: dict[str, Any]) -> M:
     torch.manual_seed(derive_seed(run.seed))  # for what starts at random
     model = create_model(run.model.name, pretrained=run.init_from, **overrides)
     assert isinstance(model, kind)
+    model.preprocessor = dump_preprocessor(run.clip)
     return model
 
 

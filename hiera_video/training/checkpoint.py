@@ -29,12 +29,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from hiera_video.config import ClipSettings
 from hiera_video.errors import CheckpointError
 from hiera_video.files import UNFINISHED, atomic_path, atomic_symlink, sha256
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.layouts import Checkpoint, write_checkpoint
-from hiera_video.models.preprocessor import save_preprocessor
 from hiera_video.training.sharding import copy_to_host, split_shards, write_shards
 
 CONFIG_FILE = "config.yaml"
@@ -153,12 +151,10 @@ class Checkpoints:
         self,
         output_dir: Path,
         keep: int,
-        clips: dict[str, ClipSettings],
         newest: Path | None = None,
     ) -> None:
         self.output_dir = output_dir.absolute()
         self.keep = keep
-        self.clips = clips
         self.newest = newest and newest.absolute()
         self.best_step = 0
         self._writer = ThreadPoolExecutor(max_workers=1)
@@ -242,8 +238,6 @@ class Checkpoints:
             if snapshot.shards:
                 write_shards(snapshot.shards, directory / SHARDS_FOLDER, self._group)
             write_checkpoint(model, directory / "model", "hiera_video")
-            for folder, clip in self.clips.items():
-                save_preprocessor(directory / "model" / folder, clip)
             with (directory / STATE_FILE).open("wb") as file:
                 torch.save(snapshot.values, file)
             write_checksums(directory)

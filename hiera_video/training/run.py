@@ -119,7 +119,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
             accelerator.process_index,
         )
     checkpoints = Checkpoints(
-        output_dir, run.train.keep_checkpoints, run.clips, saved.checkpoint if saved else None
+        output_dir, run.train.keep_checkpoints, saved.checkpoint if saved else None
     )
     if accelerator.is_main_process:
         _rewind_output(run, output_dir, state.progress, checkpoints)

@@ -19,7 +19,6 @@ from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.loader import read_files
 from hiera_video.errors import CheckpointError
-from hiera_video.models.checkpoints import find_checkpoint
 from hiera_video.models.loading import load_model
 from hiera_video.models.mae import (
     HieraForPreTraining,
@@ -159,7 +158,7 @@ def load_autoencoder(
             f"{checkpoint}: holds a {type(model).__name__}, wanted a HieraForPreTraining: only "
             "pre-training models predict pixels"
         )
-    return model, load_preprocessor(find_checkpoint(checkpoint), model.config)
+    return model, load_preprocessor(model)
 
 
 def reconstruct_videos(

@@ -117,7 +117,7 @@ def test_features_are_the_pooled_output_of_the_model(
     extracted: Path, manifest: Path, tiny_checkpoint: Path
 ) -> None:
     model = HieraModel.from_pretrained(tiny_checkpoint)
-    clip = load_preprocessor(tiny_checkpoint, model.config)
+    clip = load_preprocessor(model)
     with PyAVReader(manifest.parent / PATHS[1]) as reader:
         frames = reader.frames([8, 10, 12, 14])  # the second window
     (view,) = EvaluationViews(clip, num_crops=1)(frames)

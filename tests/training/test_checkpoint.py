@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import distributed
 
-from hiera_video.config import ClipSettings, OptimizerSettings
+from hiera_video.config import OptimizerSettings
 from hiera_video.errors import CheckpointError
 from hiera_video.files import UNFINISHED
 from hiera_video.models.classification import HieraForVideoClassification
@@ -38,7 +38,7 @@ from hiera_video.training.resume import (
     load_checkpoint,
     load_optimizer,
 )
-from tests.support import TINY_CLIP, cut_off, files_below, flip_byte, save_checkpoint
+from tests.support import cut_off, files_below, flip_byte, save_checkpoint
 
 Save = Callable[..., Progress]
 
@@ -58,7 +58,7 @@ def save(tmp_path: Path, model: HieraForVideoClassification) -> Save:
 
     def save_step(step: int, best: int = 0, keep: int = 2) -> Progress:
         progress = Progress(step=step, passes=1, rows=step)
-        checkpoints = Checkpoints(tmp_path, keep, {".": ClipSettings(**TINY_CLIP)})
+        checkpoints = Checkpoints(tmp_path, keep)
         checkpoints.best_step = best
         checkpoints.save(accelerator, TrainingState(model, optimizer, progress, model), [[0.0]])
         checkpoints.wait()
@@ -92,7 +92,7 @@ def test_a_checkpoint_holds_what_users_share_and_the_training_state_beside_it(
 
 def test_the_latest_and_the_best_are_kept(tmp_path: Path, save: Save) -> None:
     save(1)
-    Checkpoints(tmp_path, 2, {".": ClipSettings(**TINY_CLIP)}).mark_best(1)
+    Checkpoints(tmp_path, 2).mark_best(1)
     for step in (2, 3, 4):
         save(step, best=1)
     assert steps(tmp_path) == [1, 3, 4]
@@ -102,7 +102,7 @@ def test_the_latest_and_the_best_are_kept(tmp_path: Path, save: Save) -> None:
 
 def test_links_survive_a_move_of_the_folder(tmp_path: Path, save: Save) -> None:
     save(1)
-    Checkpoints(tmp_path, 2, {".": ClipSettings(**TINY_CLIP)}).mark_best(1)
+    Checkpoints(tmp_path, 2).mark_best(1)
     moved = tmp_path.with_name(tmp_path.name + "_moved")
     tmp_path.rename(moved)
     assert (moved / "best" / "config.json").exists()
@@ -138,7 +138,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(
     monkeypatch.setattr(torch, "save", wait_and_write)
     trained = copy.deepcopy(model)
     state = TrainingState(trained, make_optimizer(trained, OptimizerSettings()), Progress(1), model)
-    checkpoints = Checkpoints(tmp_path, 2, {".": ClipSettings(**TINY_CLIP)})
+    checkpoints = Checkpoints(tmp_path, 2)
     checkpoints.save(Accelerator(cpu=True), state, [[0.0]])
     assert steps(tmp_path) == []
     assert checkpoints.newest is None
@@ -335,10 +335,10 @@ def test_rewinding_removes_what_came_later(tmp_path: Path, save: Save) -> None:
     save(3, keep=9)
     unfinished = tmp_path / "checkpoints" / f"{UNFINISHED}abc"
     unfinished.mkdir()
-    first, clips = saved_checkpoints(tmp_path)[0], {".": ClipSettings(**TINY_CLIP)}
-    Checkpoints(tmp_path, 2, clips, first).rewind(earlier)
+    first = saved_checkpoints(tmp_path)[0]
+    Checkpoints(tmp_path, 2, first).rewind(earlier)
     assert steps(tmp_path) == [1]
     assert not unfinished.exists()
     # Of this step, too, where the run goes on from another folder's.
-    Checkpoints(tmp_path, 2, clips, tmp_path / "elsewhere").rewind(earlier)
+    Checkpoints(tmp_path, 2, tmp_path / "elsewhere").rewind(earlier)
     assert steps(tmp_path) == []

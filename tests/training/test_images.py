@@ -79,7 +79,7 @@ def test_a_model_of_images_learns(trained: Path) -> None:
     losses = read_losses(trained)
     assert losses[-1] < losses[0] / 2
     model = HieraForImageClassification.from_pretrained(trained / "best")
-    clip = load_preprocessor(trained / "best", model.config)
+    clip = load_preprocessor(model)
     assert (clip.num_frames, clip.short_side, clip.interpolation) == (1, 36, "bicubic")
 
 

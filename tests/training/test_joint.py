@@ -106,7 +106,7 @@ def test_the_best_checkpoint_is_a_model_of_clips_with_one_of_images_in_it(
         (HieraForImageClassification, joint / "best" / "images", tiny_images, 1),
     ):
         model: Any = kind.from_pretrained(folder)
-        assert load_preprocessor(folder, model.config).num_frames == frames
+        assert load_preprocessor(model).num_frames == frames
         run = EvaluateRun(
             checkpoint=str(folder),
             output_dir=tmp_path / str(frames),

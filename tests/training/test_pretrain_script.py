@@ -76,7 +76,7 @@ def test_the_loss_falls(pretrained: Path) -> None:
 def test_the_checkpoint_describes_itself(pretrained: Path) -> None:
     model = HieraForPreTraining.from_pretrained(pretrained / "last")
     assert model.config.mask_ratio == 0.5
-    assert load_preprocessor(pretrained / "last", model.config).crop_size == 64
+    assert load_preprocessor(model).crop_size == 64
     assert not (pretrained / "best").exists()  # nothing was validated
 
 

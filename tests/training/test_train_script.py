@@ -149,7 +149,7 @@ def test_a_run_writes_the_files_of_the_contract_and_no_others(trained: TrainedRu
 def test_a_checkpoint_describes_itself(trained: TrainedRun, tiny_dataset: TinyDataset) -> None:
     model = HieraForVideoClassification.from_pretrained(trained.output_dir / "best")
     assert model.config.id2label == dict(enumerate(tiny_dataset.classes))
-    clip = load_preprocessor(trained.output_dir / "best", model.config)
+    clip = load_preprocessor(model)
     assert (clip.num_frames, clip.stride, clip.crop_size) == (4, 2, 32)
 
 

@@ -10,22 +10,18 @@ import torch
 from accelerate import Accelerator
 
 from hiera_video.command import Signals
-from hiera_video.config import ClipSettings
 from hiera_video.data.manifest import Row
 from hiera_video.errors import TrainingError
 from hiera_video.training.checkpoint import Checkpoints
 from hiera_video.training.trackers import Validations
 from hiera_video.training.watch import Watch
-from tests.support import TINY_CLIP
 
 ROWS = [Row(i, f"{i}.mp4", Path(f"/videos/{i}.mp4"), 0, 0.0, None) for i in range(4)]
 
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Watch:
-    checkpoints = Checkpoints(
-        tmp_path, 1, {".": ClipSettings(**TINY_CLIP)}, newest=tmp_path / "step-1"
-    )
+    checkpoints = Checkpoints(tmp_path, 1, newest=tmp_path / "step-1")
     return Watch(Accelerator(cpu=True), Signals(), ROWS, checkpoints)
 
 

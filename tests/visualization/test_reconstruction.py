@@ -17,7 +17,7 @@ from hiera_video import HieraConfig, HieraForPreTraining, create_model
 from hiera_video.config import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError, VideoError
 from hiera_video.models.outputs import HieraPreTrainingOutput
-from hiera_video.models.preprocessor import save_preprocessor
+from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.visualization.reconstruction import (
     Reconstruction,
     VideoReconstruction,
@@ -135,8 +135,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             decoder_num_heads=2,
             decoder_mask_ratio=0.5,
         )
+    model.preprocessor = dump_preprocessor(clip)
     model.save_pretrained(folder)
-    save_preprocessor(folder, clip)
     return folder
 
 
@@ -244,8 +244,9 @@ def test_numbers_out_of_range(checkpoint: Path, videos: list[Path], tmp_path: Pa
 
 
 def test_images_are_reconstructed(videos: list[Path], tmp_path: Path) -> None:
-    HieraForPreTraining(HieraConfig(**IMAGE, **DECODER)).save_pretrained(tmp_path / "model")
-    save_preprocessor(tmp_path / "model", ImageSettings(crop_size=64))
+    model = HieraForPreTraining(HieraConfig(**IMAGE, **DECODER))
+    model.preprocessor = dump_preprocessor(ImageSettings(crop_size=64))
+    model.save_pretrained(tmp_path / "model")
     image = tmp_path / "image.png"
     Image.fromarray(coloured_frames("red", 0, num_frames=1, side=80)[0]).save(image)
     (result,) = reconstruct_videos(str(tmp_path / "model"), [image])

@@ -25,7 +25,6 @@ from hiera_video.models.layouts.files import (
     PREPROCESSOR_FILE,
     WEIGHTS_FILE,
     find_checkpoint,
-    preprocessor_path,
     read_json,
     read_weights,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "Checkpoint",
     "bare_name",
     "find_checkpoint",
-    "preprocessor_path",
     "read_checkpoint",
     "read_config",
     "write_checkpoint",
@@ -64,7 +62,7 @@ def read_checkpoint(
     path = find_checkpoint(source)
     weights = read_weights(path)
     checkpoint = _read_layout(path, weights, str(source), config, hints or {})
-    preprocessor = preprocessor_path(path)
+    preprocessor = (path if path.is_dir() else path.parent) / PREPROCESSOR_FILE
     if preprocessor.is_file():
         checkpoint.preprocessor = preprocessor.read_bytes()
     return checkpoint

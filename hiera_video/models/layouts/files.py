@@ -48,11 +48,6 @@ def find_checkpoint(source: str | Path) -> Path:
         ) from None
 
 
-def preprocessor_path(path: Path) -> Path:
-    """Where the ``preprocessor.json`` of a checkpoint directory or file is, if there is one."""
-    return (path if path.is_dir() else path.parent) / PREPROCESSOR_FILE
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
