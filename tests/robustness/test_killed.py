@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,15 @@ def arguments(script: str, dataset: TinyDataset, output_dir: Path, num_processes
 
 def wait_for_moment(script: ForkedScript, output_dir: Path, moment: random.Random) -> None:
     """Wait for a random moment: half of the time, while a checkpoint is being written."""
-    pattern, longest = (f"{UNFINISHED}*/*/*", 0.01) if moment.random() < 0.5 else ("step-*", 0.2)
-    before = set(output_dir.glob(f"checkpoints/{pattern}"))
+    name, longest = (f"{UNFINISHED}*/*/*", 0.01) if moment.random() < 0.5 else ("step-*", 0.2)
+
+    def found() -> set[str]:
+        # Not the method of paths, which fails where a folder is renamed while it looks.
+        return set(glob(str(output_dir / "checkpoints" / name)))  # noqa: PTH207
+
+    before = found()
     while script.is_running:
-        if set(output_dir.glob(f"checkpoints/{pattern}")) - before:
+        if found() - before:
             return time.sleep(moment.random() * longest)
         time.sleep(0.001)
     raise AssertionError(f"the run ended before it was killed\n{script.output}")
