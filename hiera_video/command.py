@@ -21,8 +21,8 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm import tqdm
 
-from hiera_video.config import RunSettings
 from hiera_video.errors import ConfigError, Interrupted, TrainingError, UserError
+from hiera_video.runs import RunSettings
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,9 @@ accelerate launch scripts/extract_features.py checkpoint=DIR data.manifest=CSV o
 from __future__ import annotations
 
 from hiera_video.command import run_command
-from hiera_video.config import ClipSettings, FeatureRun
+from hiera_video.config import ClipSettings
 from hiera_video.features.windows import extract_features
+from hiera_video.runs import FeatureRun
 from hiera_video.settings import parse_settings
 
 

@@ -7,18 +7,11 @@ from typing import get_args
 
 import pytest
 
-from hiera_video.config import (
-    ClipSettings,
-    Decoder,
-    EvaluateRun,
-    EvaluateSettings,
-    FeatureRun,
-    ImageSettings,
-    TrainRun,
-)
+from hiera_video.config import ClipSettings, Decoder, EvaluateSettings, ImageSettings
 from hiera_video.data.decode import READERS
 from hiera_video.data.sampling import RULES
 from hiera_video.errors import ConfigError
+from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
 from hiera_video.settings import dump_yaml, load_yaml, parse_settings
 from tests.support import ROOT, run_here
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from hiera_video.config import ClipSettings, EvaluateRun, FeatureRun, PretrainRun, TrainRun
+from hiera_video.config import ClipSettings
+from hiera_video.runs import EvaluateRun, FeatureRun, PretrainRun, TrainRun
 from hiera_video.settings import Settings, parse_settings
 from tests.support import (
     CLASS_COLOURS,

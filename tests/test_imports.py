@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 #: Rooms of the package, and the rooms that each may import from besides itself.
-BASE = {"errors", "files", "seeding", "version", "settings", "config", "batch"}
+BASE = {"errors", "files", "seeding", "version", "settings", "config", "runs", "batch"}
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "settings": {"errors"},
     "config": {"settings", "errors"},
+    "runs": {"config", "settings"},
     "models": BASE,
     "data": BASE,
     "command": BASE,

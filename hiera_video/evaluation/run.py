@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hiera_video.command import make_accelerator
-from hiera_video.config import ClipSettings, EvaluateRun, EvaluateSettings
+from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
@@ -19,6 +19,7 @@ from hiera_video.files import make_output_directory
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.loading import load_classifier
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.runs import EvaluateRun
 
 
 def load_trained(

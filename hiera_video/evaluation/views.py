@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.command import progress_bar
-from hiera_video.config import ClipSettings, EvaluateSettings, RunSettings
+from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import ClipLoader, evaluation_order
 from hiera_video.data.manifest import Manifest
+from hiera_video.runs import RunSettings
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
 from hiera_video.command import make_accelerator, progress_bar
-from hiera_video.config import ClipSettings, FeatureRun
+from hiera_video.config import ClipSettings
 from hiera_video.data.dataset import VideoWindows, WindowBatch
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
@@ -27,6 +27,7 @@ from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
 from hiera_video.files import make_output_directory
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.runs import FeatureRun
 
 
 class FeatureExtractor:

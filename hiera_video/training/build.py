@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from accelerate import Accelerator
 
-from hiera_video.config import PretrainRun, TrainingRun, TrainRun
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.errors import ConfigError
@@ -18,6 +17,7 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.zoo import create_model, variant_config
+from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
 from hiera_video.seeding import derive_seed
 from hiera_video.training.classification import Classification
 from hiera_video.training.loop import Task

@@ -10,12 +10,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import TrainRun
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import Manifest
 from hiera_video.data.mixing import Mixing
 from hiera_video.evaluation.metrics import VideoAccuracies
 from hiera_video.evaluation.views import Scorer
+from hiera_video.runs import TrainRun
 from hiera_video.training.losses import no_loss
 from hiera_video.training.meters import ClipMean
 

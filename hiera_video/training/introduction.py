@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from accelerate import Accelerator
 
-from hiera_video.config import TrainingRun
 from hiera_video.data.loader import TrainingOrder
+from hiera_video.runs import TrainingRun
 from hiera_video.training.build import Part
 from hiera_video.training.checkpoint import TrainingState
 from hiera_video.training.loop import clips_per_step

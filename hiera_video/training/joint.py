@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import TrainingRun, TrainRun, ValidationSettings
+from hiera_video.config import ValidationSettings
 from hiera_video.data.joint import JointBatch
 from hiera_video.errors import ConfigError
+from hiera_video.runs import TrainingRun, TrainRun
 from hiera_video.training.loop import Task
 from hiera_video.training.meters import ClipMean
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
 from hiera_video.command import progress_bar
-from hiera_video.config import TrainingRun
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import TrainingOrder, faster_loading
 from hiera_video.errors import Interrupted, TrainingError
+from hiera_video.runs import TrainingRun
 from hiera_video.seeding import derive_seed
 from hiera_video.training.checkpoint import (
     Checkpoints,

@@ -6,7 +6,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import PretrainRun
+from hiera_video.runs import PretrainRun
 from hiera_video.training.losses import no_loss
 from hiera_video.training.meters import ClipMean
 

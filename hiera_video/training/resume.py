@@ -11,11 +11,11 @@ import torch
 from accelerate.utils import gather_object
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from hiera_video.config import TrainingRun
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.checkpoints import PretrainedModel, load_weights
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.layouts import bare_name
+from hiera_video.runs import TrainingRun
 from hiera_video.settings import flat_settings, load_yaml
 from hiera_video.training.checkpoint import (
     CONFIG_FILE,

@@ -12,7 +12,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hiera_video.batch import ClipBatch
 from hiera_video.command import Signals, make_accelerator
-from hiera_video.config import PretrainRun, TrainingRun, TrainRun
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
@@ -23,6 +22,7 @@ from hiera_video.errors import ConfigError
 from hiera_video.files import atomic_path, make_output_directory
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.joint import HieraForJointTraining
+from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
 from hiera_video.settings import dump_yaml
 from hiera_video.training.build import (
     Part,

@@ -17,9 +17,9 @@ from accelerate.tracking import (
     on_main_process,
 )
 
-from hiera_video.config import TrainingRun
 from hiera_video.errors import ConfigError
 from hiera_video.files import atomic_path
+from hiera_video.runs import TrainingRun
 from hiera_video.settings import flat_settings, suggest
 
 LOG_FILE = "log.jsonl"

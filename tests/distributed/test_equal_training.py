@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hiera_video.config import TrainRun
 from hiera_video.errors import Interrupted
+from hiera_video.runs import TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.checkpoint import SHARDS_FOLDER
 from hiera_video.training.run import train

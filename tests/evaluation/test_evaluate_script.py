@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from hiera_video.config import EvaluateRun
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.evaluation.run import evaluate
+from hiera_video.runs import EvaluateRun
 from hiera_video.settings import parse_settings
 from tests.support import (
     TinyDataset,

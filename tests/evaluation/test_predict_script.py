@@ -9,10 +9,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hiera_video.config import EvaluateRun, EvaluateSettings
+from hiera_video.config import EvaluateSettings
 from hiera_video.errors import VideoError
 from hiera_video.evaluation.predict import predict
 from hiera_video.evaluation.run import evaluate
+from hiera_video.runs import EvaluateRun
 from tests.support import TinyDataset, error_line, read_manifest, run_script, succeed
 
 pytestmark = pytest.mark.usefixtures("one_thread")

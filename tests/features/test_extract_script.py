@@ -15,7 +15,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hiera_video.config import FeatureRun
 from hiera_video.data import loader
 from hiera_video.data.decode import PyAVReader
 from hiera_video.data.failures import SKIPPED_FILE
@@ -25,6 +24,7 @@ from hiera_video.errors import ManifestError, UserError, VideoError
 from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.runs import FeatureRun
 from hiera_video.settings import parse_settings
 from tests.support import (
     TinyDataset,

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from hiera_video.config import ClipSettings, EvaluateRun, EvaluateSettings, FeatureRun, TrainRun
+from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.manifest import Row
@@ -26,6 +26,7 @@ from hiera_video.evaluation.run import evaluate
 from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.zoo import variant_config
+from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import train
 from tests.support import (

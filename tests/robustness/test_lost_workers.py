@@ -15,14 +15,7 @@ import pytest
 import torch
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config import (
-    AugmentSettings,
-    ClipSettings,
-    DataSettings,
-    EvaluateRun,
-    EvaluateSettings,
-    FeatureRun,
-)
+from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
 from hiera_video.data.decode import READERS
 from hiera_video.data.failures import SKIPPED_FILE
@@ -31,6 +24,7 @@ from hiera_video.data.manifest import Row
 from hiera_video.errors import UserError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.features.windows import extract_features
+from hiera_video.runs import EvaluateRun, FeatureRun
 from hiera_video.settings import parse_settings
 from tests.robustness.deadly_reader import DeadlyReader
 from tests.support import (

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from hiera_video import HieraForImageClassification, HieraForVideoClassification
-from hiera_video.config import EvaluateRun, PretrainRun, TrainRun
 from hiera_video.errors import ConfigError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.runs import EvaluateRun, PretrainRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.checkpoint import Checkpoints
 from hiera_video.training.joint import image_run

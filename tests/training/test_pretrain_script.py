@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from hiera_video import HieraForPreTraining
-from hiera_video.config import PretrainRun, TrainRun
 from hiera_video.errors import ConfigError
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.runs import PretrainRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.checkpoint import Checkpoints
 from hiera_video.training.run import pretrain, train

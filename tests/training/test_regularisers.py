@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hiera_video.config import TrainRun
 from hiera_video.models.classification import HieraForVideoClassification
+from hiera_video.runs import TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.classification import Classification
 from hiera_video.training.run import train

@@ -10,8 +10,8 @@ from accelerate import tracking
 from accelerate.tracking import GeneralTracker
 from accelerate.utils import LoggerType
 
-from hiera_video.config import PretrainRun, TrainRun
 from hiera_video.errors import ConfigError
+from hiera_video.runs import PretrainRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import pretrain
 from hiera_video.training.trackers import LOG_FILE, check_trackers, read_log
