@@ -9,13 +9,11 @@ from pathlib import Path
 import av
 from av import VideoFrame
 
+from hiera_video.config import TIMEOUT_SECONDS
 from hiera_video.data.container import demux, open_video
 from hiera_video.data.decode import READERS
 from hiera_video.errors import VideoError, reason_of
 from hiera_video.files import sha256
-
-#: How long FFmpeg may wait for a file.
-_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass
@@ -49,7 +47,7 @@ def examine(file: Path, decode: bool) -> Examined:
         status = file.stat()
         found.size_bytes, found.modified_ns = status.st_size, status.st_mtime_ns
         found.sha256 = sha256(file)
-        with READERS["pyav"](file, _TIMEOUT_SECONDS) as reader:
+        with READERS["pyav"](file, TIMEOUT_SECONDS) as reader:
             index = reader.index
         found.num_frames = index.num_frames
         found.frames_per_second = float(index.frames_per_second)
@@ -92,7 +90,7 @@ def _look(found: Examined, file: Path, decode: bool) -> None:
 
 def _frames(file: Path) -> Iterator[VideoFrame]:
     """All frames, those that FFmpeg had to patch up as well."""
-    container, stream = open_video(file, _TIMEOUT_SECONDS)
+    container, stream = open_video(file, TIMEOUT_SECONDS)
     with container:
         for packet in demux(container, stream):
             yield from stream.decode(packet)
