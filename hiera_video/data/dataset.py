@@ -355,6 +355,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
             plans = [video.window(*window) for window in times]
             begun: dict[int, Tensor] = {}
             missing = [self.clip.num_frames] * len(starts)
+            due = 0
             for frame, places in video.stream(plans):
                 (view,) = self.views(frame)
                 for number, position in places:
@@ -362,6 +363,8 @@ class VideoWindows(IterableDataset[WindowBatch]):
                         begun[number] = video.new_views(1)
                     begun[number][0, :, position] = view
                     missing[number] -= 1
-                    if missing[number] == 0:
-                        clip = video.batch(begun.pop(number), [times[number]])
-                        yield WindowBatch(clip, [number], [len(starts)])
+                # In order: where the frame rate varies, a window can be complete before the last.
+                while due < len(starts) and missing[due] == 0:
+                    clip = video.batch(begun.pop(due), [times[due]])
+                    yield WindowBatch(clip, [due], [len(starts)])
+                    due += 1

@@ -263,7 +263,16 @@ class _Workers(Generic[T]):
             _WorkerLostError: if the processes have to be started anew.
             UserError: if one died while it read nothing.
         """
-        iterator = self._start()
+        try:
+            iterator = self._start()
+        except (RuntimeError, OSError, EOFError):
+            if not self.processes:
+                raise
+            self._await_deaths()
+            self.watch.find_dead(self.processes)
+            for process in self.processes:  # slow to wake, and torch cannot ask them twice
+                process.kill()
+            raise _WorkerLostError from None
         while True:
             try:
                 batch = next(iterator)

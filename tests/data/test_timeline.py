@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -76,3 +77,26 @@ def test_windows_of_a_variable_rate_show_what_is_shown_in_them(slowing: Row) -> 
     windows = [frame_numbers(clip.transpose(0, 1)) for clip in batch.clips.pixel_values]
     assert windows == [[0, 15, 30, 45], *([n, n + 5, n + 10, n + 15] for n in (60, 80, 100))]
     assert batch.clips.end_seconds.tolist() == [2.0, 4.0, 6.0, 8.0]
+
+
+def test_windows_come_in_order_where_one_is_complete_before_the_last(tmp_path: Path) -> None:
+    """As written to a file of features: a late one would be missing from it."""
+    steps = random.Random(1).choices([1, 2, 3], k=59)
+    timestamps = [sum(steps[:number]) for number in range(60)]
+    path = tmp_path / "video.mp4"
+    write_video(path, num_frames=60, frame_rate=30, timestamps=timestamps)
+    clip = ClipSettings(num_frames=4, crop_size=64)
+    rows = [Row(0, path.name, path, 0, 0.0, None)]
+    batches = list(
+        VideoWindows(
+            rows, [[0]], clip, "pyav", window_seconds=0.4, stride_seconds=0.05, batch_size=8
+        )
+    )
+    numbers = [number for batch in batches for number in batch.numbers]
+    last_frames = [
+        max(frame_numbers(view.transpose(0, 1)))
+        for batch in batches
+        for view in batch.clips.pixel_values
+    ]
+    assert last_frames != sorted(last_frames)
+    assert numbers == list(range(batches[0].totals[0]))

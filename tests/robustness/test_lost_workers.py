@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 import signal
 import time
@@ -166,6 +167,25 @@ def test_a_worker_that_dies_between_videos_blames_none(video: Path, tmp_path: Pa
         worker.kill()
     with pytest.raises(UserError, match=r"was killed by SIGKILL .* between two videos; if memory"):
         list(batches)
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_workers_that_rest_between_two_passes(
+    video: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    """Those that are slow to wake, as on a machine that swaps, are replaced."""
+    rows = make_rows(video, tmp_path, [f"{i}.mp4" for i in range(4)])
+    loader = ClipLoader(train_clips(rows), training_order(4), WORKERS, CPU)
+    expected = [batch.rows.tolist() for batch in loader]
+    resting = multiprocessing.active_children()
+    for worker in resting:
+        os.kill(worker.pid or 0, how)
+    if how == signal.SIGKILL:
+        with pytest.raises(UserError, match=r"was killed by SIGKILL .* between two videos"):
+            list(loader)
+    else:
+        assert [batch.rows.tolist() for batch in loader] == expected
+        assert not any(worker.is_alive() for worker in resting)
 
 
 # The real scripts.
