@@ -290,7 +290,10 @@ def _read_table(path: Path, labelled: bool) -> pa.Table:
 def _check_segments(path: Path, table: pa.Table) -> None:
     starts, ends = table["start_seconds"], table["end_seconds"]
     from_zero = pc.fill_null(starts, 0.0)
-    wrong = pc.or_(pc.less(from_zero, 0.0), pc.less_equal(ends, from_zero))
+    # Kleene's or: an end that is not given is no excuse for the start.
+    wrong = pc.or_kleene(pc.less(from_zero, 0.0), pc.less_equal(ends, from_zero))
+    for seconds in (starts, ends):
+        wrong = pc.or_kleene(wrong, pc.invert(pc.is_finite(seconds)))
     line = pc.index(pc.fill_null(wrong, False), True).as_py()
     if line >= 0:
         raise ManifestError(

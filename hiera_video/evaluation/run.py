@@ -61,6 +61,7 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
     scorer = Scorer(manifest, clip, views, run, failures, accelerator)
     accuracies = VideoAccuracies(manifest, accelerator.device)
     scored = []
+    model = model.to(accelerator.device)  # Accelerate does not move it under FSDP
     for videos in scorer(accelerator.prepare_model(model, evaluation_mode=True)):
         accuracies.update(videos)
         scored.append((videos.rows.numpy(), videos.scores.cpu().numpy()))

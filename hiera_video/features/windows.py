@@ -103,7 +103,8 @@ def extract_features(run: FeatureRun) -> None:
         batch_size=run.features.batch_size,
     )
     extractor = FeatureExtractor(
-        accelerator.prepare_model(model, evaluation_mode=True),
+        # Accelerate does not move it under FSDP.
+        accelerator.prepare_model(model.to(accelerator.device), evaluation_mode=True),
         run.features.layer,
         clip,
         accelerator,

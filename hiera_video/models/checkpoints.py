@@ -107,8 +107,9 @@ class PretrainedModel(nn.Module):
             config: used in place of the checkpoint's own, and needed where an official ``.pth`` is
                 of no published architecture.
             overrides: ``HieraConfig`` fields to change, and the constructor's own arguments. With
-                another ``num_labels`` (or ``id2label``) the classifier starts anew; with another
-                ``image_size`` position embeddings are resized; everything else must fit.
+                another ``num_labels``, or other names in ``id2label``, the classifier starts anew;
+                with another ``image_size`` position embeddings are resized; everything else must
+                fit.
 
         Returns:
             The model in evaluation mode. An encoder loads from any checkpoint, a classifier also
@@ -142,7 +143,7 @@ class PretrainedModel(nn.Module):
         if "image_size" in overrides:
             weights |= _resized_tables(weights, wanted, source)
         _drop_foreign_parts(weights, wanted, checkpoint.architecture == cls.__name__)
-        fresh = _fresh_parts(cls, checkpoint, source, weights, wanted, overrides)
+        fresh = _fresh_parts(cls, checkpoint, source, weights, wanted, config, overrides)
         if fresh:
             initial = cls(config, **arguments).state_dict()
             weights = {n: t for n, t in weights.items() if _part(n) not in fresh}
@@ -264,6 +265,7 @@ def _fresh_parts(
     source: str,
     weights: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
+    config: HieraConfig,
     overrides: Mapping[str, Any],
 ) -> list[str]:
     """Parts that start anew because the user asked for it, each with a warning.
@@ -285,6 +287,8 @@ def _fresh_parts(
         before, now = len(weights["classifier.weight"]), len(wanted["classifier.weight"])
         if before != now:
             fresh["classifier"] = f"{now} labels instead of {before}"
+        elif checkpoint.config.has_label_names and config.id2label != checkpoint.config.id2label:
+            fresh["classifier"] = "labels of other names"
     if held != cls.__name__:
         for part in sorted(missing - {"classifier", "patch_embedding", "encoder"}):
             if part != "norm" or not held.endswith("Classification"):

@@ -210,7 +210,7 @@ def count_visible(num_units: int, mask_ratio: float) -> int:
     if num_visible == 0:
         raise ConfigError(
             f"mask_ratio={mask_ratio} hides all of an input's {num_units} mask units: "
-            f"wanted at most {1 - 1 / num_units:.3g}"
+            f"wanted less than {1 - 1 / num_units:.3g}"
         )
     return num_visible
 

@@ -64,8 +64,9 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim
     """AdamW or SGD over :func:`parameter_groups`; fused: all parameters of a group in one call."""
     groups = parameter_groups(model, settings)
     if settings.name == "sgd":
+        momentum = settings.momentum
         return torch.optim.SGD(
-            groups, lr=settings.lr, momentum=settings.momentum, nesterov=True, fused=True
+            groups, lr=settings.lr, momentum=momentum, nesterov=momentum > 0, fused=True
         )
     return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True)
 

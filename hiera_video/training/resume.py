@@ -62,8 +62,8 @@ def find_resume(resume: str, output_dir: Path) -> list[Path]:
             directory, or the output folder of a run.
 
     Raises:
-        CheckpointError: if a directory was given that holds none, or ``never`` meets a folder with
-            checkpoints of an earlier run.
+        CheckpointError: if a directory was given that holds none, or the output folder has
+            checkpoints that would be lost: with ``never``, or with another run's directory.
     """
     saved = saved_checkpoints(output_dir)
     if resume == "auto":
@@ -76,6 +76,11 @@ def find_resume(resume: str, output_dir: Path) -> list[Path]:
             )
         return []
     given = Path(resume)
+    if saved and not given.resolve().is_relative_to(output_dir.resolve()):
+        raise CheckpointError(
+            f"resume={resume}: {output_dir} holds checkpoints of its own, which would be lost; "
+            "give another output_dir, or use resume=auto to go on from them"
+        )
     if (given / STATE_FILE).exists():
         return [given]
     candidates = saved_checkpoints(given)[::-1]

@@ -77,7 +77,7 @@ def test_other_number_of_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture
         tmp_path, id2label={0: "a", 1: "b", 2: "c"}
     )
     assert torch.equal(same.classifier.weight, model.classifier.weight)
-    assert not caplog.records
+    assert not caplog.records  # it had no names
     other: Any = HieraForVideoClassification.from_pretrained(tmp_path, num_labels=5)
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path}: classifier is newly initialized (5 labels instead of 3)"
@@ -87,6 +87,31 @@ def test_other_number_of_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert other.config.id2label == {index: f"LABEL_{index}" for index in range(5)}
     encoder = other.hiera.state_dict()
     assert all(torch.equal(encoder[n], t) for n, t in model.hiera.state_dict().items())
+
+
+@pytest.mark.parametrize("names", ["bac", "xyz"])
+def test_labels_of_other_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: str
+) -> None:
+    """As many classes are not the same classes, nor in the same order."""
+    model = save(HieraForVideoClassification, tmp_path / "unnamed")
+    named: Any = HieraForVideoClassification.from_pretrained(
+        tmp_path / "unnamed", id2label=dict(enumerate("abc"))
+    )
+    named.save_pretrained(tmp_path / "named")
+    again: Any = HieraForVideoClassification.from_pretrained(
+        tmp_path / "named", id2label={"0": "a", "1": "b", "2": "c"}
+    )
+    assert torch.equal(again.classifier.weight, model.classifier.weight)
+    assert not caplog.records
+    other: Any = HieraForVideoClassification.from_pretrained(
+        tmp_path / "named", id2label=dict(enumerate(names))
+    )
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'named'}: classifier is newly initialized (labels of other names)"
+    ]
+    assert not torch.equal(other.classifier.weight, model.classifier.weight)
+    assert torch.equal(other.hiera.norm.weight, model.hiera.norm.weight)
 
 
 def test_damaged_head_is_no_reason_to_start_anew(tmp_path: Path) -> None:

@@ -114,3 +114,8 @@ def test_mask_keeps_the_smallest_noise() -> None:
 def test_mask_that_hides_everything_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"mask_ratio=0\.9 hides all of an input's 4 mask units"):
         UnitMask.from_noise(torch.rand(1, 4), 0.9)
+    # In floating point, a tenth of ten is less than one: the bound itself hides all, too.
+    with pytest.raises(
+        ConfigError, match=r"mask_ratio=0\.9 .* 10 mask units: wanted less than 0\.9"
+    ):
+        UnitMask.from_noise(torch.rand(1, 10), 0.9)

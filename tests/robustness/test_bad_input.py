@@ -217,6 +217,14 @@ MANIFESTS: dict[str, tuple[str | None, str]] = {
         "path,label,start_seconds,end_seconds\na.mp4,red,3,2\n",
         r"videos\.csv, line 2: wanted 0 <= start_seconds < end_seconds, got 3.* and 2",
     ),
+    "before the start": (
+        "path,label,start_seconds,end_seconds\na.mp4,red,-1,\n",
+        r"videos\.csv, line 2: wanted 0 <= start_seconds < end_seconds, got -1.* and None",
+    ),
+    "endless": (
+        "path,label,start_seconds,end_seconds\na.mp4,red,,inf\n",
+        r"videos\.csv, line 2: wanted 0 <= start_seconds < end_seconds, got None and inf",
+    ),
     "missing video": (
         "path,label\nnot_there.mp4,red\n",
         r"videos\.csv, line 2: no such file: .*not_there\.mp4",

@@ -172,6 +172,16 @@ def test_never_refuses_a_folder_with_checkpoints(tmp_path: Path, save: Save) -> 
         find_resume("never", tmp_path)
 
 
+def test_another_runs_checkpoint_does_not_replace_those_of_a_folder(
+    tmp_path: Path, save: Save
+) -> None:
+    save(1)
+    (own,) = saved_checkpoints(tmp_path)
+    with pytest.raises(CheckpointError, match=r"resume=.*other: .* holds checkpoints of its own"):
+        find_resume(str(tmp_path.parent / "other"), tmp_path)
+    assert find_resume(str(own), tmp_path) == [own]
+
+
 def test_a_folder_without_checkpoints_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"resume=.*: holds no training_state.pt and no"):
         find_resume(str(tmp_path / "missing"), tmp_path)

@@ -70,6 +70,9 @@ def test_sgd_by_name() -> None:
     optimizer = make_optimizer(model, OptimizerSettings(name="sgd", momentum=0.8))
     assert isinstance(optimizer, torch.optim.SGD)
     assert optimizer.param_groups[0]["momentum"] == 0.8
+    assert optimizer.param_groups[0]["nesterov"]
+    plain = make_optimizer(model, OptimizerSettings(name="sgd", momentum=0))
+    assert not plain.param_groups[0]["nesterov"]
 
 
 def test_rates_scale_with_the_clips_of_a_step() -> None:
