@@ -10,17 +10,25 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
+from torch.export import register_dataclass
 
 
 @dataclass
 class ModelOutput:
-    """Base: ``output.logits``, ``output["logits"]`` and ``output[0]``; fields that are None do not
-    count when indexing or iterating."""
+    """Base: ``output.logits``, ``output["logits"]``, ``output[0]`` and ``dict(output)``. Fields
+    that are None do not count."""
 
     def to_tuple(self) -> tuple[Any, ...]:
         """The fields that are not None, in order: what ``return_dict=False`` gives."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return tuple(value for value in values if value is not None)
+        return tuple(self[name] for name in self.keys())
+
+    def keys(self) -> list[str]:
+        """The names of the fields that are not None, in order."""
+        names = (field.name for field in fields(self))
+        return [name for name in names if getattr(self, name) is not None]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
 
     def __getitem__(self, key: int | slice | str) -> Any:
         return getattr(self, key) if isinstance(key, str) else self.to_tuple()[key]
@@ -95,3 +103,13 @@ class HieraBackboneOutput(ModelOutput):
     feature_maps: tuple[Tensor, ...]
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+# For torch.export, and whatever else looks for the tensors in an output (FSDP).
+for _output in (
+    HieraModelOutput,
+    HieraClassificationOutput,
+    HieraPreTrainingOutput,
+    HieraBackboneOutput,
+):
+    register_dataclass(_output)
