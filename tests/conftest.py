@@ -14,11 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # `from tests.support import ...` works however pytest was started
     sys.path.insert(0, str(ROOT))
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in these tests may ask a hub
+os.environ["HF_HUB_OFFLINE"] = "1"  # nothing in these tests may ask a hub
 os.environ["ACCELERATE_USE_CPU"] = "true"  # the same figures on every machine
 
 from tests.support import (  # noqa: E402
     TinyDataset,
+    at_end_of_test,
     forget_accelerator,
     save_checkpoint,
     write_dataset,
@@ -31,6 +32,13 @@ def _fresh_accelerator() -> Iterator[None]:
     """Forget how the last test's run started devices and processes."""
     yield
     forget_accelerator()
+
+
+@pytest.fixture(autouse=True)
+def _no_processes_left() -> Iterator[None]:
+    """End scripts that a test started and left behind, because it failed or by mistake."""
+    yield
+    at_end_of_test.close()
 
 
 @pytest.fixture

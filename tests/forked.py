@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from tests.support import CPU_ENVIRONMENT, ROOT
+from tests.support import CPU_ENVIRONMENT, ROOT, at_end_of_test, kill_tree
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["hiera_video.training.run", "torch.utils.tensorboard"])
@@ -28,7 +28,7 @@ _CONTEXT.set_forkserver_preload(["hiera_video.training.run", "torch.utils.tensor
 class ForkedScript:
     """A script that was started, and what its processes print."""
 
-    processes: Sequence[BaseProcess]
+    processes: list[BaseProcess]
     log: Path
 
     @property
@@ -45,6 +45,14 @@ class ForkedScript:
             assert process.pid is not None
             os.killpg(process.pid, number)
 
+    def end(self) -> str:
+        """End those that run, and what they started, at once; what all printed."""
+        for process in self.processes:
+            if process.pid is not None and process.is_alive():
+                kill_tree(process.pid)
+                process.join()
+        return self.output
+
     def wait(self, timeout: float = 120) -> list[int | None]:
         """The exit status of each process; negative where a signal ended it."""
         for process in self.processes:
@@ -58,7 +66,8 @@ def start_forked(
 ) -> ForkedScript:
     """Start ``scripts/NAME.py``, or another file; what it prints goes to ``log``.
 
-    Several processes find each other as under ``torchrun``.
+    Several processes find each other as under ``torchrun``. Those that still run when the test is
+    over are killed.
     """
     script = name if isinstance(name, Path) else ROOT / "scripts" / f"{name}.py"
     log.write_text("")
@@ -72,15 +81,16 @@ def start_forked(
             "MASTER_PORT": str(port),
             "WORLD_SIZE": str(num_processes),
         }
-    processes = []
+    started = ForkedScript([], log)
+    at_end_of_test.callback(started.end)
     for rank in range(num_processes):
         ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if num_processes > 1 else {}
         process = _CONTEXT.Process(
             target=_run, args=(script, [str(a) for a in arguments], log, {**environment, **ranks})
         )
         process.start()
-        processes.append(process)
-    return ForkedScript(processes, log)
+        started.processes.append(process)
+    return started
 
 
 def _run(script: Path, arguments: list[str], log: Path, environment: dict[str, str]) -> None:

@@ -13,11 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 import av
@@ -73,6 +75,9 @@ CPU_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_HOME": "/nonexistent",  # no settings of `accelerate config` either
 }
+
+#: What is to be called when a test is over: it ends scripts that are left behind.
+at_end_of_test = ExitStack()
 
 _PROGRESS_BAR = re.compile(
     r"^(epoch|evaluate|extract|index|inspect|pack)\b.*\[.*(batch|shard|window|video)"
@@ -288,6 +293,38 @@ def save_checkpoint(
     return folder
 
 
+class Run(Protocol):
+    """A script that was started, in whatever way."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether all processes that were started run."""
+
+    def end(self) -> str:
+        """End it at once if it runs; what it printed."""
+
+
+class StartedScript(subprocess.Popen[str]):
+    """A script that was started in processes of its own."""
+
+    @property
+    def is_running(self) -> bool:
+        return self.poll() is None
+
+    def end(self) -> str:
+        kill_script(self)
+        return "\n".join(self.communicate())
+
+
+def wait_until(run: Run, condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for something that a run does; if it ends before, fail with what it printed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert run.is_running, f"the run ended\n{run.end()}"
+        assert time.monotonic() < deadline, f"longer than {seconds} s\n{run.end()}"
+        time.sleep(0.001)
+
+
 def run_script(
     name: str | Path,
     *arguments: object,
@@ -310,9 +347,7 @@ def run_script(
     try:
         output, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        kill_script(process)
-        output, errors = process.communicate()
-        raise AssertionError(f"{name} ran longer than {timeout} s\n{output}\n{errors}") from None
+        raise AssertionError(f"{name} ran longer than {timeout} s\n{process.end()}") from None
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
@@ -321,8 +356,11 @@ def start_script(
     *arguments: object,
     num_processes: int = 1,
     accelerate: bool = False,
-) -> subprocess.Popen[str]:
-    """Start a script as :func:`run_script` does, without waiting for it."""
+) -> StartedScript:
+    """Start a script as :func:`run_script` does, without waiting for it.
+
+    Where it still runs when the test is over, it is killed.
+    """
     launcher: list[str] = []
     if num_processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone"]
@@ -331,7 +369,7 @@ def start_script(
         launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes=1"]
     script = name if isinstance(name, Path) else ROOT / "scripts" / f"{name}.py"
     command = [sys.executable, *launcher, str(script)]
-    return subprocess.Popen(
+    process = StartedScript(
         [*command, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -340,6 +378,8 @@ def start_script(
         cwd=ROOT,
         start_new_session=True,
     )
+    at_end_of_test.callback(kill_script, process)
+    return process
 
 
 def run_here(script: Path, *arguments: object) -> int:
@@ -357,7 +397,34 @@ def run_here(script: Path, *arguments: object) -> int:
 
 def kill_script(process: subprocess.Popen[str]) -> None:
     """End a script and its workers at once, as a crash or a power cut would."""
-    os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:
+        kill_tree(process.pid)
+        process.wait()
+
+
+def kill_tree(pid: int) -> None:
+    """End a process of ours, those that it started, and so on: launchers give those that they
+    start a session of their own."""
+    for number in [pid, *descendants(pid)]:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, by whichever of its threads, and that those did."""
+    found = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started and that run, or were not waited for."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            found += [int(child) for child in thread.read_text().split()]
+    return found
 
 
 def forget_accelerator() -> None:

@@ -7,11 +7,14 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from accelerate.utils import DynamoBackend
 
-from hiera_video.command import Signals, run_command
+from hiera_video.command import Signals, make_accelerator, run_command
 from hiera_video.errors import Interrupted, UserError
+from hiera_video.runs import RunSettings
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,19 @@ def test_an_internal_fault_keeps_its_traceback() -> None:
 
     with pytest.raises(OSError, match="Input/output"):
         run_command(fail)
+
+
+@pytest.mark.parametrize(
+    ("compile_", "backend"), [(False, DynamoBackend.NO), (True, DynamoBackend.INDUCTOR)]
+)
+@pytest.mark.parametrize(("precision", "mixed_precision"), [("fp32", "no"), ("bf16", "bf16")])
+def test_devices_start_as_they_are_set(
+    compile_: bool, backend: DynamoBackend, precision: str, mixed_precision: str, tmp_path: Path
+) -> None:
+    settings = {"output_dir": tmp_path, "compile": compile_, "precision": precision}
+    accelerator = make_accelerator(RunSettings.model_validate(settings))
+    assert accelerator.state.dynamo_plugin.backend == backend
+    assert accelerator.mixed_precision == mixed_precision
 
 
 def test_signals_are_noted_while_entered() -> None:

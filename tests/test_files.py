@@ -33,6 +33,31 @@ def test_what_is_not_durable_is_whole_or_not_there_all_the_same(
     assert waits == []
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_all_of_it_is_on_the_disk_before_its_name_and_then_its_name(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    before: list[Path] = []
+    after: list[Path] = []
+
+    def record(descriptor: int) -> None:
+        flushed = Path(f"/proc/self/fd/{descriptor}").readlink()
+        (after if target.exists() else before).append(flushed)
+
+    monkeypatch.setattr(os, "fsync", record)
+    with atomic_path(target) as path:
+        written = [path]
+        if kind == "folder":
+            written += [path / "inner", path / "a", path / "inner" / "b"]
+            (path / "inner").mkdir(parents=True)
+        for part in written:
+            if not part.is_dir():
+                part.write_text("new")
+    assert sorted(before) == sorted(written)
+    assert after == [tmp_path]
+
+
 def test_a_file_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     with atomic_path(target) as path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -39,22 +40,34 @@ def rooms() -> list[str]:
     )
 
 
+def imported_modules(source: str, package: str) -> set[str]:
+    """Modules of ours that a file of ``package`` imports, however it spells that."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    return {module_of(name) for name in names if name.split(".")[0] == "hiera_video"}
+
+
+def module_of(name: str) -> str:
+    """The module that a dotted name is, or is in."""
+    place = ROOT / name.replace(".", "/")
+    is_module = place.is_dir() or place.with_name(f"{place.name}.py").exists()
+    return name if is_module else module_of(name.rpartition(".")[0])
+
+
 def imported_rooms(room: str) -> dict[str, set[str]]:
     """Rooms that the files of ``room`` import from, by file."""
     place = ROOT / "hiera_video" / room
     files = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
     found: dict[str, set[str]] = {}
     for file in files:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            for name in names:
-                parts = name.split(".")
-                if parts[0] == "hiera_video" and len(parts) > 1:
-                    found.setdefault(str(file), set()).add(parts[1])
+        package = ".".join(file.parent.relative_to(ROOT).parts)
+        modules = imported_modules(file.read_text(encoding="utf-8"), package)
+        found[str(file)] = {f"{module}.__init__".split(".")[1] for module in modules}
     return found
 
 
@@ -70,6 +83,30 @@ def test_the_walk_sees_imports() -> None:
     assert {"data", "models", "config"} <= seen
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from hiera_video.models.zoo import create_model",
+        "from hiera_video.models import zoo",
+        "import torch, hiera_video.models.zoo as zoo",
+        "from ..models.zoo import create_model",
+        "from ..models import zoo",
+        "def late():\n    from hiera_video.models import zoo",
+    ],
+)
+def test_the_walk_sees_every_spelling(source: str) -> None:
+    assert imported_modules(source, "hiera_video.data") == {"hiera_video.models.zoo"}
+
+
+def test_the_walk_tells_rooms_from_what_is_in_them() -> None:
+    source = "from hiera_video import create_model, models\nfrom . import images"
+    assert imported_modules(source, "hiera_video.data") == {
+        "hiera_video",
+        "hiera_video.models",
+        "hiera_video.data.images",
+    }
+
+
 @pytest.mark.parametrize("folder", ["datasets", "scripts"])
 def test_scripts_are_not_packages(folder: str) -> None:
     assert not list((ROOT / folder).rglob("__init__.py"))
@@ -78,10 +115,6 @@ def test_scripts_are_not_packages(folder: str) -> None:
 def test_preparation_needs_little_of_the_package() -> None:
     allowed = {"command", "data.images", "data.manifest", "data.preparation", "errors", "settings"}
     for file in (ROOT / "datasets").rglob("*.py"):
-        imported = {
-            node.module
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hiera_video")
-        }
+        imported = imported_modules(file.read_text(encoding="utf-8"), "")
         demo = file.parent.name == "demo"  # made without the package, which learns from it
         assert imported <= (set() if demo else {f"hiera_video.{name}" for name in allowed}), file

@@ -244,6 +244,24 @@ def test_a_segment_past_the_end_is_a_failure_with_a_reason(rows: list[Row]) -> N
     assert batch.failures[0].reason == "start_seconds=9.0 is past the video's end (5.000 s)"
 
 
+def test_a_video_shorter_than_a_clip_is_refused_where_that_is_set(tmp_path: Path) -> None:
+    """By one frame; one of exactly a clip's eight frames is read."""
+    refuse = CLIP.model_copy(update={"short_video": "refuse"})
+    rows = []
+    for index, num_frames in enumerate((8, 7)):
+        path = write_video(tmp_path / f"{index}.mp4", num_frames=num_frames, frame_rate=RATE)
+        rows.append(Row(index, path.name, path, 0, 0.0, None))
+    for clips, keys in (
+        (train_clips(rows, augment=WHOLE, repeats=1, clip=refuse), [(0, 0), (0, 1)]),
+        (EvaluationClips(rows, refuse, EvaluateSettings(num_crops=1), "pyav", 0), [0, 1]),
+    ):
+        whole, short = (clips[key] for key in keys)  # type: ignore[index]
+        assert {tuple(frames) for frames in numbers(whole)} == {(0, 2, 4, 6)}
+        (failure,) = short.failures
+        assert (len(short), failure.path) == (0, str(rows[1].file))
+        assert failure.reason == ("it lasts 0.583 s, a clip 0.667 s, and clip.short_video=refuse")
+
+
 def test_segments_span_the_whole_part(rows: list[Row]) -> None:
     clip = ClipSettings(num_frames=4, crop_size=32, sampling="segments")
     views = EvaluateSettings(num_crops=1).of(clip)

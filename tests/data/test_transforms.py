@@ -8,9 +8,22 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from hiera_video.config import AugmentSettings, ClipSettings
+from hiera_video.data.sampling import RULES
 from hiera_video.data.transforms import EvaluationViews, TrainView
 
 CLIP = ClipSettings(num_frames=4, crop_size=32)
+#: Rule -> where three crops begin along a side with 25, and with 27 pixels too many. The middle is
+#: at 12.5 and at 13.5: ours is rounded, halves to even; others round up, or down.
+THREE_CROPS = {
+    "hiera_video": ([0, 12, 25], [0, 14, 27]),
+    "pyslowfast": ([0, 13, 25], [0, 14, 27]),
+    "pyslowfast_no_offset": ([0, 13, 25], [0, 14, 27]),
+    "videomae": ([0, 12, 25], [0, 13, 27]),
+    "mmaction2": ([0, 12, 24], [0, 13, 26]),
+    "pytorchvideo": ([0, 13, 25], [0, 14, 27]),
+    "pytorchvideo_main": ([0, 13, 25], [0, 14, 27]),
+    "segments": ([0, 13, 25], [0, 14, 27]),
+}
 
 
 def still_clip() -> torch.Tensor:
@@ -70,6 +83,19 @@ def test_three_crops_lie_left_centre_right() -> None:
 def test_three_crops_of_a_tall_clip_lie_top_centre_bottom() -> None:
     rows = torch.arange(64)[:, None].expand(1, 3, 64, 32).to(torch.uint8)
     assert [c[0, 0, 0, 0].item() for c in EvaluationViews(CLIP, 3)(rows)] == [0, 16, 32]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_where_crops_lie_is_the_rule_of_the_clip(rule: str) -> None:
+    clip = ClipSettings.model_validate({"num_frames": 1, "crop_size": 32, "sampling": rule})
+    for free, positions in zip((25, 27), THREE_CROPS[rule], strict=True):
+        columns = torch.arange(32 + free).expand(1, 3, 32, -1).to(torch.uint8)
+        rows = columns.transpose(-1, -2)
+        for frames in (columns, rows):
+            crops = EvaluationViews(clip, 3)(frames)
+            assert [crop[0, 0, 0, 0].item() for crop in crops] == positions
+            (centre,) = EvaluationViews(clip, 1)(frames)
+            assert centre[0, 0, 0, 0] == positions[1]
 
 
 def test_one_crop_is_the_centre_after_resizing_the_short_side() -> None:

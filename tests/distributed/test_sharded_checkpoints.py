@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import resource
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from hiera_video.training.checkpoint import (
     verify_checksums,
 )
 from tests.forked import ForkedScript, start_forked
-from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below, flip_byte
+from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below, flip_byte, wait_until
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,14 +37,6 @@ def start_sharded(dataset: TinyDataset, output_dir: Path, *more: str) -> ForkedS
     command = [records, ROOT / "scripts" / "train.py", *arguments]
     script = Path(__file__).with_name("shard_on_cpu.py")
     return start_forked(script, command, output_dir.with_suffix(".log"), num_processes=2)
-
-
-def wait_until(run: ForkedScript, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert run.is_running, run.output
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def kill_while_writing(dataset: TinyDataset, output_dir: Path, num_saved: int) -> None:

@@ -189,7 +189,6 @@ def test_a_bad_video_ends_both_processes_with_one_line(
         f"output_dir={tmp_path / 'run'}",
         "data.num_workers=0",
         num_processes=2,
-        timeout=60,
     )
     (line,) = error_lines(result)
     assert line.endswith(".mp4: invalid data found when processing input")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,6 +19,7 @@ from tests.support import (
     copy_dataset,
     error_line,
     files_below,
+    forget_accelerator,
     read_manifest,
     run_script,
     succeed,
@@ -179,6 +181,19 @@ def test_shuffled_frames_and_bf16_are_settings_of_their_own(
     metrics = evaluate_here(tiny_checkpoint, tiny_dataset.val, tmp_path, *more)
     assert metrics["settings"]["shuffle_frames"] is True
     assert metrics["settings"]["precision"] == "bf16"
+
+
+def test_bf16_is_computed_in_and_changes_scores_a_little(
+    tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    scores = []
+    for precision in ("fp32", "bf16"):
+        output_dir = tmp_path / precision
+        evaluate_here(tiny_checkpoint, tiny_dataset.val, output_dir, f"precision={precision}")
+        forget_accelerator()
+        scores.append(pq.read_table(output_dir / "predictions.parquet")["scores"].to_pylist())
+    largest = abs(np.array(scores[0]) - np.array(scores[1])).max()
+    assert 1e-4 < largest < 0.05
 
 
 def test_settings_of_clips_in_place_of_the_checkpoints(

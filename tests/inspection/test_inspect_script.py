@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.support import (
     run_script,
     start_script,
     succeed,
+    wait_until,
     write_manifest,
     write_video,
 )
@@ -223,11 +223,7 @@ def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
     arguments = ("inspect_videos", videos, output_dir, "--num-workers", 1, "--decode")
     process = start_script(*arguments)
     log = output_dir / LOG_FILE
-    deadline = time.monotonic() + 60
-    while not (log.exists() and log.stat().st_size > 2000):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(process, lambda: log.exists() and log.stat().st_size > 2000)
     kill_script(process)
     process.communicate()
     assert not (output_dir / "videos.parquet").exists()

@@ -19,8 +19,8 @@ from hiera_video import (
     HieraModel,
 )
 from hiera_video.errors import ConfigError
-from hiera_video.models import attention
-from hiera_video.models.encoder import Stage
+from hiera_video.models import attention, encoder
+from hiera_video.models.encoder import Block, Stage
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.parity.compare import randomize
 
@@ -129,6 +129,20 @@ def test_weights_start_as_those_of_the_official_package() -> None:
     limit = (3 * 3 * 7 * 7) ** -0.5
     assert bias.std().item() == pytest.approx(limit / 3**0.5, rel=0.4)
     assert bias.abs().max() <= limit
+
+
+@pytest.mark.parametrize("cls", [HieraForImageClassification, HieraForVideoClassification])
+def test_the_scale_of_a_new_classifier_is_that_of_its_head_alone(cls: type[Any]) -> None:
+    base, _ = KINDS["image" if cls is HieraForImageClassification else "clip"]
+    starts = []
+    for scale in (1.0, 0.001):
+        torch.manual_seed(0)
+        starts.append(cls(HieraConfig(**base, num_labels=3, head_init_scale=scale)).state_dict())
+    plain, scaled = starts
+    assert plain["classifier.weight"].std() > 0.01
+    for name, tensor in plain.items():
+        expected = tensor * 0.001 if name.startswith("classifier.") else tensor
+        assert torch.equal(scaled[name], expected), name
 
 
 def test_pretraining_loss_without_normalisation() -> None:
@@ -264,10 +278,16 @@ def test_gradient_checkpointing(cls: type[Any]) -> None:
         else {"noise": torch.rand(2, 8)}
     )
     found = []
-    for enable in (model.gradient_checkpointing_disable, model.gradient_checkpointing_enable):
+    num_blocks = sum(isinstance(module, Block) for module in model.modules())
+    for enable, num_recomputed in (
+        (model.gradient_checkpointing_disable, 0),
+        (model.gradient_checkpointing_enable, num_blocks),
+    ):
         enable()
         model.zero_grad()
-        model(clips(), **arguments).loss.backward()
+        with mock.patch.object(encoder, "checkpoint", wraps=encoder.checkpoint) as recompute:
+            model(clips(), **arguments).loss.backward()
+        assert recompute.call_count == num_recomputed
         found.append({name: p.grad.clone() for name, p in model.named_parameters()})
     stages = [module for module in model.modules() if isinstance(module, Stage)]
     assert all(stage.gradient_checkpointing for stage in stages)

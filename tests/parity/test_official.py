@@ -160,3 +160,16 @@ def test_random_mask_keeps_as_many_units() -> None:
         noise = torch.rand(3, 49)
         kept = theirs.get_random_mask(torch.zeros(3, 1), mask_ratio).sum(1)
         assert torch.equal(UnitMask.from_noise(noise, mask_ratio).keep_mask.sum(1), kept)
+
+
+@pytest.mark.parametrize("name", ["hiera_tiny_224", "mae_hiera_tiny_224"])
+def test_drop_path_grows_from_block_to_block_at_the_same_rate(name: str) -> None:
+    with without_initialization():
+        theirs = getattr(hiera, name)(drop_path_rate=0.2)
+    ours: Any = create_model(name, drop_path_rate=0.2)
+    blocks = [block for stage in ours.hiera.encoder.stages for block in stage]
+    # The official first block, of rate 0, has none.
+    rates = [getattr(block.drop_path, "drop_prob", 0.0) for block in theirs.blocks]
+    assert [block.drop_path.p for block in blocks] == pytest.approx(rates)
+    assert (rates[0], rates[-1]) == (0, pytest.approx(0.2))
+    assert {block.drop_path.mode for block in blocks} == {"row"}  # whole samples, each by itself

@@ -6,15 +6,23 @@ import os
 import re
 import resource
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hiera_video.training.checkpoint import saved_checkpoints, verify_checksums
 from tests.forked import start_forked
-from tests.support import TINY_ARGUMENTS, TinyDataset, files_below, kill_script, start_script
+from tests.support import (
+    TINY_ARGUMENTS,
+    TinyDataset,
+    children,
+    files_below,
+    start_script,
+    wait_until,
+)
+
+#: So many epochs that no signal comes too late, on however slow a machine.
+FOR_LONG = "train.epochs=200"
 
 
 def arguments(dataset: TinyDataset, output_dir: Path, *more: str) -> list[str]:
@@ -34,21 +42,9 @@ def arguments(dataset: TinyDataset, output_dir: Path, *more: str) -> list[str]:
     ]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 def steps_logged(output_dir: Path) -> int:
     log = output_dir / "log.jsonl"
     return log.read_text().count("\n") if log.exists() else 0
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a launcher started."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -58,11 +54,11 @@ def test_a_signal_ends_a_run_with_a_checkpoint_to_go_on_from(
     """Sent to the whole group, as a terminal does: data workers live on until the run is saved."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     interrupted = start_forked("train", arguments(tiny_dataset, broken), tmp_path / "1.log")
-    wait_until(lambda: steps_logged(broken) >= 3)
+    wait_until(interrupted, lambda: steps_logged(broken) >= 3)
     interrupted.send(number)
-    assert interrupted.wait(30) == [status]
-    (saved,) = saved_checkpoints(broken)
-    assert 3 <= int(saved.name[5:]) < 18
+    assert interrupted.wait() == [status]
+    saved = saved_checkpoints(broken)[-1]
+    assert 3 <= int(saved.name[5:]) < 36
     assert interrupted.output.splitlines()[-1] == (
         f"train.py: stopped by {number.name} at step {int(saved.name[5:])}; rerun the same command "
         f"to resume from {saved}"
@@ -81,12 +77,12 @@ def test_a_signal_to_one_of_two_processes_ends_both_at_the_same_step(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start_script("train", *arguments(tiny_dataset, run), num_processes=2)
-    wait_until(lambda: steps_logged(run) >= 2)
+    process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), num_processes=2)
+    wait_until(process, lambda: steps_logged(run) >= 2)
     (_, second) = children(process.pid)
     os.kill(second, signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    (saved,) = saved_checkpoints(run)
+    _, errors = process.communicate(timeout=120)
+    saved = saved_checkpoints(run)[-1]
     told = re.findall(r"train\.py: stopped by SIGTERM at step (\d+); .*", errors)
     assert told == [str(int(saved.name[5:]))]
     verify_checksums(saved)
@@ -94,41 +90,35 @@ def test_a_signal_to_one_of_two_processes_ends_both_at_the_same_step(
 
 def test_a_signal_to_the_launcher_is_passed_on(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = start_script("train", *arguments(tiny_dataset, run), num_processes=2)
-    wait_until(lambda: steps_logged(run) >= 2)
+    process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), num_processes=2)
+    wait_until(process, lambda: steps_logged(run) >= 2)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    (saved,) = saved_checkpoints(run)
+    _, errors = process.communicate(timeout=120)
+    saved = saved_checkpoints(run)[-1]
     verify_checksums(saved)
     assert errors.count("train.py: stopped by SIGTERM") == 1
 
 
 def test_ctrl_c_at_accelerate_launch(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = start_script("train", *arguments(tiny_dataset, run), accelerate=True)
-    wait_until(lambda: steps_logged(run) >= 2)
+    process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), accelerate=True)
+    wait_until(process, lambda: steps_logged(run) >= 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    (saved,) = saved_checkpoints(run)
+    _, errors = process.communicate(timeout=120)
+    saved = saved_checkpoints(run)[-1]
     verify_checksums(saved)
     assert errors.count("train.py: stopped by SIGINT") == 1
 
 
 def test_a_process_that_dies_ends_the_other_one(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
-    """Within a minute, and what was saved before can be gone on from."""
+    """Long before processes stop waiting for each other, and what was saved can be gone on from."""
     run = tmp_path / "run"
-    more = ["train.checkpoint_steps=2", "train.epochs=200", "train.batch_size=1"]
+    more = ["train.checkpoint_steps=2", FOR_LONG, "train.batch_size=1"]
     process = start_script("train", *arguments(tiny_dataset, run, *more), num_processes=2)
-    wait_until(lambda: len(saved_checkpoints(run)) > 0)
-    began = time.monotonic()
+    wait_until(process, lambda: len(saved_checkpoints(run)) > 0)
     os.kill(children(process.pid)[1], signal.SIGKILL)
-    try:
-        process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            kill_script(process)
+    process.communicate(timeout=120)
     assert process.returncode != 0
-    assert time.monotonic() - began < 60
     verify_checksums(saved_checkpoints(run)[-1])
 
 
@@ -144,7 +134,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_one_line(
         tmp_path / "log",
         num_processes,
     )
-    assert run.wait(60) == [2] * num_processes
+    assert run.wait() == [2] * num_processes
     (line,) = [line for line in run.output.splitlines() if "error:" in line]
     match = re.search(r"error: the loss is (nan|inf) at step 2, for (.+); the last good ", line)
     assert match, line
@@ -161,11 +151,11 @@ def test_a_disk_that_becomes_full_leaves_the_checkpoint_before(
     """Really: from some moment on, the system refuses to write files beyond 40 kB."""
     more = ["train.checkpoint_steps=2", "train.epochs=40", "train.log_steps=100"]
     run = start_forked("train", arguments(tiny_dataset, tmp_path / "run", *more), tmp_path / "log")
-    wait_until(lambda: len(saved_checkpoints(tmp_path / "run")) > 0)
+    wait_until(run, lambda: len(saved_checkpoints(tmp_path / "run")) > 0)
     pid = run.processes[0].pid
     assert pid is not None
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
-    assert run.wait(60) == [2]
+    assert run.wait() == [2]
     last = saved_checkpoints(tmp_path / "run")[-1]
     verify_checksums(last)
     (line,) = [line for line in run.output.splitlines() if "error:" in line]

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from hiera_video import HieraForImageClassification, HieraForVideoClassification
+from hiera_video.batch import ClipBatch, Failure
+from hiera_video.data.joint import JointBatch
 from hiera_video.errors import ConfigError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runs import EvaluateRun, PretrainRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.checkpoint import Checkpoints
-from hiera_video.training.joint import image_run
+from hiera_video.training.joint import JointTask, image_run
+from hiera_video.training.meters import ClipMean
 from hiera_video.training.run import pretrain, train
 from tests.support import (
     TINY_ARGUMENTS,
@@ -159,6 +163,52 @@ def test_two_processes_come_to_the_weights_of_one(
     for part in (".", "images"):
         one, two = weights(tmp_path / "one", part), weights(tmp_path / "two", part)
         assert max((one[name] - two[name]).abs().max() for name in one) < 2e-5
+
+
+class FixedLoss:
+    """A task whose loss is the same for every batch of its own kind."""
+
+    validates = False
+    means: ClassVar[dict[str, ClipMean]] = {}
+
+    def __init__(self, value: float, batch: ClipBatch) -> None:
+        self.value = value
+        self.batch = batch
+
+    def loss(self, _: nn.Module, batch: ClipBatch) -> Tensor:
+        assert batch is self.batch
+        return torch.tensor(self.value)
+
+    def validate(self, _: nn.Module) -> dict[str, float]:
+        return {}
+
+
+def test_the_loss_of_images_is_weighted() -> None:
+    images = ClipBatch.of_failure(Failure(0, "0.jpg", ""), (3, 1, 32, 32))
+    clips = JointBatch.of_failure(Failure(0, "0.mp4", ""), (3, 4, 32, 32))
+    assert isinstance(clips, JointBatch)
+    clips.images = images
+    task = JointTask(FixedLoss(3.0, clips), FixedLoss(8.0, images), image_loss_weight=0.25)
+    assert task.loss(nn.Identity(), clips).item() == 3.0 + 0.25 * 8.0
+
+
+def test_the_weight_is_that_of_the_settings(
+    tiny_dataset: TinyDataset,
+    tiny_images: TinyDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights_given = []
+
+    def end(task: JointTask, *_: object) -> Tensor:
+        weights_given.append(task.image_loss_weight)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JointTask, "loss", end)
+    weighted = arguments(tiny_dataset, tiny_images, tmp_path, "images.loss_weight=0.25")
+    with pytest.raises(KeyboardInterrupt):
+        train(parse_settings(TrainRun, weighted))
+    assert weights_given == [0.25]
 
 
 def test_clips_train_on_where_images_fail(

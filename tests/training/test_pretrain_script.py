@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 
 from hiera_video import HieraForPreTraining
 from hiera_video.errors import ConfigError
+from hiera_video.models import encoder
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runs import PretrainRun, TrainRun
 from hiera_video.settings import parse_settings
@@ -189,3 +191,21 @@ def test_two_processes_share_a_step(unlabelled: Path, tmp_path: Path) -> None:
     output = succeed(run_script("pretrain", *arguments, num_processes=2))
     assert "6 clips: 3 x 2 processes x 1 accumulated" in output
     assert len(losses(tmp_path / "run")) == 2
+
+
+def test_gradient_checkpointing_is_a_setting(unlabelled: Path, tmp_path: Path) -> None:
+    """Of six steps, each of the five blocks, one of them the decoder's, is recomputed once."""
+    counts = []
+    for value in ("false", "true"):
+        arguments = [
+            *ARGUMENTS,
+            f"data.train.manifest={unlabelled}",
+            f"output_dir={tmp_path / value}",
+            f"train.gradient_checkpointing={value}",
+            "train.epochs=1",
+        ]
+        with patch.object(encoder, "checkpoint", wraps=encoder.checkpoint) as recompute:
+            pretrain(parse_settings(PretrainRun, arguments))
+        forget_accelerator()
+        counts.append(recompute.call_count)
+    assert counts == [0, 6 * 5]

@@ -1,0 +1,66 @@
+"""What tests are made with: scripts that are started end with the test, whatever becomes of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.forked import start_forked
+from tests.support import Run, at_end_of_test, descendants, start_script, wait_until
+
+#: A script whose processes start one more each, and never end.
+SCRIPT = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("started", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("how", "num_processes"), [("forked", 2), ("alone", 1), ("torchrun", 2)])
+def test_what_a_test_leaves_behind_is_ended(how: str, num_processes: int, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    run: Run
+    if how == "forked":
+        run = forked = start_forked(script, [], tmp_path / "log", num_processes)
+        starters = [process.pid or 0 for process in forked.processes]
+    else:
+        run = process = start_script(script, num_processes=num_processes)
+        starters = [process.pid]
+    num_started = {"forked": 2, "alone": 1, "torchrun": 4}[how]
+
+    def started() -> list[int]:
+        return [pid for starter in starters for pid in descendants(starter)]
+
+    wait_until(run, lambda: len(started()) == num_started)
+    left = [*starters, *started()]
+    at_end_of_test.close()
+    assert not run.is_running
+    wait_until_gone(left)
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Init may take a moment to take note of the dead."""
+    deadline = time.monotonic() + 10
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def test_a_run_that_ends_before_what_it_is_to_do_is_told_of_at_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("raise SystemExit('no such setting')")
+    for run in (start_forked(script, [], tmp_path / "log"), start_script(script)):
+        with pytest.raises(AssertionError, match=r"the run ended\n(.*\n)*no such setting"):
+            wait_until(run, lambda: False)
