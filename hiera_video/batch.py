@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
+
+#: What a batch has one number of for each clip.
+_NUMBERS = ("rows", "labels", "start_seconds", "end_seconds")
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,23 @@ class ClipBatch:
                 f"pixel_values is {self.pixel_values.dtype} {tuple(self.pixel_values.shape)}, "
                 "wanted uint8 (B, C, T, H, W)"
             )
-        for name in ("rows", "labels", "start_seconds", "end_seconds"):
+        for name in _NUMBERS:
             value = getattr(self, name)
             if value.shape != (len(self),):
                 raise ValueError(f"{name} has shape {tuple(value.shape)}, wanted ({len(self)},)")
 
     def __len__(self) -> int:
         return self.pixel_values.shape[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As sent from a loader worker: pixels are in shared memory, each tensor of which costs a
+        file descriptor and a connection; the few numbers beside them go with the message."""
+        state = vars(self)
+        return {name: state[name].numpy() if name in _NUMBERS else state[name] for name in state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, torch.from_numpy(value) if name in _NUMBERS else value)
 
     @classmethod
     def of_failure(cls, failure: Failure, clip_shape: tuple[int, int, int, int]) -> ClipBatch:

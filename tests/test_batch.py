@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hiera_video.batch import ClipBatch, Failure
@@ -49,6 +50,19 @@ def test_workers_join_clips_in_memory_that_is_shared() -> None:
 
 def is_joined_in_shared_memory(batches: list[ClipBatch]) -> bool:
     return ClipBatch.concatenate(batches).pixel_values.is_shared()
+
+
+def test_workers_share_the_memory_of_pixels_alone() -> None:
+    """Each shared tensor costs a file descriptor and a connection, however small it is."""
+    sent = make_batch(3, failures=[Failure(7, "b.mp4", "broken")])
+    (batch,) = DataLoader([sent], batch_size=None, num_workers=1)  # type: ignore[arg-type]
+    tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    assert [name for name, tensor in tensors.items() if tensor.is_shared()] == ["pixel_values"]
+    assert tensors.keys() == vars(sent).keys() - {"failures"}
+    for name, tensor in tensors.items():
+        assert tensor.dtype == getattr(sent, name).dtype
+        assert torch.equal(tensor, getattr(sent, name))
+    assert batch.failures == sent.failures
 
 
 def test_a_batch_of_failures_has_no_clips() -> None:
