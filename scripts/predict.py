@@ -17,6 +17,7 @@ from rich.text import Text
 
 from hiera_video.command import run_command
 from hiera_video.config import Decoder, EvaluateSettings
+from hiera_video.data.manifest import read_classes
 from hiera_video.evaluation.predict import predict
 from hiera_video.settings import CommandLine, apply_override
 
@@ -29,6 +30,12 @@ def main() -> None:
         "--num-clips", type=int, help="clips per video (default 5; 1 where a clip spans the video)"
     )
     parser.add_argument("--num-crops", type=int, help="crops per clip (default 3; 1 of an image)")
+    parser.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="classes.txt, a name a line, for published weights, which come without names",
+    )
     parser.add_argument("--top-k", type=int, default=5, help="classes to show (default 5)")
     parser.add_argument("--decoder", default="pyav", choices=get_args(Decoder))
     parser.add_argument(
@@ -51,6 +58,7 @@ def main() -> None:
         options.files,
         views,
         overrides=overrides,
+        classes=read_classes(options.classes) if options.classes else None,
         decoder=options.decoder,
         top_k=options.top_k,
     )

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from hiera_video.config import EvaluateSettings
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.loader import read_files
+from hiera_video.errors import ConfigError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.views import score_batch
 
@@ -30,30 +31,36 @@ def predict(
     evaluate: EvaluateSettings,
     *,
     overrides: Mapping[str, Any] | None = None,
+    classes: Sequence[str] | None = None,
     decoder: str = "pyav",
     top_k: int = 5,
 ) -> Iterator[Prediction]:
     """Predict one video or image after the other, averaging views as in an evaluation.
 
-    ``overrides`` are fields of ``ClipSettings`` in place of the checkpoint's own.
+    Args:
+        overrides: fields of ``ClipSettings`` in place of the checkpoint's own.
+        classes: names in index order, which published weights often come without.
 
     Raises:
         CheckpointError: if the checkpoint cannot be used.
-        ConfigError: if ``overrides`` do not fit it.
+        ConfigError: if ``overrides`` or ``classes`` do not fit it.
         VideoError: for a video where images are wanted, or an image where clips are; and when one
             that cannot be read is reached.
     """
     check_decoder(decoder)
-    model, clip, classes = load_trained(checkpoint, overrides or {})
+    model, clip, names = load_trained(checkpoint, overrides or {})
+    if classes is not None and len(classes) != len(names):
+        raise ConfigError(f"classes: {len(classes)} names, and the model has {len(names)} classes")
+    names = list(classes or names)
     device = Accelerator().device
     model.to(device).eval()
     for row, batch in read_files(videos, clip, evaluate.of(clip), decoder):
         scores = score_batch(model, batch, clip, len(batch), device)[0]
-        best = scores.topk(min(top_k, len(classes)))
+        best = scores.topk(min(top_k, len(names)))
         yield Prediction(
             row.path,
             [
-                (classes[index], probability)
+                (names[index], probability)
                 for index, probability in zip(
                     best.indices.tolist(), best.values.tolist(), strict=True
                 )

@@ -27,9 +27,7 @@ from hiera_video.models.layouts import (
     WEIGHTS_FILE,
     Checkpoint,
     bare_name,
-    find_checkpoint,
     read_checkpoint,
-    read_config,
     write_checkpoint,
 )
 
@@ -38,8 +36,6 @@ __all__ = [
     "PREPROCESSOR_FILE",
     "WEIGHTS_FILE",
     "PretrainedModel",
-    "find_checkpoint",
-    "read_config",
 ]
 
 logger = logging.getLogger(__name__)

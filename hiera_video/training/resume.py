@@ -170,10 +170,15 @@ def changed_settings(run: TrainingRun, output_dir: Path, saved: SavedState) -> l
     if not config.exists():  # it goes on from another folder's checkpoint
         return []
     before, now = (flat_settings(s) for s in (load_yaml(config), run.model_dump(mode="json")))
+    # Fields of the model are there where they were given; other keys, of another version, say
+    # nothing.
+    given = [key for key in before | now if key.startswith(("model.", "images.model."))]
+    defaults = dict.fromkeys(given, "default")
+    before, now = defaults | before, defaults | now
     changed = [
-        f"{key} {before[key]} -> {value}"
-        for key, value in now.items()
-        if before.get(key, value) != value and key not in ("output_dir", "resume")
+        f"{key} {before[key]} -> {now[key]}"
+        for key in now
+        if key in before and before[key] != now[key] and key not in ("output_dir", "resume")
     ]
     if changed and saved.progress.passes >= run.train.num_passes:
         raise ConfigError(

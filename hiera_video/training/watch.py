@@ -71,7 +71,7 @@ class Watch:
 
     def _see(self, step: int, name: str, value: Tensor, rows: Tensor) -> None:
         copied = None
-        host = value.to("cpu", non_blocking=True)
+        host = value.to("cpu", non_blocking=value.is_cuda)
         if value.is_cuda:
             copied = torch.cuda.Event()
             copied.record()

@@ -18,7 +18,7 @@ def plot_curves(records: Sequence[dict[str, Any]], path: Path) -> None:
     FigureCanvasAgg(figure)  # draws to memory: no display is needed, and pyplot keeps no state
     left, right = figure.subplots(1, 2)
     for axes, names, title in (
-        (left, ["train/loss", "train/image_loss", "val/loss"], "loss"),
+        (left, ["train/loss", "train/image_loss"], "loss"),
         (
             right,
             ["train/accuracy", "val/top1", "train/image_accuracy", "val/image_top1"],

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hiera_video.config import EvaluateSettings
-from hiera_video.errors import VideoError
+from hiera_video.errors import ConfigError, VideoError
 from hiera_video.evaluation.predict import predict
 from hiera_video.evaluation.run import evaluate
 from hiera_video.runs import EvaluateRun
@@ -54,6 +54,21 @@ def test_json_for_several_videos_and_one_line_for_a_bad_one(
         names, probabilities = zip(*line["classes"], strict=True)
         assert set(names) == {"blue", "green", "red"}
         assert list(probabilities) == sorted(probabilities, reverse=True)
+
+
+def test_names_can_be_given(tiny_checkpoint: Path, videos: list[Path], tmp_path: Path) -> None:
+    """Published weights come without."""
+    names = tmp_path / "classes.txt"
+    names.write_text("bleu\nvert\nrouge\n")
+    arguments = ["--checkpoint", tiny_checkpoint, "--json", videos[0]]
+    own, given = (
+        json.loads(succeed(run_script("predict", *arguments, *more)))["classes"]
+        for more in ([], ["--classes", names])
+    )
+    french = {"blue": "bleu", "green": "vert", "red": "rouge"}
+    assert given == [[french[name], probability] for name, probability in own]
+    with pytest.raises(ConfigError, match="classes: 2 names, and the model has 3 classes"):
+        list(predict(str(tiny_checkpoint), videos, EvaluateSettings(), classes=["a", "b"]))
 
 
 def test_predictions_equal_those_of_an_evaluation(

@@ -27,9 +27,8 @@ from hiera_video import (
     create_model,
 )
 from hiera_video.errors import CheckpointError, UserError
-from hiera_video.models.checkpoints import find_checkpoint, read_config
 from hiera_video.models.convert import convert, main
-from hiera_video.models.layouts import LAYOUTS, files, official, read_checkpoint
+from hiera_video.models.layouts import LAYOUTS, files, find_checkpoint, official, read_checkpoint
 from hiera_video.models.loading import load_model
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 
@@ -94,9 +93,9 @@ def test_official_hub_layout(tmp_path: Path) -> None:
     ours = HieraForImageClassification.from_pretrained(tmp_path)
     assert ours.config.num_heads == [1, 1, 1, 1]
     assert torch.allclose(ours(images()).logits.softmax(-1), theirs(images()), atol=1e-6)
-    config, architecture = read_config(tmp_path)
-    assert architecture == "HieraForImageClassification"
-    assert config.num_labels == 3
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint.architecture == "HieraForImageClassification"
+    assert checkpoint.config.num_labels == 3
 
 
 def test_official_autoencoder_from_the_hub_layout(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
+from hiera_video.errors import ConfigError
 from hiera_video.models.classification import HieraClassifier, HieraForVideoClassification
 from hiera_video.runs import TrainRun
 from hiera_video.settings import parse_settings
@@ -179,7 +180,7 @@ def test_a_run_goes_on_with_other_drop_path_and_dropout(
     tiny_dataset: TinyDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """These two fields of the model may change; from then on they are what is trained with."""
-    first = ["model.drop_path_rate=0.1", "model.head_dropout=0.2", "train.epochs=1"]
+    first = ["model.drop_path_rate=0.1", "train.epochs=1"]
     train_here(tiny_dataset, tmp_path, *first)
     assert "changed" not in capsys.readouterr().out
     then = ["model.drop_path_rate=0.3", "model.head_dropout=0.4", "train.epochs=2"]
@@ -187,10 +188,12 @@ def test_a_run_goes_on_with_other_drop_path_and_dropout(
     output = capsys.readouterr().out
     assert re.findall("^changed +(.+)$", output, re.MULTILINE) == [
         "model.drop_path_rate 0.1 -> 0.3",
-        "model.head_dropout 0.2 -> 0.4",
+        "model.head_dropout default -> 0.4",
         "train.epochs 1 -> 2",
     ]
     assert "resuming from step 3\n" in output
     assert (tmp_path / "last").resolve().parent.name == "step-00000006"
     config = HieraForVideoClassification.from_pretrained(tmp_path / "last").config
     assert (config.drop_path_rate, config.head_dropout) == (0.3, 0.4)
+    with pytest.raises(ConfigError, match=r"finished, .* \(model\.head_dropout 0\.4 -> default\)"):
+        train_here(tiny_dataset, tmp_path, then[0], then[2])

@@ -38,7 +38,6 @@ __all__ = [
     "bare_name",
     "find_checkpoint",
     "read_checkpoint",
-    "read_config",
     "write_checkpoint",
 ]
 
@@ -111,24 +110,6 @@ def _own_config(values: dict[str, Any]) -> tuple[HieraConfig, str]:
     if not isinstance(architecture, str):
         raise CheckpointError(f"{CONFIG_FILE} names no architecture")
     return HieraConfig.from_dict(values), architecture
-
-
-def read_config(path: Path) -> tuple[HieraConfig, str]:
-    """The configuration of a checkpoint directory or file, and the model class it is for.
-
-    Raises:
-        CheckpointError: if it is missing or cannot be understood.
-    """
-    values = read_json(path / CONFIG_FILE) if path.is_dir() else {}
-    if "architecture" not in values:
-        checkpoint = read_checkpoint(path)
-        return checkpoint.config, checkpoint.architecture
-    try:
-        return _own_config(values)
-    except UserError as error:
-        raise CheckpointError(
-            f"{path / CONFIG_FILE}: is not a configuration of this package ({error})"
-        ) from None
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str) -> list[Path]:
