@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm import tqdm
 
@@ -96,6 +97,18 @@ class Signals:
             os.kill(os.getpid(), number)
         elif not self.received:
             self.received, self._at = number, now
+
+
+def prepare_for_inference(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """``model`` on the accelerator's device, in its precision, compiled if that was asked for.
+
+    Moved first: under an FSDP configuration Accelerate leaves that to the sharding, which only
+    training does.
+    """
+    prepared: nn.Module = accelerator.prepare_model(
+        model.to(accelerator.device), evaluation_mode=True
+    )
+    return prepared
 
 
 def progress_bar(**arguments: Any) -> tqdm[Any]:

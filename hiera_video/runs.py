@@ -183,10 +183,7 @@ class CheckpointRun(RunSettings):
 class EvaluateRun(CheckpointRun):
     """Evaluate a trained model on labelled videos."""
 
-    unused: ClassVar[tuple[str, ...]] = (
-        *CheckpointRun.unused,
-        "data.manifest",
-    )
+    unused: ClassVar[tuple[str, ...]] = (*CheckpointRun.unused, "data.manifest")
 
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
 
@@ -194,9 +191,6 @@ class EvaluateRun(CheckpointRun):
 class FeatureRun(CheckpointRun):
     """Extract features of whole videos."""
 
-    unused: ClassVar[tuple[str, ...]] = (
-        *CheckpointRun.unused,
-        "data.val.manifest",
-    )
+    unused: ClassVar[tuple[str, ...]] = (*CheckpointRun.unused, "data.val.manifest")
 
     features: FeatureSettings = Field(default_factory=FeatureSettings)

@@ -10,7 +10,6 @@ import os
 import re
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from unittest.mock import patch
 
 import av
 import numpy as np
+import psutil
 import torch
 from accelerate.state import AcceleratorState, GradientState
 from av.audio.stream import AudioStream
@@ -405,26 +405,11 @@ def kill_script(process: subprocess.Popen[str]) -> None:
 def kill_tree(pid: int) -> None:
     """End a process of ours, those that it started, and so on: launchers give those that they
     start a session of their own."""
-    for number in [pid, *descendants(pid)]:
-        with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, by whichever of its threads, and that those did."""
-    found = []
-    for child in children(pid):
-        found += [child, *descendants(child)]
-    return found
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process started and that run, or were not waited for."""
-    found = []
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            found += [int(child) for child in thread.read_text().split()]
-    return found
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def forget_accelerator() -> None:

@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from accelerate.utils import DynamoBackend
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, DynamoBackend
+from torch import nn
 
-from hiera_video.command import Signals, make_accelerator, run_command
+from hiera_video.command import Signals, make_accelerator, prepare_for_inference, run_command
 from hiera_video.errors import Interrupted, UserError
 from hiera_video.runs import RunSettings
 
@@ -66,6 +69,16 @@ def test_devices_start_as_they_are_set(
     accelerator = make_accelerator(RunSettings.model_validate(settings))
     assert accelerator.state.dynamo_plugin.backend == backend
     assert accelerator.mixed_precision == mixed_precision
+
+
+def test_models_are_on_the_device_under_fsdp_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    accelerator = make_accelerator(RunSettings(output_dir=tmp_path))
+    monkeypatch.setattr(accelerator.state, "distributed_type", DistributedType.FSDP)
+    monkeypatch.setattr(Accelerator, "device", torch.device("meta"))
+    model = prepare_for_inference(nn.Linear(2, 3), accelerator)
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 
 
 def test_signals_are_noted_while_entered() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.forked import start_forked
-from tests.support import Run, at_end_of_test, descendants, start_script, wait_until
+from tests.support import Run, at_end_of_test, start_script, wait_until
 
 #: A script whose processes start one more each, and never end.
 SCRIPT = """
@@ -32,30 +32,14 @@ def test_what_a_test_leaves_behind_is_ended(how: str, num_processes: int, tmp_pa
         starters = [process.pid]
     num_started = {"forked": 2, "alone": 1, "torchrun": 4}[how]
 
-    def started() -> list[int]:
-        return [pid for starter in starters for pid in descendants(starter)]
+    def started() -> list[psutil.Process]:
+        return [child for pid in starters for child in psutil.Process(pid).children(recursive=True)]
 
     wait_until(run, lambda: len(started()) == num_started)
-    left = [*starters, *started()]
+    left = started()
     at_end_of_test.close()
     assert not run.is_running
-    wait_until_gone(left)
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    """Init may take a moment to take note of the dead."""
-    deadline = time.monotonic() + 10
-    while any(is_alive(pid) for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
+    assert psutil.wait_procs(left, timeout=10)[1] == []
 
 
 def test_a_run_that_ends_before_what_it_is_to_do_is_told_of_at_once(tmp_path: Path) -> None:

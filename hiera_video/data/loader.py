@@ -263,18 +263,11 @@ class _Workers(Generic[T]):
             _WorkerLostError: if the processes have to be started anew.
             UserError: if one died while it read nothing.
         """
-        try:
-            iterator = self._start()
-        except (RuntimeError, OSError, EOFError):
-            if not self.processes:
-                raise
-            self._await_deaths()
-            self.watch.find_dead(self.processes)
-            for process in self.processes:  # slow to wake, and torch cannot ask them twice
-                process.kill()
-            raise _WorkerLostError from None
+        iterator: Iterator[T] | None = None
         while True:
             try:
+                if iterator is None:
+                    iterator = self._start()
                 batch = next(iterator)
             except StopIteration:
                 return
@@ -287,6 +280,10 @@ class _Workers(Generic[T]):
                     raise _WorkerLostError from None
                 if not timed_out:
                     raise
+                if iterator is None:  # slow to wake for another pass: torch cannot ask them twice
+                    for process in self.processes:
+                        process.kill()
+                    raise _WorkerLostError from None
                 continue
             yield batch
 

@@ -290,11 +290,9 @@ def _read_table(path: Path, labelled: bool) -> pa.Table:
 def _check_segments(path: Path, table: pa.Table) -> None:
     starts, ends = table["start_seconds"], table["end_seconds"]
     from_zero = pc.fill_null(starts, 0.0)
-    # Kleene's or: an end that is not given is no excuse for the start.
-    wrong = pc.or_kleene(pc.less(from_zero, 0.0), pc.less_equal(ends, from_zero))
-    for seconds in (starts, ends):
-        wrong = pc.or_kleene(wrong, pc.invert(pc.is_finite(seconds)))
-    line = pc.index(pc.fill_null(wrong, False), True).as_py()
+    starts_right = pc.and_(pc.is_finite(from_zero), pc.greater_equal(from_zero, 0.0))
+    ends_right = pc.and_(pc.is_finite(ends), pc.greater(ends, from_zero))
+    line = pc.index(pc.and_(starts_right, pc.fill_null(ends_right, True)), False).as_py()
     if line >= 0:
         raise ManifestError(
             f"{path}, line {line + 2}: wanted 0 <= start_seconds < end_seconds, got "

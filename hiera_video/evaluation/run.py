@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiera_video.command import make_accelerator
+from hiera_video.command import make_accelerator, prepare_for_inference
 from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
@@ -61,8 +61,7 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
     scorer = Scorer(manifest, clip, views, run, failures, accelerator)
     accuracies = VideoAccuracies(manifest, accelerator.device)
     scored = []
-    model = model.to(accelerator.device)  # Accelerate does not move it under FSDP
-    for videos in scorer(accelerator.prepare_model(model, evaluation_mode=True)):
+    for videos in scorer(prepare_for_inference(model, accelerator)):
         accuracies.update(videos)
         scored.append((videos.rows.numpy(), videos.scores.cpu().numpy()))
     metrics = accuracies.compute()

@@ -15,7 +15,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.command import make_accelerator, progress_bar
+from hiera_video.command import make_accelerator, prepare_for_inference, progress_bar
 from hiera_video.config import ClipSettings
 from hiera_video.data.dataset import VideoWindows, WindowBatch
 from hiera_video.data.decode import check_decoder
@@ -103,11 +103,7 @@ def extract_features(run: FeatureRun) -> None:
         batch_size=run.features.batch_size,
     )
     extractor = FeatureExtractor(
-        # Accelerate does not move it under FSDP.
-        accelerator.prepare_model(model.to(accelerator.device), evaluation_mode=True),
-        run.features.layer,
-        clip,
-        accelerator,
+        prepare_for_inference(model, accelerator), run.features.layer, clip, accelerator
     )
     entries += _extract(
         extractor,

@@ -106,10 +106,5 @@ class HieraBackboneOutput(ModelOutput):
 
 
 # For torch.export, and whatever else looks for the tensors in an output (FSDP).
-for _output in (
-    HieraModelOutput,
-    HieraClassificationOutput,
-    HieraPreTrainingOutput,
-    HieraBackboneOutput,
-):
+for _output in ModelOutput.__subclasses__():
     register_dataclass(_output)

@@ -147,12 +147,7 @@ class Checkpoints:
     :meth:`check` or :meth:`wait`. ``newest`` is the newest checkpoint that is known to be whole.
     """
 
-    def __init__(
-        self,
-        output_dir: Path,
-        keep: int,
-        newest: Path | None = None,
-    ) -> None:
+    def __init__(self, output_dir: Path, keep: int, newest: Path | None = None) -> None:
         self.output_dir = output_dir.absolute()
         self.keep = keep
         self.newest = newest and newest.absolute()

@@ -97,24 +97,12 @@ def train_epochs(
             set_learning_rate(optimizer, learning_rate(rates, epoch, run.train.epochs))
             _seed_batch(run.seed, progress.passes, number, accelerator)
 
-            with accelerator.accumulate(model):
-                with accelerator.autocast():
-                    loss = task.loss(model, batch)
-                watch.see_loss(progress.step + 1, loss, batch.rows)
-                accelerator.backward(loss)
-                if accelerator.sync_gradients and run.train.clip_grad_norm:
-                    norm = accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
-                    watch.see_gradient_norm(progress.step + 1, norm)
-                optimizer.step()
-                optimizer.zero_grad()
-
+            _learn(run, task, state, batch, watch, accelerator)
             bar.update()
             if not accelerator.sync_gradients:
                 continue
             progress.step += 1
             progress.rows += order.rows_per_step
-            if state.average is not None:
-                state.average.update_parameters(unwrapped(model, accelerator))
             if progress.step % run.train.log_steps == 0:
                 _log(task, watch, stopwatch, optimizer, progress, epoch, bar, accelerator)
             received = watch.agree(progress.step)
@@ -125,12 +113,7 @@ def train_epochs(
                 bar.close()
                 _stop(received, progress, checkpoints, accelerator)
         bar.close()
-        if stopwatch.pass_wait_share > _MUCH_WAITING:
-            accelerator.print(
-                f"data wait {stopwatch.pass_wait_share:.0%}: "
-                + faster_loading(run.data, run.train.repeated_sampling, accelerator.num_processes)
-            )
-
+        _advise(run, stopwatch.pass_wait_share, accelerator)
         _check_failed_share(run, progress, failures.num_failed, accelerator)
         progress.passes, progress.rows = progress.passes + 1, 0
         save()  # first, so that nothing is lost if the run is ended while it validates
@@ -163,6 +146,39 @@ def _stop(
         f"command to resume from {checkpoints.newest}",
         received,
     )
+
+
+def _learn(
+    run: TrainingRun,
+    task: Task,
+    state: TrainingState,
+    batch: ClipBatch,
+    watch: Watch,
+    accelerator: Accelerator,
+) -> None:
+    """Forward and backward; where the batch completes a step, the step."""
+    model, optimizer, step = state.model, state.optimizer, state.progress.step + 1
+    with accelerator.accumulate(model):
+        with accelerator.autocast():
+            loss = task.loss(model, batch)
+        watch.see_loss(step, loss, batch.rows)
+        accelerator.backward(loss)
+        if accelerator.sync_gradients and run.train.clip_grad_norm:
+            norm = accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
+            watch.see_gradient_norm(step, norm)
+        optimizer.step()
+        optimizer.zero_grad()
+    if accelerator.sync_gradients and state.average is not None:
+        state.average.update_parameters(unwrapped(model, accelerator))
+
+
+def _advise(run: TrainingRun, wait_share: float, accelerator: Accelerator) -> None:
+    """Say what to change where a pass has waited for data."""
+    if wait_share > _MUCH_WAITING:
+        accelerator.print(
+            f"data wait {wait_share:.0%}: "
+            + faster_loading(run.data, run.train.repeated_sampling, accelerator.num_processes)
+        )
 
 
 def _seed_batch(seed: int, epoch: int, number: int, accelerator: Accelerator) -> None:

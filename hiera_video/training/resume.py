@@ -170,11 +170,10 @@ def changed_settings(run: TrainingRun, output_dir: Path, saved: SavedState) -> l
     if not config.exists():  # it goes on from another folder's checkpoint
         return []
     before, now = (flat_settings(s) for s in (load_yaml(config), run.model_dump(mode="json")))
-    # Fields of the model are there where they were given; other keys, of another version, say
-    # nothing.
-    given = [key for key in before | now if key.startswith(("model.", "images.model."))]
-    defaults = dict.fromkeys(given, "default")
-    before, now = defaults | before, defaults | now
+    # A field of the model stands there only where it was given. (Other keys that one side lacks
+    # are another version's.)
+    fields = [key for key in before | now if key.startswith(("model.", "images.model."))]
+    before, now = (dict.fromkeys(fields, "default") | settings for settings in (before, now))
     changed = [
         f"{key} {before[key]} -> {now[key]}"
         for key in now

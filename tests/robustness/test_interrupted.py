@@ -8,6 +8,7 @@ import resource
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hiera_video.training.checkpoint import saved_checkpoints, verify_checksums
@@ -15,7 +16,6 @@ from tests.forked import start_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TinyDataset,
-    children,
     files_below,
     start_script,
     wait_until,
@@ -79,8 +79,8 @@ def test_a_signal_to_one_of_two_processes_ends_both_at_the_same_step(
     run = tmp_path / "run"
     process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), num_processes=2)
     wait_until(process, lambda: steps_logged(run) >= 2)
-    (_, second) = children(process.pid)
-    os.kill(second, signal.SIGTERM)
+    (_, second) = psutil.Process(process.pid).children()
+    second.terminate()
     _, errors = process.communicate(timeout=120)
     saved = saved_checkpoints(run)[-1]
     told = re.findall(r"train\.py: stopped by SIGTERM at step (\d+); .*", errors)
@@ -116,7 +116,7 @@ def test_a_process_that_dies_ends_the_other_one(tiny_dataset: TinyDataset, tmp_p
     more = ["train.checkpoint_steps=2", FOR_LONG, "train.batch_size=1"]
     process = start_script("train", *arguments(tiny_dataset, run, *more), num_processes=2)
     wait_until(process, lambda: len(saved_checkpoints(run)) > 0)
-    os.kill(children(process.pid)[1], signal.SIGKILL)
+    psutil.Process(process.pid).children()[1].kill()
     process.communicate(timeout=120)
     assert process.returncode != 0
     verify_checksums(saved_checkpoints(run)[-1])
