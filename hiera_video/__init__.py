@@ -13,6 +13,7 @@ from hiera_video.models.loading import load_model
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.zoo import create_model, list_models
 from hiera_video.version import __version__
+from hiera_video.video import load_clips
 
 __all__ = [
     "HieraConfig",
@@ -25,6 +26,7 @@ __all__ = [
     "create_model",
     "inflate_from_images",
     "list_models",
+    "load_clips",
     "load_model",
     "__version__",
 ]

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "features": BASE | {"command", "data", "models"},
     "visualization": BASE | {"data", "models"},
     "training": BASE | {"command", "data", "models", "evaluation", "visualization"},
-    "__init__": BASE | {"models"},
+    "video": BASE | {"data", "models"},
+    "__init__": BASE | {"models", "video"},
     "__main__": BASE | {"models"},
 }
 

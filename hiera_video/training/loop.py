@@ -97,12 +97,24 @@ def train_epochs(
             set_learning_rate(optimizer, learning_rate(rates, epoch, run.train.epochs))
             _seed_batch(run.seed, progress.passes, number, accelerator)
 
-            _learn(run, task, state, batch, watch, accelerator)
+            with accelerator.accumulate(model):
+                with accelerator.autocast():
+                    loss = task.loss(model, batch)
+                watch.see_loss(progress.step + 1, loss, batch.rows)
+                accelerator.backward(loss)
+                if accelerator.sync_gradients and run.train.clip_grad_norm:
+                    norm = accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
+                    watch.see_gradient_norm(progress.step + 1, norm)
+                optimizer.step()
+                optimizer.zero_grad()
+
             bar.update()
             if not accelerator.sync_gradients:
                 continue
             progress.step += 1
             progress.rows += order.rows_per_step
+            if state.average is not None:
+                state.average.update_parameters(unwrapped(model, accelerator))
             if progress.step % run.train.log_steps == 0:
                 _log(task, watch, stopwatch, optimizer, progress, epoch, bar, accelerator)
             received = watch.agree(progress.step)
@@ -146,30 +158,6 @@ def _stop(
         f"command to resume from {checkpoints.newest}",
         received,
     )
-
-
-def _learn(
-    run: TrainingRun,
-    task: Task,
-    state: TrainingState,
-    batch: ClipBatch,
-    watch: Watch,
-    accelerator: Accelerator,
-) -> None:
-    """Forward and backward; where the batch completes a step, the step."""
-    model, optimizer, step = state.model, state.optimizer, state.progress.step + 1
-    with accelerator.accumulate(model):
-        with accelerator.autocast():
-            loss = task.loss(model, batch)
-        watch.see_loss(step, loss, batch.rows)
-        accelerator.backward(loss)
-        if accelerator.sync_gradients and run.train.clip_grad_norm:
-            norm = accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
-            watch.see_gradient_norm(step, norm)
-        optimizer.step()
-        optimizer.zero_grad()
-    if accelerator.sync_gradients and state.average is not None:
-        state.average.update_parameters(unwrapped(model, accelerator))
 
 
 def _advise(run: TrainingRun, wait_share: float, accelerator: Accelerator) -> None:
