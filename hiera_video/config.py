@@ -313,6 +313,11 @@ class FeatureSettings(Settings):
     )
     batch_size: int = Field(8, ge=1, description="windows per forward pass")
 
+    @property
+    def stage(self) -> int | None:
+        """The number of the stage whose map is wanted, from 1; None for pooled features."""
+        return None if self.layer == "pooled" else int(self.layer.removeprefix("stage"))
+
     @model_validator(mode="after")
     def _check(self) -> FeatureSettings:
         window, stride = self.window_seconds, self.stride_seconds

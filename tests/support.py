@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from hiera_video.config import ClipSettings
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.preprocessor import dump_preprocessor
-from hiera_video.models.zoo import variant_config
+from hiera_video.models.variants import variant_config
 
 ROOT = Path(__file__).resolve().parents[1]
 

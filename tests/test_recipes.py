@@ -12,7 +12,7 @@ import torch
 from hiera_video import HieraForVideoClassification
 from hiera_video.config import EvaluateSettings
 from hiera_video.models.variants import VARIANTS as VARIANT_TABLE
-from hiera_video.models.zoo import variant_config
+from hiera_video.models.variants import variant_config
 from hiera_video.runs import EvaluateRun, PretrainRun, TrainRun
 from hiera_video.settings import load_yaml
 

@@ -96,3 +96,5 @@ def test_what_cannot_be_used_is_said(
         load_clips(video, model, num_clips=0)
     with pytest.raises(ConfigError, match=r"clip\.strde"):
         load_clips(video, model, strde=2)
+    with pytest.raises(ConfigError, match="decoder=decor: did you mean decord"):
+        load_clips(video, model, decoder="decor")  # type: ignore[arg-type]

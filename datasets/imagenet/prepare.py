@@ -17,7 +17,7 @@ from hiera_video.data.images import IMAGE_SUFFIXES
 from hiera_video.data.preparation import (
     Entry,
     find_files,
-    read_lines,
+    read_pairs,
     read_rows,
     write_dataset,
 )
@@ -32,7 +32,7 @@ def read_names(words: Path | None, synsets: list[str]) -> dict[str, str]:
     """
     if words is None:
         return {synset: synset for synset in synsets}
-    names = dict(line.split(maxsplit=1) for line in read_lines(words) if " " in line)
+    names = dict(read_pairs(words, "n01440764 tench, Tinca tinca"))
     unknown = [synset for synset in synsets if synset not in names]
     if unknown:
         raise UserError(f"{words}: has no line for {unknown[0]}")
@@ -51,8 +51,8 @@ def val_synsets(images: list[Path], solution: Path | None) -> dict[Path, str]:
     if solution is None:
         return {path: path.parent.name for path in images}
     rows = read_rows(solution, ["ImageId", "PredictionString"])
-    synsets = {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
-    unknown = [path for path in images if path.stem not in synsets]
+    synsets = {row["ImageId"]: row["PredictionString"].partition(" ")[0] for row in rows}
+    unknown = [path for path in images if not synsets.get(path.stem)]
     if unknown:
         raise UserError(f"{solution}: has no line for {unknown[0].name}")
     return {path: synsets[path.stem] for path in images}

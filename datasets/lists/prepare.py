@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path(), help="where relative paths start")
     parser.add_argument("--separator", help="default: white space")
     options = parser.parse_args()
+    if options.separator == "":
+        raise UserError("--separator: wanted at least one character")
     classes = read_classes(options.classes) if options.classes else None
     lists = {split: path for split in SPLITS if (path := getattr(options, split))}
     entries: list[Entry] = []

@@ -27,12 +27,22 @@ def find_annotations(folder: Path, name: str) -> Path:
     return prefixed if prefixed.exists() else folder / f"{name}.json"
 
 
+def read_labels(path: Path) -> list[str]:
+    """``{"Approaching something with your camera": "0", ...}``: names in index order."""
+    labels = read_json(path)
+    try:
+        return sorted(labels, key=lambda name: int(labels[name]))
+    except (TypeError, ValueError):
+        raise UserError(f"{path}: wanted an object of names and their indices") from None
+
+
 def read_entries(path: Path, split: str) -> Iterator[Entry]:
     """A list of ``{"id": ..., "template": "Holding [something]", ...}``.
 
     The class is the template without its brackets; test videos have none.
     """
-    for item in read_json(path):
+    items = read_json(path)
+    for item in items if isinstance(items, list) else [items]:
         try:
             template = item.get("template")
             label = template and template.replace("[", "").replace("]", "")
@@ -47,15 +57,14 @@ def main() -> None:
     parser.add_argument("annotations", type=Path, help="folder with the JSON files")
     parser.add_argument("output_dir", type=Path, help="such as data/ssv2")
     options = parser.parse_args()
-    # {"Approaching something with your camera": "0", ...}
-    labels = read_json(find_annotations(options.annotations, "labels"))
+    classes = read_labels(find_annotations(options.annotations, "labels"))
     entries: list[Entry] = []
     for name, split in SPLITS.items():
         path = find_annotations(options.annotations, name)
         if name != "test" or path.exists():
             entries += read_entries(path, split)
     files = {path.stem: path for path in find_files(options.videos)}
-    write_dataset(options.output_dir, sorted(labels, key=lambda x: int(labels[x])), entries, files)
+    write_dataset(options.output_dir, classes, entries, files)
 
 
 if __name__ == "__main__":

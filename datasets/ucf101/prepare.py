@@ -11,7 +11,13 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from hiera_video.command import run_command
-from hiera_video.data.preparation import Entry, find_files, read_lines, write_dataset
+from hiera_video.data.preparation import (
+    Entry,
+    find_files,
+    read_lines,
+    read_pairs,
+    write_dataset,
+)
 from hiera_video.settings import CommandLine
 
 
@@ -28,8 +34,7 @@ def main() -> None:
     parser.add_argument("output_dir", type=Path, help="such as data/ucf101")
     parser.add_argument("--split", type=int, choices=[1, 2, 3], default=1)
     options = parser.parse_args()
-    # `1 ApplyEyeMakeup` on each line, in index order.
-    classes = [line.split()[1] for line in read_lines(options.splits / "classInd.txt")]
+    classes = [name for _, name in read_pairs(options.splits / "classInd.txt", "1 ApplyEyeMakeup")]
     entries = [
         *read_entries(options.splits / f"trainlist{options.split:02d}.txt", "train"),
         *read_entries(options.splits / f"testlist{options.split:02d}.txt", "val"),

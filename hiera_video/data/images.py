@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from hiera_video.config import TIMEOUT_SECONDS, ClipSettings
@@ -25,6 +25,18 @@ from hiera_video.data.shards import ShardMember
 from hiera_video.data.source import Source, num_bytes, open_source
 from hiera_video.data.timeline import Timeline
 from hiera_video.errors import VideoError, reason_of
+
+#: What makes a picture upright, by its orientation. Pillow's ``exif_transpose`` also rewrites the
+#: other tags, and stumbles over damaged ones.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 #: What tells images from videos.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -59,7 +71,7 @@ class ImageReader:
             empty = num_bytes(source) == 0
             reason = "the file is empty (0 bytes)" if empty else "the file is not an image"
             raise VideoError(str(source), reason) from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # of each kind, from the readers of so many formats
             raise VideoError(str(source), reason_of(error)) from None
 
     def frames(self, indices: Sequence[int]) -> Tensor:
@@ -76,7 +88,12 @@ class ImageReader:
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:
     """8-bit pixels ``(H, W, C)``."""
-    image = ImageOps.exif_transpose(image)
+    image.load()  # which turns TIFF files by itself
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    if turn is not None:
+        image = image.transpose(turn)
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit grey has no known range: convert it to 8 or 16 bits")
     if image.mode.startswith("I;16"):  # Pillow would clip 16 bits of grey rather than scale them
         image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
     return np.array(image.convert("RGB"))

@@ -227,8 +227,8 @@ def has_labels(path: Path) -> bool:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return "label" in next(reader(file), [])
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
 
 
 def read_classes(path: Path) -> list[str]:
@@ -238,7 +238,7 @@ def read_classes(path: Path) -> list[str]:
         ManifestError: if it cannot be read, a name stands there twice, or there is none.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
     names = [line.strip() for line in lines if line.strip()]
@@ -277,10 +277,17 @@ def _read_table(path: Path, labelled: bool) -> pa.Table:
             f"{path}: wanted a header with {','.join(wanted)}, got {','.join(table.column_names)} "
             "(other kinds of lists: see datasets/lists)"
         )
+    repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if repeated:
+        raise ManifestError(f"{path}: the column {repeated[0]} is there twice")
     if table.num_rows == 0:
         raise ManifestError(f"{path}: the manifest has a header and no rows")
     if "shard" in table.column_names:
         check_columns(path, table)
+    if "label" in table.column_names:
+        # As in classes.txt: no space around them.
+        labels = pc.utf8_trim_whitespace(table["label"])
+        table = table.set_column(table.column_names.index("label"), "label", labels)
     for name, column_type in _COLUMN_TYPES.items():
         if name not in table.column_names:
             table = table.append_column(name, pa.nulls(table.num_rows, column_type))
@@ -301,6 +308,9 @@ def _check_segments(path: Path, table: pa.Table) -> None:
 
 
 def _find_classes(path: Path, labels: pa.ChunkedArray) -> list[str]:
+    line = pc.index(labels, "").as_py()
+    if line >= 0:
+        raise ManifestError(f"{path}, line {line + 2}: has no label, and others have")
     beside = path.parent / CLASSES_FILE
     return read_classes(beside) if beside.exists() else sorted(pc.unique(labels).to_pylist())
 

@@ -64,8 +64,12 @@ def make_shards(
     are in how many shards.
 
     Raises:
-        UserError: if a file is missing, or ``output_dir`` has shards of something else.
+        UserError: if a file is missing, ``output_dir`` has shards of something else, or the
+            manifest lies where that of the shards goes.
     """
+    output = output_dir / MANIFEST_FILE
+    if output.exists() and output.samefile(path):
+        raise UserError(f"{path}: would be replaced by what is made of it; name another folder")
     manifest = Manifest(path, root=root, labelled=has_labels(path))
     files = [manifest[index].local_file for index in range(len(manifest))]
     manifest.check_files()
@@ -88,7 +92,7 @@ def make_shards(
         samples += found
     if manifest.classes:
         write_classes(output_dir / CLASSES_FILE, manifest.classes)
-    write_samples(output_dir / MANIFEST_FILE, samples)
+    write_samples(output, samples)
     return len(samples), len(shards)
 
 
@@ -152,8 +156,11 @@ def index_shards(shards: Sequence[str], manifest: Path, progress: Progress = ite
     A label is ``label`` in a sample's ``.json``, or else the text of its ``.cls`` or ``.txt``.
 
     Raises:
-        UserError: if a shard cannot be read, or a sample does not have one video or image.
+        UserError: if ``manifest`` is not called NAME.csv, a shard cannot be read, or a sample does
+            not have one video or image.
     """
+    if manifest.suffix != ".csv":  # a shard, perhaps, and the manifest was forgotten
+        raise UserError(f"{manifest}: wanted the manifest to write, NAME.csv, before the shards")
     make_output_directory(manifest.parent)
     folder = manifest.parent.absolute()
     samples: list[Sample] = []

@@ -41,10 +41,12 @@ class Entry(NamedTuple):
 def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Path]:
     """Files below ``root`` with these suffixes, as sorted absolute paths.
 
-    Links are followed; a folder that is reached by several ways is searched once.
+    Links are followed; a folder that is reached by several ways is searched once. What is hidden,
+    with a dot before its name, is passed over.
 
     Raises:
-        UserError: if there is no such folder, or a name is not in UTF-8, as manifests are.
+        UserError: if there is no such folder, one cannot be read, or a name is not in UTF-8, as
+            manifests are.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
@@ -67,13 +69,18 @@ def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Pat
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
     """Folders with the names of their files. Links may lead back to a folder above them."""
+
+    def complain(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})")
+
     searched = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=complain, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in searched:
             folders.clear()
             continue
         searched.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in folders if name[0] != "."]  # bins, thumbnails
         # The folder itself goes before links to it that stand beside it.
         folders.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
         yield folder, names
@@ -95,7 +102,7 @@ def write_dataset(
 
     Raises:
         UserError: if a label is no class, no file is there, ``output_dir`` cannot be written to, or
-            has files of these names that are the user's own.
+            has files of these names that are the user's own, or of a split that is written no more.
     """
     splits: dict[str, list[tuple[str, ...]]] = {split: [] for split in SPLITS}
     missing: list[Entry] = []
@@ -115,35 +122,41 @@ def write_dataset(
     if not num_found:
         wanted = f", such as {missing[0].key}" if missing else ""
         raise UserError(f"none of the {len(missing)} files in the annotations was found{wanted}")
-    _check_outputs(output_dir, classes, inputs)
+    _check_outputs(output_dir, classes, [split for split, rows in splits.items() if rows], inputs)
     make_output_directory(output_dir)
     for split, rows in splits.items():
         manifest = output_dir / f"{split}.csv"
         if rows:
             write_csv(manifest, ["path", "label"][: len(rows[0])], rows)
-        else:
-            manifest.unlink(missing_ok=True)  # of an earlier run
     write_classes(output_dir / CLASSES_FILE, classes)
     counts = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
     print(f"{len(classes)} classes: {counts}  -> {output_dir}")
     _report_missing(output_dir / MISSING_FILE, missing, num_found + len(missing))
 
 
-def _check_outputs(output_dir: Path, classes: Sequence[str], inputs: Iterable[Path]) -> None:
-    """Make sure that no file is lost but those of an earlier run, which their headers tell."""
+def _check_outputs(
+    output_dir: Path, classes: Sequence[str], written: Sequence[str], inputs: Iterable[Path]
+) -> None:
+    """Make sure that no file is lost but those of an earlier run, which their headers tell, and
+    ``classes.txt`` beside them."""
     manifests = {output_dir / f"{split}.csv": ["path", "path,label"] for split in SPLITS}
     outputs = manifests | {output_dir / MISSING_FILE: [",".join(Entry._fields)]}
-    inputs = list(inputs)
+    inputs, classes_file = list(inputs), output_dir / CLASSES_FILE
     for path in filter(Path.exists, outputs):
         if any(path.samefile(given) for given in inputs):
             raise UserError(f"{path}: would be replaced by what is made of it; name another folder")
         with _reading(path), path.open(encoding="utf-8", errors="replace") as file:
             header = file.readline().rstrip("\n")
-        if header not in outputs[path]:
+        if header not in outputs[path] or not classes_file.exists():
             raise _something_else(path)
-    path, is_first = output_dir / CLASSES_FILE, not any(map(Path.exists, manifests))
-    if is_first and path.exists() and read_lines(path) != list(classes):
-        raise _something_else(path)
+        if path in manifests and path.stem not in written:
+            raise UserError(
+                f"{path}: is there, and nothing is to be written to it now; remove it, or name "
+                "another folder"
+            )
+    is_first = not any(map(Path.exists, manifests))
+    if is_first and classes_file.exists() and read_lines(classes_file) != list(classes):
+        raise _something_else(classes_file)
 
 
 def _something_else(path: Path) -> UserError:
@@ -195,6 +208,21 @@ def read_lines(path: Path) -> list[str]:
     with _reading(path):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     return [line.strip() for line in lines if line.strip()]
+
+
+def read_pairs(path: Path, example: str) -> list[tuple[str, str]]:
+    """The first word, and what follows it, of each line of a text file.
+
+    Raises:
+        UserError: if it cannot be read, or a line is not like ``example``.
+    """
+    pairs = []
+    for number, line in enumerate(read_lines(path), start=1):
+        word, *rest = line.split(maxsplit=1)
+        if not rest:
+            raise UserError(f"{path}, line {number}: wanted such as {example!r}, got {line!r}")
+        pairs.append((word, rest[0]))
+    return pairs
 
 
 def read_json(path: Path) -> Any:

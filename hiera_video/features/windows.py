@@ -31,17 +31,14 @@ from hiera_video.runs import FeatureRun
 
 
 class FeatureExtractor:
-    """What a layer of the model says about clips.
-
-    ``pooled``: the pooled and normalised output ``(B, D)``; ``stageN``: that stage's tokens as a
-    map ``(B, T, H, W, D)``.
-    """
+    """What a layer of the model says about clips: the tokens of ``stage``, from 1, as a map
+    ``(B, T, H, W, D)``; without one, the pooled and normalised output ``(B, D)``."""
 
     def __init__(
-        self, model: nn.Module, layer: str, clip: ClipSettings, accelerator: Accelerator
+        self, model: nn.Module, stage: int | None, clip: ClipSettings, accelerator: Accelerator
     ) -> None:
         self.model = model
-        self.stage = None if layer == "pooled" else int(layer.removeprefix("stage"))
+        self.stage = stage
         self.clip = clip
         self.accelerator = accelerator
 
@@ -67,7 +64,7 @@ def extract_features(run: FeatureRun) -> None:
     """
     check_decoder(run.data.decoder)
     model = HieraModel.from_pretrained(run.checkpoint)
-    if run.features.layer != "pooled" and int(run.features.layer[-1]) > len(model.config.depths):
+    if (run.features.stage or 1) > len(model.config.depths):
         raise ConfigError(
             f"features.layer={run.features.layer}: the model has {len(model.config.depths)} stages"
         )
@@ -103,7 +100,7 @@ def extract_features(run: FeatureRun) -> None:
         batch_size=run.features.batch_size,
     )
     extractor = FeatureExtractor(
-        prepare_for_inference(model, accelerator), run.features.layer, clip, accelerator
+        prepare_for_inference(model, accelerator), run.features.stage, clip, accelerator
     )
     entries += _extract(
         extractor,

@@ -76,6 +76,8 @@ def _is_current(found: Examined | None, decode: bool) -> bool:
     """Whether the file is as it was when it was examined, as thoroughly as is wanted now."""
     if found is None or (decode and not found.decoded):
         return False
+    if found.sha256 is None:  # its bytes could not be read, which may have been a disk or a right
+        return False
     try:
         status = Path(found.file).stat()
     except OSError:

@@ -48,13 +48,15 @@ class Attention(nn.Module):
         """
         B, U, n, _ = x.shape  # noqa: N806 - the axes of the legend
         groups = U if self.within_units else 1
-        qkv = self.qkv(x).view(B * groups, U * n // groups, 3, self.num_heads, -1)
+        dim = self.projection.in_features // self.num_heads
+        qkv = self.qkv(x).view(B * groups, U * n // groups, 3, self.num_heads, dim)
         query, key, value = qkv.unbind(2)
         query = pool_tokens(query, self.query_pool, dim=1)
         query, key, value = (t.transpose(1, 2) for t in (query, key, value))
         if head_mask is not None:
             # Weights times a number per head, times values: the number may go to the values.
-            value = value * head_mask[:, None, None]
+            head_mask = head_mask.to(value.dtype)[:, None, None]
+            value = value * head_mask
 
         weights = None
         if need_weights or _fused_kernel_is_slower(query, key):
@@ -66,7 +68,7 @@ class Attention(nn.Module):
         if weights is None or not need_weights:
             return self.projection(attended), None
         if head_mask is not None:
-            weights = weights * head_mask[:, None, None]
+            weights = weights * head_mask
         return self.projection(attended), weights.unflatten(0, (B, groups))
 
 
@@ -74,9 +76,10 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """PyTorch's attention, ``(batch, h, L, d)``, in parts where the batch is larger than it takes.
 
     Kernels of CUDA have the batch on an axis of their grid that ends at 65,535, and fail past it
-    (pytorch/pytorch#146704). A batch counts mask units here: 392 for a clip of 16 frames.
+    (pytorch/pytorch#146704). A batch counts mask units here: 392 for a clip of 16 frames. A graph
+    that is exported for batches of any size has one part.
     """
-    if len(query) <= _LARGEST_BATCH:
+    if torch.compiler.is_exporting() or len(query) <= _LARGEST_BATCH:
         return F.scaled_dot_product_attention(query, key, value)
     parts = zip(*(x.split(_LARGEST_BATCH) for x in (query, key, value)), strict=True)
     return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])

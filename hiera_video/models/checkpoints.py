@@ -22,21 +22,12 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table, sine_cosine_table
 from hiera_video.models.encoder import Stage
 from hiera_video.models.layouts import (
-    CONFIG_FILE,
     PREPROCESSOR_FILE,
-    WEIGHTS_FILE,
     Checkpoint,
     bare_name,
     read_checkpoint,
     write_checkpoint,
 )
-
-__all__ = [
-    "CONFIG_FILE",
-    "PREPROCESSOR_FILE",
-    "WEIGHTS_FILE",
-    "PretrainedModel",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +43,11 @@ _TABLES = (
 
 
 class PretrainedModel(nn.Module):
-    """A model with a :class:`HieraConfig` that can be saved, loaded and shared."""
+    """A model with a :class:`HieraConfig` that can be saved, loaded and shared.
+
+    Raises:
+        ConfigError: if the config's fields do not fit together.
+    """
 
     #: Arguments of the constructor besides the config, which ``from_pretrained`` passes on.
     init_arguments: ClassVar[tuple[str, ...]] = ()
@@ -68,6 +63,7 @@ class PretrainedModel(nn.Module):
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
+        HieraConfig.from_dict(config.to_dict())  # fields may have been set since it was checked
         self.config = config
 
     def to_checkpoint(self, state: Mapping[str, Tensor] | None = None) -> Checkpoint:
@@ -80,7 +76,7 @@ class PretrainedModel(nn.Module):
         return Checkpoint(type(self).__name__, self.config, weights, self.preprocessor)
 
     def without_weights(self) -> PretrainedModel:
-        """The same model on the meta device."""
+        """The same model on the meta device, as training makes them: of a config alone."""
         with torch.device("meta"):
             model = type(self)(self.config)
         model.preprocessor = self.preprocessor
@@ -247,11 +243,13 @@ def _drop_foreign_parts(
 ) -> None:
     """Remove what another class's model has and this one does not: its head, decoder, pooler.
 
-    Within one class nothing may be too much but norms, which the user can leave out.
+    Within one class nothing may be too much but what the user can leave out: norms, and with
+    ``num_labels=0`` the classifier.
     """
     parts = {_part(name) for name in wanted}
+    optional = ("norm", "classifier")
     for name in list(weights):
-        if _part(name) not in parts and (not same_class or _part(name).startswith("norm")):
+        if _part(name) not in parts and (not same_class or _part(name).startswith(optional)):
             del weights[name]
 
 
@@ -272,7 +270,7 @@ def _fresh_parts(
     held, asked = checkpoint.architecture, "num_labels" in overrides or "id2label" in overrides
     missing = {_part(name) for name in wanted} - {_part(name) for name in weights}
     fresh: dict[str, str] = {}
-    if "classifier" in missing and not held.endswith("Classification"):
+    if "classifier" in missing and (asked or not held.endswith("Classification")):
         if not asked:
             raise CheckpointError(
                 f"{source}: holds a {held}, wanted a {cls.__name__}: give num_labels to start a "

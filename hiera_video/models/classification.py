@@ -5,6 +5,8 @@ Axes: B batch, C channels, T H W frames, rows, columns.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,9 +21,13 @@ from hiera_video.models.outputs import HieraClassificationOutput
 class HieraClassifier(PretrainedModel):
     """What both classifiers share. With ``num_labels=0``, logits are the pooled features."""
 
+    takes_clips: ClassVar[bool]
+
     def __init__(self, config: HieraConfig) -> None:
         super().__init__(config)
-        self._check_axes(config)
+        if config.is_video != self.takes_clips:
+            needs = "clips need [T, H, W]" if self.takes_clips else "images need [H, W]"
+            raise ConfigError(f"image_size={config.image_size}: {needs}")
         self.hiera = HieraModel(config)
         self.dropout = nn.Dropout(config.head_dropout)
         self.classifier = (
@@ -33,10 +39,6 @@ class HieraClassifier(PretrainedModel):
         with torch.no_grad():
             for parameter in self.classifier.parameters():
                 parameter.mul_(config.head_init_scale)
-
-    @staticmethod
-    def _check_axes(config: HieraConfig) -> None:
-        raise NotImplementedError
 
     def forward(
         self,
@@ -72,6 +74,8 @@ class HieraClassifier(PretrainedModel):
         return output if choose(return_dict, self.config.return_dict) else output.to_tuple()
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.config.num_labels == 0:
+            raise ConfigError("labels: the model has num_labels=0, no classifier")
         if self.config.num_labels == 1:
             return F.mse_loss(logits.squeeze(1), labels.to(logits.dtype).view(-1))
         return F.cross_entropy(logits, labels)
@@ -80,16 +84,10 @@ class HieraClassifier(PretrainedModel):
 class HieraForVideoClassification(HieraClassifier):
     """Classifies clips ``(B, C, T, H, W)``."""
 
-    @staticmethod
-    def _check_axes(config: HieraConfig) -> None:
-        if not config.is_video:
-            raise ConfigError(f"image_size={config.image_size}: clips need [T, H, W]")
+    takes_clips = True
 
 
 class HieraForImageClassification(HieraClassifier):
     """Classifies images ``(B, C, H, W)``."""
 
-    @staticmethod
-    def _check_axes(config: HieraConfig) -> None:
-        if config.is_video:
-            raise ConfigError(f"image_size={config.image_size}: images need [H, W]")
+    takes_clips = False

@@ -46,7 +46,7 @@ class HieraConfig(Settings):
     drop_path_rate: float = Field(0.0, ge=0, lt=1, description="of the last block; linear from 0")
     num_channels: int = Field(3, ge=1)
     hidden_act: str = "gelu"
-    initializer_range: float = Field(0.02, ge=0)
+    initializer_range: float = Field(0.02, gt=0)
     layer_norm_init: float = 1.0
     layer_norm_eps: float = Field(1e-6, gt=0)
     decoder_hidden_size: int | None = Field(None, ge=1)
@@ -301,11 +301,16 @@ class HieraConfig(Settings):
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> HieraConfig:
         """The inverse of :meth:`to_dict`, with some fields replaced.
 
-        ``num_labels``, ``id2label`` and ``label2id`` are replaced together: those not given follow.
+        ``num_labels``, ``id2label`` and ``label2id`` are replaced together: those not given follow,
+        unless there are as many labels as before. So are ``out_features`` and ``out_indices``.
         """
-        labels = ("num_labels", "id2label", "label2id")
-        if any(name in overrides for name in labels):
-            values = {name: value for name, value in values.items() if name not in labels}
+        labels = {"num_labels", "id2label", "label2id"}
+        if labels & overrides.keys() == {"num_labels"}:
+            as_before = overrides["num_labels"] == values.get("num_labels")
+            labels = {"num_labels"} if as_before else labels
+        for together in (labels, {"out_features", "out_indices"}):
+            if together & overrides.keys():
+                values = {name: value for name, value in values.items() if name not in together}
         return cls(**{**values, **overrides})
 
     def to_json_file(self, path: str | Path) -> None:
@@ -314,8 +319,10 @@ class HieraConfig(Settings):
 
     @classmethod
     def from_json_file(cls, path: str | Path) -> HieraConfig:
-        """Read what :meth:`to_json_file` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read what :meth:`to_json_file` wrote, or the ``config.json`` of a checkpoint of ours."""
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values.pop("architecture", None)  # which a checkpoint adds
+        return cls.from_dict(values)
 
 
 def _nearest(value: int, step: int) -> str:

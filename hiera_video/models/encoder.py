@@ -6,9 +6,9 @@ Axes: B batch, U mask units, n tokens in a unit (fewer after each query pooling)
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 from math import prod
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
@@ -103,9 +103,8 @@ class Encoder(nn.Module):
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
         widths = config.stage_dims
-        drop_path_rates = iter(
-            torch.linspace(0, config.drop_path_rate, sum(config.depths), device="cpu").tolist()
-        )
+        last = max(sum(config.depths) - 1, 1)
+        drop_path_rates = (config.drop_path_rate * block / last for block in count())
         self.stages = nn.ModuleList()
         for stage, depth in enumerate(config.depths):
             blocks = []

@@ -9,12 +9,12 @@ Axes: D width, C channels, T frames or token times, H W rows and columns.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table
@@ -45,11 +45,15 @@ def inflate_from_images(
         CheckpointError: if the checkpoint cannot be read or is for clips already.
         ConfigError: for fields that do not fit.
     """
+    if inflation not in get_args(Inflation):
+        raise ConfigError(f"inflation={inflation!r}: wanted {' or '.join(get_args(Inflation))}")
     checkpoint = read_checkpoint(source, hints=overrides)
     if checkpoint.config.is_video:
         raise CheckpointError(f"{source}: takes clips already, wanted a model that takes images")
     inflated = inflate(checkpoint, num_frames, inflation, overrides)
-    return HieraForVideoClassification.from_checkpoint(inflated, str(source), overrides)
+    model = HieraForVideoClassification.from_checkpoint(inflated, str(source), overrides)
+    model.inflated = True
+    return model
 
 
 def inflate(

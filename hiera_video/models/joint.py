@@ -11,9 +11,11 @@ from torch import Tensor
 
 from hiera_video.errors import ConfigError
 from hiera_video.models.checkpoints import PretrainedModel
+from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.layouts import Checkpoint
+from hiera_video.models.layouts import Checkpoint, find_checkpoint
 from hiera_video.models.loading import load_model
+from hiera_video.models.mae import HieraForPreTraining
 
 #: Folder of the model of images, below that of the model of clips.
 IMAGES_FOLDER = "images"
@@ -28,11 +30,13 @@ class HieraForJointTraining(PretrainedModel):
     ``images`` below it, and either loads by itself.
 
     Raises:
-        ConfigError: if the two encoders are not alike; the message names what differs.
+        ConfigError: if they are not such a pair, or their encoders are not alike; the message names
+            what differs.
     """
 
     def __init__(self, images: PretrainedModel, clips: PretrainedModel) -> None:
         super().__init__(clips.config)
+        _check_pair(images, clips)
         one, other = _encoder_fields(images.config), _encoder_fields(clips.config)
         differences = [
             f"{name} is {one[name]} for images and {other[name]} for clips"
@@ -46,7 +50,10 @@ class HieraForJointTraining(PretrainedModel):
         of_images, of_clips = images.get_submodule("hiera"), clips.get_submodule("hiera")
         of_images.encoder = of_clips.encoder
         of_images.norm = of_clips.norm
+        # The one thing that an encoder has from a config and that need not be alike.
+        images.config.drop_path_rate = clips.config.drop_path_rate
         self.inflated = clips.inflated
+        self.preprocessor, self.source = clips.preprocessor, clips.source
 
     def forward(self, pixel_values: Tensor, **arguments: Any) -> Any:
         """What the model of images says of images ``(B, C, H, W)``, or that of clips of clips
@@ -82,7 +89,21 @@ class HieraForJointTraining(PretrainedModel):
         if config is not None or overrides:
             raise ConfigError("joint models are loaded as they were saved")
         clips = load_model(source)
-        return cls(load_model(Path(source) / IMAGES_FOLDER), clips).eval()
+        return cls(load_model(find_checkpoint(source) / IMAGES_FOLDER), clips).eval()
+
+
+def _check_pair(images: PretrainedModel, clips: PretrainedModel) -> None:
+    if images.config.is_video or not clips.config.is_video:
+        raise ConfigError(
+            f"wanted a model of images and one of clips; got image_size={images.config.image_size} "
+            f"and {clips.config.image_size}"
+        )
+    kinds: tuple[type[PretrainedModel], ...] = (HieraClassifier, HieraForPreTraining)
+    if not any(isinstance(images, kind) and isinstance(clips, kind) for kind in kinds):
+        raise ConfigError(
+            "wanted two classifiers, or two models to pre-train; got "
+            f"images={type(images).__name__}, clips={type(clips).__name__}"
+        )
 
 
 def _encoder_fields(config: HieraConfig) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def instantiate(checkpoint: Checkpoint, source: str, **overrides: Any) -> Pretra
     if name not in MODELS:
         raise CheckpointError(f"{source}: holds a {name}, {suggest(name, list(MODELS))}")
     cls = MODELS[name]
-    arguments = {}
+    arguments = {key: overrides.pop(key) for key in cls.init_arguments if key in overrides}
     if cls is HieraModel and "norm.weight" not in checkpoint.weights:
-        arguments["add_pooling_layer"] = False  # saved without one
+        arguments.setdefault("add_pooling_layer", False)  # saved without one
     return cls.from_checkpoint(checkpoint, source, overrides, arguments)

@@ -8,8 +8,9 @@ from typing import Any
 
 from hiera_video.config import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.models.checkpoints import PREPROCESSOR_FILE, PretrainedModel
+from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.layouts import PREPROCESSOR_FILE
 
 
 def dump_preprocessor(clip: ClipSettings) -> bytes:

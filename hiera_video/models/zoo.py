@@ -17,7 +17,7 @@ from hiera_video.models.layouts import read_checkpoint
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.variants import list_models, variant_config, variant_fields
 
-__all__ = ["create_model", "list_models", "variant_config"]
+__all__ = ["create_model", "list_models"]
 
 NamedModel = HieraForImageClassification | HieraForVideoClassification | HieraForPreTraining
 
@@ -55,6 +55,9 @@ def create_model(name: str, pretrained: str | Path | None = None, **overrides: A
         checkpoint = inflate_into(checkpoint, config)
     _check_architecture(name, config, checkpoint.config, pretrained)
     fields = {key: value for key, value in variant_fields(name).items() if key != "num_labels"}
+    if checkpoint.architecture == "HieraModel":
+        # Perhaps from a pre-trained model, which leaves out the pooling before the last stage.
+        fields["num_query_pool"] = config.num_query_pool
     model = cls.from_checkpoint(checkpoint, str(pretrained), {**fields, **overrides})
     model.inflated = inflated
     return model

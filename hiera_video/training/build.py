@@ -16,7 +16,8 @@ from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.preprocessor import dump_preprocessor
-from hiera_video.models.zoo import create_model, variant_config
+from hiera_video.models.variants import variant_config
+from hiera_video.models.zoo import create_model
 from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
 from hiera_video.seeding import derive_seed
 from hiera_video.training.classification import Classification

@@ -35,7 +35,7 @@ from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.layouts import Checkpoint, write_checkpoint
 from hiera_video.training.sharding import copy_to_host, split_shards, write_shards
 
-CONFIG_FILE = "config.yaml"
+SETTINGS_FILE = "config.yaml"
 STATE_FILE = "training_state.pt"
 SHARDS_FOLDER = "optimizer"
 CHECKSUMS_FILE = "checksums.json"

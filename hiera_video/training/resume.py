@@ -18,7 +18,7 @@ from hiera_video.models.layouts import bare_name
 from hiera_video.runs import TrainingRun
 from hiera_video.settings import flat_settings, load_yaml
 from hiera_video.training.checkpoint import (
-    CONFIG_FILE,
+    SETTINGS_FILE,
     SHARDS_FOLDER,
     STATE_FILE,
     Progress,
@@ -166,7 +166,7 @@ def changed_settings(run: TrainingRun, output_dir: Path, saved: SavedState) -> l
     Raises:
         ConfigError: if the run is finished, so that nothing would come of it.
     """
-    config = output_dir / CONFIG_FILE
+    config = output_dir / SETTINGS_FILE
     if not config.exists():  # it goes on from another folder's checkpoint
         return []
     before, now = (flat_settings(s) for s in (load_yaml(config), run.model_dump(mode="json")))

@@ -31,7 +31,7 @@ from hiera_video.training.build import (
     pretraining_part,
 )
 from hiera_video.training.checkpoint import (
-    CONFIG_FILE,
+    SETTINGS_FILE,
     Checkpoints,
     Progress,
     TrainingState,
@@ -168,7 +168,7 @@ def _rewind_output(
     run: TrainingRun, output_dir: Path, progress: Progress, checkpoints: Checkpoints
 ) -> None:
     """Settings as they are now; logs and checkpoints as they were at ``progress``."""
-    with atomic_path(output_dir / CONFIG_FILE) as path:
+    with atomic_path(output_dir / SETTINGS_FILE) as path:
         path.write_text(dump_yaml(run), encoding="utf-8")
     rewind_log(output_dir / LOG_FILE, progress.step)
     checkpoints.rewind(progress)

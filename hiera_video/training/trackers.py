@@ -142,6 +142,9 @@ class Stopwatch:
     pass_wait_share = 0.0
 
     def __init__(self) -> None:
+        self._restart()
+
+    def _restart(self) -> None:
         self._begin = time.perf_counter()
         self._waited = 0.0
         self._clips = 0
@@ -173,5 +176,5 @@ class Stopwatch:
             "clips_per_second": self._clips * num_processes / elapsed,
             "data_wait_share": self._waited / elapsed,
         }
-        self.__init__()  # type: ignore[misc]
+        self._restart()
         return figures

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
 from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings, ImageSettings
@@ -69,6 +70,53 @@ def test_pictures_are_upright(tmp_path: Path) -> None:
     image.save(tmp_path / "turned.png", exif=exif)
     upright = torch.from_numpy(picture()).permute(2, 0, 1).rot90(-1, (1, 2))
     assert read(tmp_path / "turned.png").equal(upright)
+
+
+@pytest.mark.parametrize("orientation", range(9))  # 0 is no orientation
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_pictures_are_turned_as_pillow_does(tmp_path: Path, suffix: str, orientation: int) -> None:
+    image, path = Image.fromarray(picture()), tmp_path / f"turned.{suffix}"
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
+    with Image.open(path) as stored:
+        upright = np.array(ImageOps.exif_transpose(stored).convert("RGB"))
+    assert np.array_equal(read(path).permute(1, 2, 0).numpy(), upright)
+
+
+def test_damaged_tags_do_no_harm(tmp_path: Path) -> None:
+    """Pillow's own ``exif_transpose`` writes all of them anew, and fails."""
+    image, path = Image.fromarray(picture()), tmp_path / "turned.jpg"
+    exif = image.getexif()
+    exif[0x0112] = 6
+    exif[0x011A] = "72 dpi"  # a number, by the standard
+    exif[0x0128] = "inch"
+    image.save(path, exif=_as_text(exif))
+    with Image.open(path) as stored, pytest.raises((TypeError, struct.error)):
+        ImageOps.exif_transpose(stored)
+    assert read(path).shape == (3, 60, 40)
+
+
+def _as_text(exif: Image.Exif) -> bytes:
+    """EXIF whose every tag that is a string says that it is one, whatever it should be."""
+    entries, strings = b"", b""
+    for tag, value in sorted(exif.items()):
+        if isinstance(value, str):
+            data = value.encode() + b"\0" * 4
+            place = 8 + 2 + 12 * len(exif) + 4 + len(strings)
+            entries += struct.pack("<HHII", tag, 2, len(data), place)
+            strings += data
+        else:
+            entries += struct.pack("<HHIHH", tag, 3, 1, value, 0)
+    header = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(exif))
+    return header + entries + bytes(4) + strings
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_grey_of_unknown_range_is_refused(tmp_path: Path, mode: str) -> None:
+    Image.fromarray(picture()).convert("L").convert(mode).save(tmp_path / "grey.tif")
+    with pytest.raises(VideoError, match="32-bit grey has no known range: convert it to 8 or 16"):
+        read(tmp_path / "grey.tif")
 
 
 def test_an_image_is_a_clip_of_one_frame(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hiera_video.config import ClipSettings, DataSettings, DataSource
-from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.data.manifest import Manifest, has_labels, open_manifest, write_classes
 from hiera_video.errors import ManifestError
 from tests.support import ROOT
 
@@ -72,6 +72,8 @@ def test_labels_are_not_needed_for_features(tmp_path: Path) -> None:
         ("a.mp4 3\nb.mp4 4\n", "got a.mp4 3 (other kinds of lists: see datasets/lists)"),
         ("path,label\na.mp4\n", "is not a manifest (CSV parse error: Expected 2 columns, got 1"),
         ("path,label,start_seconds\na,b,x\n", "is not a manifest (In CSV column #2"),
+        ("path,label,label\na,b,c\n", "the column label is there twice"),
+        ("path,label\na,run\nb,\n", "line 3: has no label, and others have"),
         ("path,label,start_seconds,end_seconds\na,b,2,1\n", "line 2: wanted 0 <= start_seconds"),
     ],
 )
@@ -87,6 +89,21 @@ def test_an_unknown_label_names_line_and_nearest_class(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,jmup\n")
     with pytest.raises(ManifestError, match=r"line 3: label 'jmup' is not .* did you mean jump\?"):
         Manifest(path, classes=["run", "jump"])
+
+
+def test_space_around_labels_does_not_count(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", 'path,label\na.mp4,run \nb.mp4," jump"\n')
+    assert Manifest(path).classes == ["jump", "run"]
+    write_classes(tmp_path / "classes.txt", ["run ", "jump"])
+    manifest = Manifest(path)
+    assert [manifest[index].label for index in range(2)] == [0, 1]
+
+
+def test_other_encodings_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes("path,label\ncafé.mp4,run\n".encode("latin-1"))
+    with pytest.raises(ManifestError, match=r"m\.csv: cannot be read \('utf-8' codec"):
+        has_labels(path)
 
 
 def test_a_class_named_twice_is_refused(tmp_path: Path) -> None:

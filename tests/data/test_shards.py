@@ -221,6 +221,17 @@ def test_shards_of_something_else_are_not_mixed_in(
         pack(tiny_dataset, folder, num_videos=12)
 
 
+def test_a_manifest_is_not_replaced_by_that_of_its_shards(
+    tiny_dataset: TinyDataset, tmp_path: Path
+) -> None:
+    own = tmp_path / MANIFEST_FILE
+    shutil.copy(tiny_dataset.val, own)
+    with pytest.raises(UserError, match="would be replaced by what is made of it"):
+        make_shards(own, tmp_path, max_bytes=10**9, max_videos=9)
+    assert own.read_bytes() == tiny_dataset.val.read_bytes()
+    assert files_below(tmp_path) == [MANIFEST_FILE]
+
+
 def test_the_script(
     tiny_dataset: TinyDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,6 +311,16 @@ class TestShardsOfOthers:
         index_shards(urls, tmp_path / "shards" / "all.csv")
         (tmp_path / "shards").rename(tmp_path / "moved")
         Manifest(tmp_path / "moved" / "all.csv", labelled=False).check_files()
+
+    def test_a_forgotten_manifest_costs_no_shard(
+        self, packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shards = [shutil.copy(packed.parent / f"00000{n}.tar", tmp_path) for n in range(2)]
+        before = [Path(shard).read_bytes() for shard in shards]
+        assert run_here(ROOT / "scripts" / "index_shards.py", *shards) == 2
+        told = "000000.tar: wanted the manifest to write, NAME.csv, before the shards"
+        assert told in capsys.readouterr().err
+        assert [Path(shard).read_bytes() for shard in shards] == before
 
     def test_samples_that_cannot_be_used(
         self, videos: list[tuple[bytes, str]], tmp_path: Path

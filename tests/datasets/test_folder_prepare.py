@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -110,6 +111,29 @@ def test_a_name_that_no_manifest_can_hold(
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_hidden_is_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/run/a.mp4", "videos/.Trash/b.mp4", "videos/run/.thumbnails/c.mp4")
+    prepare("folder", tmp_path / "videos", tmp_path / "out", "--val-share", 0)
+    assert (tmp_path / "out/classes.txt").read_text() == "run\n"
+    assert len(rows(tmp_path / "out/train.csv", tmp_path)) == 1
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(tmp_path / "videos")
+    locked, scandir = str(tmp_path / "videos/pour"), os.scandir
+
+    def refuse(path: str) -> object:
+        if path == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
+    line = complaint(capsys, "folder", tmp_path / "videos", tmp_path / "out")
+    assert line == f"{locked}: cannot be read (Permission denied)"
+
+
 @pytest.mark.parametrize("name", ["train.csv", "test.csv"])
 def test_a_manifest_is_not_replaced_by_its_own_parts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -126,6 +150,7 @@ def test_a_manifest_is_not_replaced_by_its_own_parts(
     ("name", "lines"),
     [
         ("train.csv", ["a.mp4 3"]),
+        ("train.csv", ["path,label", "a.mp4,run"]),
         ("test.csv", ["path,label,start_seconds", "a.mp4,run,3"]),
         ("missing.csv", ["path,label"]),
         ("classes.txt", ["stir", "pour", "wait"]),
@@ -141,12 +166,21 @@ def test_files_that_no_earlier_run_wrote_are_kept(
     assert contents(tmp_path / "out") == {name: own.read_bytes()}
 
 
-def test_files_of_an_earlier_run_are_replaced(tmp_path: Path) -> None:
+def test_files_of_an_earlier_run_are_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_tree(tmp_path / "videos")
     prepare("folder", tmp_path / "videos", tmp_path / "out")
     touch(tmp_path, "videos/shake/1.mp4")
-    assert prepare("folder", tmp_path / "videos", tmp_path / "out", "--val-share", 0) == 0
-    assert not (tmp_path / "out/val.csv").exists()
+    before = contents(tmp_path / "out")
+    # But not one that would not be written again: it may be the user's own.
+    arguments = ("folder", tmp_path / "videos", tmp_path / "out", "--val-share", 0)
+    val = tmp_path / "out/val.csv"
+    told = "is there, and nothing is to be written to it now; remove it, or name another folder"
+    assert complaint(capsys, *arguments) == f"{val}: {told}"
+    assert contents(tmp_path / "out") == before
+    val.unlink()
+    assert prepare(*arguments) == 0
     classes = (tmp_path / "out/classes.txt").read_text().splitlines()
     assert classes == ["pour", "shake", "stir", "wait"]
 

@@ -50,5 +50,10 @@ def test_words_and_solution(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     line = complaint(capsys, "imagenet", *arguments[:2])
     assert "label 'val' is not one of the 3 classes" in line
     (tmp_path / "val/ILSVRC2012_val_00000001.JPEG").unlink()
+    write(words, ["n01440764"])
+    line = complaint(capsys, "imagenet", *arguments)
+    assert line == (
+        f"{words}, line 1: wanted such as 'n01440764 tench, Tinca tinca', got 'n01440764'"
+    )
     write(words, WORDS[:2])
     assert complaint(capsys, "imagenet", *arguments) == f"{words}: has no line for n03126707"

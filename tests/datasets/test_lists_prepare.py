@@ -76,3 +76,5 @@ def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     classes.write_bytes(b"\xff\xfer\x00u\x00n\x00")
     line = complaint(capsys, "lists", output, "--val", path, "--classes", classes)
     assert line.startswith(f"{classes}: cannot be read ('utf-8' codec can't decode byte 0xff")
+    line = complaint(capsys, "lists", output, "--val", path, "--separator", "")
+    assert line == "--separator: wanted at least one character"

@@ -31,6 +31,14 @@ def test_ucf101(tmp_path: Path) -> None:
     assert rows(output / "val.csv", videos) == [(val[0], "HandstandPushups", 2)]
 
 
+def test_a_list_of_classes_without_numbers_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "classInd.txt", ["1 ApplyEyeMakeup", "2,ApplyLipstick"])
+    line = complaint(capsys, "ucf101", tmp_path, tmp_path, tmp_path / "out")
+    assert line == f"{path}, line 2: wanted such as '1 ApplyEyeMakeup', got '2,ApplyLipstick'"
+
+
 def test_hmdb51(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     splits, videos, output = tmp_path / "testTrainMulti_7030_splits", tmp_path / "v", tmp_path / "o"
     same = "#20_Rhythm_clap_u_nm_np1_fr_goo_0.avi"
@@ -106,6 +114,7 @@ def test_ssv2(tmp_path: Path, prefix: str) -> None:
     [
         ("[", "train.json: cannot be read (Expecting value"),
         (["78687"], "train.json: wanted objects with id and template, got 78687"),
+        ("7", "train.json: wanted objects with id and template, got 7"),
         (
             [{"id": "1", "template": "Trowing [something]"}],
             "1: label 'Trowing something' is not one of the 3 classes, did you mean Throwing some",
@@ -120,3 +129,12 @@ def test_ssv2_mistakes_end_in_one_line(
         path = tmp_path / f"{name}.json"
         write(path, str(content).replace("'", '"') if isinstance(content, list) else content)
     assert message in complaint(capsys, "ssv2", tmp_path, tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("labels", ['["Poking a hole"]', '{"Poking a hole": "one"}'])
+def test_ssv2_labels_need_indices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], labels: str
+) -> None:
+    path = write(tmp_path / "labels.json", labels)
+    line = complaint(capsys, "ssv2", tmp_path, tmp_path, tmp_path / "out")
+    assert line == f"{path}: wanted an object of names and their indices"

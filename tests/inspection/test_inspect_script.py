@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,20 @@ def test_a_second_run_examines_what_changed(
     assert read(tmp_path / "out")["b.mp4"]["num_frames"] == 10
 
 
+def test_a_file_whose_bytes_could_not_be_read_is_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = tmp_path / "videos"
+    write_video(videos / "a.mp4", num_frames=6)
+    inspect_videos(videos, tmp_path / "out")
+    log = tmp_path / "out" / LOG_FILE
+    failed = {"sha256": None, "reason": "permission denied"}  # as it was, but for the right to it
+    log.write_text(json.dumps({**json.loads(log.read_text().strip()), **failed}) + "\n")
+    inspect_videos(videos, tmp_path / "out")
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1].startswith("1 videos: 1 kept, 0 left out, 1 files examined now")
+
+
 def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
     videos, output_dir = tmp_path / "videos", tmp_path / "out"
     videos.mkdir()
@@ -298,7 +313,7 @@ def test_a_name_that_no_manifest_can_hold(tmp_path: Path) -> None:
     ("source", "more", "message"),
     [
         ("empty", [], "empty: no video files in it, nor in folders below"),
-        ("none.csv", [], "none.csv: cannot be read (No such file or directory)"),
+        ("none.csv", [], "none.csv: cannot be read (no such file or directory)"),
         ("empty", ["--num-workers=0"], "--num-workers=0: wanted at least 1"),
         ("empty", ["--timeout-seconds=0"], "-seconds=0: wanted a number of seconds above 0"),
     ],

@@ -103,7 +103,10 @@ def test_labels_of_other_names(
     again: Any = HieraForVideoClassification.from_pretrained(
         tmp_path / "named", id2label={"0": "a", "1": "b", "2": "c"}
     )
-    assert torch.equal(again.classifier.weight, model.classifier.weight)
+    as_many: Any = HieraForVideoClassification.from_pretrained(tmp_path / "named", num_labels=3)
+    for same in (again, as_many):
+        assert torch.equal(same.classifier.weight, model.classifier.weight)
+        assert same.config.id2label == dict(enumerate("abc"))
     assert not caplog.records
     other: Any = HieraForVideoClassification.from_pretrained(
         tmp_path / "named", id2label=dict(enumerate(names))
@@ -113,6 +116,19 @@ def test_labels_of_other_names(
     ]
     assert not torch.equal(other.classifier.weight, model.classifier.weight)
     assert torch.equal(other.hiera.norm.weight, model.hiera.norm.weight)
+
+
+def test_no_labels_and_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = save(HieraForVideoClassification, tmp_path)
+    features: Any = HieraForVideoClassification.from_pretrained(tmp_path, num_labels=0)
+    assert torch.equal(features(clips()).logits, model.hiera(clips()).pooler_output)
+    with pytest.raises(ConfigError, match="labels: the model has num_labels=0"):
+        features(clips(), labels=torch.tensor([0, 1]))
+    features.save_pretrained(tmp_path / "features")
+    assert not caplog.records
+    labelled = HieraForVideoClassification.from_pretrained(tmp_path / "features", num_labels=5)
+    assert labelled(clips()).logits.shape == (2, 5)
+    assert caplog.text.count("is newly initialized") == 1
 
 
 def test_damaged_head_is_no_reason_to_start_anew(tmp_path: Path) -> None:
@@ -154,6 +170,8 @@ def test_encoders_from_pretraining_and_classifiers(tmp_path: Path) -> None:
         held = getattr(loaded, "hiera", loaded)
         output = held(clips()).last_hidden_state
         assert torch.equal(output, classifier.hiera(clips()).last_hidden_state)
+    held.save_pretrained(tmp_path / "encoder")
+    assert load_model(tmp_path / "encoder", add_pooling_layer=False).norm is None
     pooled = HieraModel.from_pretrained(tmp_path / "classifier")(clips()).pooler_output
     assert torch.equal(pooled, classifier.hiera(clips()).pooler_output)
 
@@ -177,6 +195,8 @@ def test_backbone_with_other_stages(tmp_path: Path, caplog: pytest.LogCaptureFix
     loaded = HieraBackbone.from_pretrained(tmp_path, out_features=["stage2", "stage4"])
     assert loaded.out_features == ["stage2", "stage4"]
     assert caplog.text.count("is newly initialized") == 1
+    by_place = HieraBackbone.from_pretrained(tmp_path, out_indices=[1, 2])
+    assert by_place.out_features == ["stage1", "stage2"]
 
 
 def test_other_size_resizes_positions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -306,3 +326,5 @@ def test_what_is_known_about_pixels_stays_with_a_model(
     assert "preprocessor.json is for image_size=[4, 64, 64] and does not stay" in caplog.text
     larger.save_pretrained(tmp_path / "larger")
     assert not (tmp_path / "larger/preprocessor.json").exists()
+    larger.save_pretrained(tmp_path / "0")  # over another model
+    assert not (tmp_path / "0/preprocessor.json").exists()

@@ -19,6 +19,7 @@ from tests.models.small import VIDEO
         ({"image_size": [224]}, r"image_size=\[224\]: wanted \[H, W\] or \[T, H, W\]"),
         ({"image_size": [16, 224, 224]}, r"patch_size=\[7, 7\] has 2 values and image_size"),
         ({"image_size": [224, 230]}, r"230 on axis W \(nearest: 224 or 256\)"),
+        ({"initializer_range": 0}, "initializer_range: "),
         ({"depths": []}, "at least one block per stage"),
         ({"num_heads": [1, 2]}, r"num_heads=\[1, 2\] has 2 values and depths"),
         ({"num_heads": [1, 2, 4, 7]}, "do not divide the stage widths"),
@@ -55,6 +56,15 @@ def test_dictionary_and_json(tmp_path: Path) -> None:
     assert HieraConfig.from_dict(config.to_dict()) == config
     config.to_json_file(tmp_path / "config.json")
     assert HieraConfig.from_json_file(tmp_path / "config.json") == config
+    HieraForVideoClassification(config).save_pretrained(tmp_path / "checkpoint")
+    assert HieraConfig.from_json_file(tmp_path / "checkpoint/config.json") == config
+
+
+def test_fields_that_are_set_later_are_checked_by_models() -> None:
+    config = HieraConfig(**VIDEO, id2label={0: "run", 1: "jump", 2: "sit"})
+    config.num_labels = 5
+    with pytest.raises(ConfigError, match="id2label names 3 labels and num_labels=5"):
+        HieraForVideoClassification(config)
 
 
 def test_labels_are_replaced_together() -> None:
@@ -63,6 +73,7 @@ def test_labels_are_replaced_together() -> None:
     assert HieraConfig.from_dict(values, id2label={0: "yes", 1: "no"}).num_labels == 2
     by_name = HieraConfig.from_dict(values, label2id={"yes": 0, "no": 1})
     assert by_name.id2label == {0: "yes", 1: "no"}
+    assert HieraConfig.from_dict(by_name.to_dict(), num_labels=2) == by_name
 
 
 def test_stages_out() -> None:

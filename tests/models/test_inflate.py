@@ -14,7 +14,7 @@ from hiera_video import (
     HieraForPreTraining,
     create_model,
 )
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.inflate import inflate_from_images
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.parity.compare import randomize
@@ -62,10 +62,13 @@ def test_encoder_and_head_are_kept_and_time_is_new(tmp_path: Path) -> None:
 def test_average_inflation(tmp_path: Path) -> None:
     of_images = save_images(tmp_path)
     of_clips = inflate_from_images(tmp_path, 4, inflation="average")
+    assert of_clips.inflated
     kernel = of_clips.hiera.patch_embedding.projection.weight
     wanted = of_images.hiera.patch_embedding.projection.weight
     assert torch.allclose(kernel.sum(2), wanted, atol=1e-6)
     assert torch.equal(kernel[:, :, 0], kernel[:, :, 2])
+    with pytest.raises(ConfigError, match="inflation='mean': wanted center or average"):
+        inflate_from_images(tmp_path, 4, inflation="mean")  # type: ignore[arg-type]
 
 
 def test_other_size_and_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ from hiera_video import (
 )
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.joint import HieraForJointTraining
+from hiera_video.models.layouts import files
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 
 
@@ -59,6 +60,7 @@ def test_both_are_saved_and_loaded_whole(tmp_path: Path) -> None:
     for folder, text in ((".", '{"stride": 7}'), ("images", '{"short_side": 80}')):
         (tmp_path / folder / "preprocessor.json").write_text(text)
     again: Any = HieraForJointTraining.from_pretrained(tmp_path)
+    assert (again.preprocessor, again.source) == (b'{"stride": 7}', str(tmp_path))
     again.save_pretrained(tmp_path / "copy")
     for folder in (".", "images"):
         of_copy = tmp_path / "copy" / folder / "preprocessor.json"
@@ -83,6 +85,34 @@ def test_decoders_stay_apart() -> None:
     assert of_images.decoder is not of_clips.decoder
     assert joint(images()).loss.isfinite()
     assert joint(clips()).loss.isfinite()
+
+
+def test_both_come_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_joint().save_pretrained(tmp_path)
+    monkeypatch.setattr(files, "snapshot_download", lambda repo_id: str(tmp_path))
+    assert isinstance(HieraForJointTraining.from_pretrained("me/joint"), HieraForJointTraining)
+
+
+def test_drop_path_is_that_of_the_encoder() -> None:
+    of_images = HieraForImageClassification(HieraConfig(**IMAGE, drop_path_rate=0.5))
+    of_clips = HieraForVideoClassification(HieraConfig(**VIDEO, drop_path_rate=0.1))
+    HieraForJointTraining(of_images, of_clips)
+    assert of_images.config.drop_path_rate == 0.1
+
+
+def test_other_pairs_are_refused() -> None:
+    of_images = HieraForImageClassification(HieraConfig(**IMAGE))
+    of_clips = HieraForVideoClassification(HieraConfig(**VIDEO))
+    decoder = HieraForPreTraining(HieraConfig(**{**VIDEO, **DECODER}))
+    for pair, message in (
+        ((of_clips, of_clips), "wanted a model of images and one of clips"),
+        ((decoder, decoder), "wanted a model of images and one of clips"),
+        ((of_images, of_images), "wanted a model of images and one of clips"),
+        ((of_images, decoder), "wanted two classifiers, or two models to pre-train; got images="),
+        ((of_images, of_clips.hiera), "clips=HieraModel"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            HieraForJointTraining(*pair)
 
 
 def test_other_encoders_are_refused() -> None:

@@ -261,6 +261,12 @@ def test_head_mask(kind: str) -> None:
     assert torch.allclose(model(pixel_values).pooler_output, fused, atol=1e-5)
     with pytest.raises(ConfigError, match="head_mask has shapes"):
         model(pixel_values, head_mask=[None, torch.ones(3), None, None])
+    rounded = make(HieraModel, base).bfloat16()
+    with torch.no_grad():
+        for arguments in ({}, {"output_attentions": True}):
+            output = rounded(pixel_values.bfloat16(), head_mask=half, **arguments)
+            assert output.pooler_output.dtype == torch.bfloat16
+            assert output.pooler_output.isfinite().all()
     with pytest.raises(ConfigError, match="head_mask has shapes"):
         model(pixel_values, head_mask=[None])
     equal = make(HieraModel, base, num_heads=[2, 2, 2, 2])

@@ -26,9 +26,10 @@ def test_fields_that_are_none_do_not_count() -> None:
     assert dict(with_loss)["loss"] is with_loss[0]
 
 
+@pytest.mark.parametrize("learns", [True, False])  # other kernels, on CPUs
 @pytest.mark.parametrize("kind", [HieraModel, HieraForVideoClassification, HieraBackbone])
-def test_models_are_exported_for_batches_of_any_size(kind: type[Any]) -> None:
-    model = kind(HieraConfig(**VIDEO)).eval()
+def test_models_are_exported_for_batches_of_any_size(kind: type[Any], learns: bool) -> None:
+    model = kind(HieraConfig(**VIDEO)).eval().requires_grad_(learns)
     batch = {"pixel_values": {0: torch.export.Dim("batch")}}
     exported = torch.export.export(model, (CLIPS[:2],), dynamic_shapes=batch).module()
     with torch.no_grad():

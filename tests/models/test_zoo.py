@@ -16,6 +16,7 @@ from hiera_video import (
     HieraForImageClassification,
     HieraForPreTraining,
     HieraForVideoClassification,
+    HieraModel,
     create_model,
     list_models,
 )
@@ -92,6 +93,9 @@ def test_pretraining_checkpoint_by_name(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     classifier = create_model("hiera_base_16x224", tmp_path, **SMALL, num_labels=6)
     assert isinstance(classifier, HieraForVideoClassification)
+    assert classifier.config.num_query_pool == 3
+    HieraModel.from_pretrained(tmp_path, add_pooling_layer=False).save_pretrained(tmp_path / "bare")
+    classifier = create_model("hiera_base_16x224", tmp_path / "bare", **SMALL, num_labels=6)
     assert classifier.config.num_query_pool == 3
     again = create_model("mae_hiera_base_16x224", tmp_path, **{**SMALL, **DECODER})
     assert isinstance(again, HieraForPreTraining)

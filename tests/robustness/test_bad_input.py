@@ -25,7 +25,7 @@ from hiera_video.evaluation.predict import predict
 from hiera_video.evaluation.run import evaluate
 from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
-from hiera_video.models.zoo import variant_config
+from hiera_video.models.variants import variant_config
 from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import train

@@ -30,10 +30,8 @@ from hiera_video.models.layouts.files import (
 )
 
 __all__ = [
-    "CONFIG_FILE",
     "LAYOUTS",
     "PREPROCESSOR_FILE",
-    "WEIGHTS_FILE",
     "Checkpoint",
     "bare_name",
     "find_checkpoint",
@@ -143,6 +141,8 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
         paths.append(directory / PREPROCESSOR_FILE)
         with atomic_path(paths[-1]) as path:
             path.write_bytes(checkpoint.preprocessor)
+    else:
+        (directory / PREPROCESSOR_FILE).unlink(missing_ok=True)  # of a model that was there before
     if layout == "official":
         paths.append(directory / "model.pth")
         with atomic_path(paths[-1]) as path:

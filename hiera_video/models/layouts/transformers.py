@@ -16,7 +16,7 @@ from hiera_video.models.layouts.base import (
     to_reference_shape,
 )
 
-#: Fields of our config that ``transformers`` does not have.
+#: Fields of our config that ``transformers`` does not have, or works out (the number of labels).
 _OURS = {
     "separate_position_embeddings",
     "global_position_size",
