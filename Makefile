@@ -48,7 +48,7 @@ demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten label
 	$(BIN)/python datasets/demo/compare_pretraining.py $(DEMO)_pretrain
 
 test: $(VENV)/.installed-test ## the full suite, including the real scripts in two processes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-ffmpeg: $(VENV)/.installed-test ## against the program, and torchcodec; needs FFmpeg (Debian: ffmpeg)
 	$(BIN)/pip install --quiet --editable ".[torchcodec]"

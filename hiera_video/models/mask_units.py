@@ -216,7 +216,8 @@ def count_visible(num_units: int, mask_ratio: float) -> int:
 
 
 def take_units(x: Tensor, indices: Tensor) -> Tensor:
-    """``x`` (B, U, ...) at each sample's own unit ``indices`` (B, V): ``(B, V, ...)``."""
+    """``x`` (B, U, ...) at each sample's own ``indices`` (B, V), of units or of patches:
+    ``(B, V, ...)``."""
     batch, num_units = x.shape[:2]
     first = torch.arange(batch, device=x.device)[:, None] * num_units
     # One flat index: its backward is an addition of whole rows, which is fast everywhere.
