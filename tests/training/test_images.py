@@ -102,7 +102,8 @@ def test_published_weights_take_their_class_names_from_the_manifest(
 ) -> None:
     """They come without names and without ``preprocessor.json``."""
     model = HieraForImageClassification.from_pretrained(trained / "best")
-    model.config = HieraConfig.from_dict(model.config.to_dict(), num_labels=3)
+    unnamed = {"num_labels": 3, "id2label": None}
+    model.config = HieraConfig.from_dict(model.config.to_dict(), **unnamed)
     model.save_pretrained(tmp_path / "published")
 
     def top1(dataset: TinyDataset) -> float:
