@@ -270,6 +270,12 @@ class EvaluateSettings(Settings):
         False, description="play the frames of every clip in random order: a control for motion"
     )
 
+    @classmethod
+    def given(cls, num_clips: int | None, num_crops: int | None) -> EvaluateSettings:
+        """Views as asked for in code or on a command line; None is the default."""
+        views = {"num_clips": num_clips, "num_crops": num_crops}
+        return cls(**{key: value for key, value in views.items() if value is not None})
+
     def of(self, clip: ClipSettings) -> EvaluateSettings:
         """The views of such clips: an image has one, unless more crops are asked for, and a clip
         that spans its video is the only one.

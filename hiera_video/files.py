@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,16 @@ from hiera_video.errors import UserError
 #: How the names of folders begin that hold what is not finished. It is short, so that a file may
 #: have as long a name as the file system lets it have.
 UNFINISHED = ".unfinished-"
+
+
+def check_not_replaced(inputs: Iterable[Path], output: Path) -> None:
+    """Make sure that ``output`` is none of the files that it is made of.
+
+    Raises:
+        UserError: naming it.
+    """
+    if output.exists() and any(path.exists() and path.samefile(output) for path in inputs):
+        raise UserError(f"{output}: would be replaced by what is made of it; name another folder")
 
 
 @contextmanager

@@ -50,8 +50,7 @@ def load_clips(
     """
     check_decoder(decoder)
     clip = load_preprocessor(model, overrides)
-    given = {"num_clips": num_clips, "num_crops": num_crops}
-    views = EvaluateSettings(**{key: value for key, value in given.items() if value is not None})
-    ((_, batch),) = read_files([Path(path)], clip, views.of(clip), decoder)
+    views = EvaluateSettings.given(num_clips, num_crops).of(clip)
+    ((_, batch),) = read_files([Path(path)], clip, views, decoder)
     weight = next(model.parameters())
     return batch.normalized(weight.device, clip.mean, clip.std).to(weight.dtype)

@@ -48,15 +48,13 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON per video")
     options = parser.parse_args()
-    given = {"num_clips": options.num_clips, "num_crops": options.num_crops}
-    views = EvaluateSettings(**{key: value for key, value in given.items() if value is not None})
     overrides: dict[str, Any] = {}
     for override in options.clip:
         apply_override(overrides, override)
     predictions = predict(
         options.checkpoint,
         options.files,
-        views,
+        EvaluateSettings.given(options.num_clips, options.num_crops),
         overrides=overrides,
         classes=read_classes(options.classes) if options.classes else None,
         decoder=options.decoder,

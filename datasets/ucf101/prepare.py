@@ -11,13 +11,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from hiera_video.command import run_command
-from hiera_video.data.preparation import (
-    Entry,
-    find_files,
-    read_lines,
-    read_pairs,
-    write_dataset,
-)
+from hiera_video.data.preparation import Entry, find_files, read_lines, read_pairs, write_dataset
 from hiera_video.settings import CommandLine
 
 

@@ -22,7 +22,7 @@ from hiera_video.data.manifest import CLASSES_FILE, Manifest, has_labels, write_
 from hiera_video.data.preparation import VIDEO_SUFFIXES, write_csv
 from hiera_video.data.shards import SHARD_COLUMNS
 from hiera_video.errors import UserError, reason_of
-from hiera_video.files import atomic_path, make_output_directory
+from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
 
 MANIFEST_FILE = "manifest.csv"
 
@@ -68,8 +68,7 @@ def make_shards(
             manifest lies where that of the shards goes.
     """
     output = output_dir / MANIFEST_FILE
-    if output.exists() and output.samefile(path):
-        raise UserError(f"{path}: would be replaced by what is made of it; name another folder")
+    check_not_replaced([path], output)
     manifest = Manifest(path, root=root, labelled=has_labels(path))
     files = [manifest[index].local_file for index in range(len(manifest))]
     manifest.check_files()

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from hiera_video.data.manifest import CLASSES_FILE, write_classes
 from hiera_video.errors import ManifestError, UserError
-from hiera_video.files import atomic_path, make_output_directory
+from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
 from hiera_video.settings import suggest
 
 VIDEO_SUFFIXES = frozenset(
@@ -143,8 +143,7 @@ def _check_outputs(
     outputs = manifests | {output_dir / MISSING_FILE: [",".join(Entry._fields)]}
     inputs, classes_file = list(inputs), output_dir / CLASSES_FILE
     for path in filter(Path.exists, outputs):
-        if any(path.samefile(given) for given in inputs):
-            raise UserError(f"{path}: would be replaced by what is made of it; name another folder")
+        check_not_replaced(inputs, path)
         with _reading(path), path.open(encoding="utf-8", errors="replace") as file:
             header = file.readline().rstrip("\n")
         if header not in outputs[path] or not classes_file.exists():

@@ -141,7 +141,7 @@ class PretrainedModel(nn.Module):
             weights = {n: t for n, t in weights.items() if _part(n) not in fresh}
             weights |= {bare_name(n): t for n, t in initial.items() if _part(bare_name(n)) in fresh}
         load_weights(model, weights, source)
-        model.source = source
+        model.source, model.inflated = source, checkpoint.inflated
         if config.image_size == checkpoint.config.image_size:
             model.preprocessor = checkpoint.preprocessor
         elif checkpoint.preprocessor is not None:

@@ -305,9 +305,9 @@ class HieraConfig(Settings):
         unless there are as many labels as before. So are ``out_features`` and ``out_indices``.
         """
         labels = {"num_labels", "id2label", "label2id"}
-        if labels & overrides.keys() == {"num_labels"}:
-            as_before = overrides["num_labels"] == values.get("num_labels")
-            labels = {"num_labels"} if as_before else labels
+        as_many = overrides.get("num_labels") == values.get("num_labels")
+        if as_many and labels & overrides.keys() == {"num_labels"}:
+            labels = set()
         for together in (labels, {"out_features", "out_indices"}):
             if together & overrides.keys():
                 values = {name: value for name, value in values.items() if name not in together}

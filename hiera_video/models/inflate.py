@@ -8,6 +8,7 @@ Axes: D width, C channels, T frames or token times, H W rows and columns.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -51,9 +52,7 @@ def inflate_from_images(
     if checkpoint.config.is_video:
         raise CheckpointError(f"{source}: takes clips already, wanted a model that takes images")
     inflated = inflate(checkpoint, num_frames, inflation, overrides)
-    model = HieraForVideoClassification.from_checkpoint(inflated, str(source), overrides)
-    model.inflated = True
-    return model
+    return HieraForVideoClassification.from_checkpoint(inflated, str(source), overrides)
 
 
 def inflate(
@@ -87,7 +86,7 @@ def inflate(
         window = weights["position_embedding.window"].unsqueeze(0)
         weights["position_embedding.window"] = window.repeat(times, 1, 1, 1)
     architecture = checkpoint.architecture.replace("Image", "Video")
-    return Checkpoint(architecture, config, weights)
+    return Checkpoint(architecture, config, weights, inflated=True)
 
 
 def inflate_into(checkpoint: Checkpoint, config: HieraConfig) -> Checkpoint:
@@ -103,7 +102,7 @@ def inflate_into(checkpoint: Checkpoint, config: HieraConfig) -> Checkpoint:
     inflated = inflate(checkpoint, config.image_size[0], "center", fields)
     if config.decoder_depth is not None:
         trunk = {n: t for n, t in inflated.weights.items() if n.partition(".")[0] in TRUNK}
-        return Checkpoint("HieraModel", inflated.config, trunk)
+        return replace(inflated, architecture="HieraModel", weights=trunk)
     return inflated
 
 

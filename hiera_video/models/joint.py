@@ -88,8 +88,8 @@ class HieraForJointTraining(PretrainedModel):
         """
         if config is not None or overrides:
             raise ConfigError("joint models are loaded as they were saved")
-        clips = load_model(source)
-        return cls(load_model(find_checkpoint(source) / IMAGES_FOLDER), clips).eval()
+        folder = find_checkpoint(source)
+        return cls(load_model(folder / IMAGES_FOLDER), load_model(folder)).eval()
 
 
 def _check_pair(images: PretrainedModel, clips: PretrainedModel) -> None:

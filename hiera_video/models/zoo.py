@@ -50,17 +50,14 @@ def create_model(name: str, pretrained: str | Path | None = None, **overrides: A
     if not isinstance(pretrained, str | os.PathLike):
         raise ConfigError(f"pretrained={pretrained!r}: wanted a directory, a file or a hub id")
     checkpoint = read_checkpoint(pretrained, hints={"num_heads": config.num_heads})
-    inflated = config.is_video and not checkpoint.config.is_video
-    if inflated:
+    if config.is_video and not checkpoint.config.is_video:
         checkpoint = inflate_into(checkpoint, config)
     _check_architecture(name, config, checkpoint.config, pretrained)
     fields = {key: value for key, value in variant_fields(name).items() if key != "num_labels"}
     if checkpoint.architecture == "HieraModel":
         # Perhaps from a pre-trained model, which leaves out the pooling before the last stage.
         fields["num_query_pool"] = config.num_query_pool
-    model = cls.from_checkpoint(checkpoint, str(pretrained), {**fields, **overrides})
-    model.inflated = inflated
-    return model
+    return cls.from_checkpoint(checkpoint, str(pretrained), {**fields, **overrides})
 
 
 def _check_architecture(

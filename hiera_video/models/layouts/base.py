@@ -26,14 +26,15 @@ class Checkpoint:
     """A model's class name, its configuration, and its weights under bare names.
 
     ``preprocessor`` is the content of ``preprocessor.json``, unread, where there is one: what it
-    means is no matter of layouts. ``beside``: checkpoints that are written with it, each into a
-    folder of that name below its own.
+    means is no matter of layouts. ``inflated``: whether it was made from one of images. ``beside``:
+    checkpoints that are written with it, each into a folder of that name below its own.
     """
 
     architecture: str
     config: HieraConfig
     weights: dict[str, Tensor]
     preprocessor: bytes | None = None
+    inflated: bool = False
     beside: dict[str, Checkpoint] = field(default_factory=dict)
 
 
