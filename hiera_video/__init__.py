@@ -1,5 +1,7 @@
 """Train, pre-train, evaluate and extract features with Hiera on video."""
 
+from hiera_video.decoding.open_video import Video, open_video
+from hiera_video.errors import VideoError
 from hiera_video.models.backbone import HieraBackbone
 from hiera_video.models.classification import (
     HieraForImageClassification,
@@ -28,5 +30,8 @@ __all__ = [
     "list_models",
     "load_clips",
     "load_model",
+    "open_video",
+    "Video",
+    "VideoError",
     "__version__",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,20 @@ class Failure:
 
     row: int
     path: str
+    reason: str
+
+
+NoticeKind = Literal["read by pyav", "counted"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """How the video of a manifest row was read, where users should know: by PyAV in the place of
+    the decoder that was asked for, or after its frames were counted by decoding."""
+
+    row: int
+    path: str
+    kind: NoticeKind
     reason: str
 
 
@@ -51,6 +65,7 @@ class ClipBatch:
     start_seconds: Tensor
     end_seconds: Tensor
     failures: list[Failure] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.pixel_values.dtype != torch.uint8 or self.pixel_values.ndim != 5:
@@ -103,6 +118,7 @@ class ClipBatch:
             torch.cat([batch.start_seconds for batch in batches]),
             torch.cat([batch.end_seconds for batch in batches]),
             [failure for batch in batches for failure in batch.failures],
+            [notice for batch in batches for notice in batch.notices],
         )
 
     def normalized(
@@ -125,6 +141,7 @@ class ClipBatch:
             self.start_seconds,
             self.end_seconds,
             self.failures,
+            self.notices,
         )
 
 

@@ -11,14 +11,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hiera_video.decoding.options import TIMEOUT_SECONDS, DecodingOptions
 from hiera_video.errors import ConfigError
 from hiera_video.settings import Settings
 
-#: The names of the decoders, ``hiera_video.data.decode.READERS``.
+#: The names of the decoders, ``hiera_video.decoding.decoders.DECODERS``.
 Decoder = Literal["pyav", "decord", "torchcodec"]
 
-#: How long a video may keep its reader waiting, where nothing else is said.
-TIMEOUT_SECONDS = 300.0
+
+#: Where a run keeps indexes of videos, in its output folder, if no other folder is named.
+INDEX_FOLDER = ".index"
 
 
 class DataSource(Settings):
@@ -49,12 +51,29 @@ class DataSettings(Settings):
         description="a video that takes longer to open, or to give a frame, or keeps a worker for "
         "longer, counts as one that cannot be read",
     )
+    index_dir: Path | None = Field(
+        None,
+        description="folder that keeps the frames of videos that had to be counted by decoding, "
+        "for later runs; default: output_dir/.index, for this one",
+    )
+    square_pixels: bool = Field(
+        False, description="stretch pictures in width where their pixels are not square"
+    )
     max_failed_share: float = Field(
         0.1,
         ge=0,
         le=1,
         description="under skip, training stops when more of an epoch's videos fail",
     )
+
+    def decoding(self, output_dir: Path) -> DecodingOptions:
+        """How readers read, in a run that writes to ``output_dir``."""
+        return DecodingOptions(
+            self.decoder,
+            self.timeout_seconds,
+            self.index_dir or output_dir / INDEX_FOLDER,
+            self.square_pixels,
+        )
 
 
 class ClipSettings(Settings):

@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from hiera_video.config import Decoder, EvaluateSettings
-from hiera_video.data.decode import check_decoder
 from hiera_video.data.loader import read_files
+from hiera_video.decoding.decoders import check_decoder
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.preprocessor import load_preprocessor
 
@@ -51,6 +52,6 @@ def load_clips(
     check_decoder(decoder)
     clip = load_preprocessor(model, overrides)
     views = EvaluateSettings.given(num_clips, num_crops).of(clip)
-    ((_, batch),) = read_files([Path(path)], clip, views, decoder)
+    ((_, batch),) = read_files([Path(path)], clip, views, DecodingOptions(decoder))
     weight = next(model.parameters())
     return batch.normalized(weight.device, clip.mean, clip.std).to(weight.dtype)

@@ -44,6 +44,7 @@ from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Row
 from hiera_video.data.sampling import evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
+from hiera_video.decoding.options import DecodingOptions
 
 NUM_VIDEOS = 6
 BATCH_SIZE = 8
@@ -65,7 +66,7 @@ def ours(rows: list[Row], num_clips: int, repeats: int) -> Iterator[int]:
         process_index=0,
         seed=0,
     )
-    dataset = TrainClips(rows, CLIP, AUGMENT, "pyav", 0, repeats)
+    dataset = TrainClips(rows, CLIP, AUGMENT, DecodingOptions(), 0, repeats)
     return (len(batch) for batch in ClipLoader(dataset, order, WORKERS, CPU))
 
 
@@ -107,7 +108,7 @@ def clips_per_second(batches: Iterable[int]) -> float:
 
 def all_views(rows: list[Row]) -> None:
     """15 views of each video as evaluation makes them."""
-    dataset = EvaluationClips(rows, CLIP, VIEWS, "pyav", 0)
+    dataset = EvaluationClips(rows, CLIP, VIEWS, DecodingOptions(), 0)
     for row in rows:
         dataset[row.index]
 
@@ -117,7 +118,7 @@ def separate_views(rows: list[Row]) -> None:
     views = EvaluationViews(CLIP, VIEWS.num_crops)
     for row in rows:
         for number in range(VIEWS.num_clips * VIEWS.num_crops):
-            with VideoSegment(row, "pyav", CLIP) as video:
+            with VideoSegment(row, CLIP) as video:
                 plan = evaluation_clips(video.part, CLIP, VIEWS.num_clips)[number // 3]
                 for frame, _ in video.stream([plan]):
                     views(frame)[number % 3].contiguous()
@@ -153,7 +154,7 @@ def stages(rows: list[Row]) -> dict[str, float]:
     for seed in range(40):
         row = rows[seed % len(rows)]
         with stage("open, read the index"):
-            video = VideoSegment(row, "pyav", CLIP)
+            video = VideoSegment(row, CLIP)
         plan = training_clip(video.part, CLIP, seed)
         with stage("decode 16 frames to RGB"):
             frames = [frame for frame, _ in video.stream([plan])]

@@ -21,7 +21,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from benchmark_videos import NUM_FRAMES, seconds_of, transcode, write_video
 
 from hiera_video.config import ClipSettings
-from hiera_video.data.pyav_reader import PyAVReader
+from hiera_video.decoding.reader import VideoReader
 
 CLIP = ClipSettings()
 #: What sparse decoding is compared in beside H.264: container, encoder, its options.
@@ -35,7 +35,7 @@ OTHER_CODECS: dict[str, tuple[str, str, dict[str, object]]] = {
 
 def read_clip(path: Path, plan: list[int]) -> None:
     """Frames of a video as our reader gives them."""
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         for _ in reader.stream(plan):
             pass
 
@@ -94,9 +94,9 @@ def compare(path: Path, turns: int) -> tuple[float, float]:
     """Milliseconds of FFmpeg alone and of our reader, for a clip from the middle of a video."""
     first = (NUM_FRAMES - CLIP.num_frames * CLIP.stride) // 2
     plan = list(range(first, first + CLIP.num_frames * CLIP.stride, CLIP.stride))
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         wanted = {reader.index.timestamps[index] for index in plan}
-        keyframe = max(key for key in reader.index.keyframes if key <= min(wanted))
+        keyframe = max(key for key in reader.index.keyframe_ids if key <= min(wanted))
     alone, ours = [], []
     for _ in range(turns):
         alone.append(1000 * seconds_of(partial(ffmpeg_alone, path, keyframe, wanted)))

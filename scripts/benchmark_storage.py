@@ -19,6 +19,7 @@ from hiera_video.command import run_command
 from hiera_video.config import AugmentSettings, ClipSettings
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.manifest import Manifest, has_labels
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ManifestError, VideoError
 from hiera_video.settings import CommandLine
 
@@ -45,7 +46,7 @@ def main() -> None:
     if len(num_rows) > 1:
         raise ManifestError(f"wanted manifests of the same videos, got {sorted(num_rows)} rows")
     clips = {
-        path: TrainClips(manifest, ClipSettings(), AugmentSettings(), "pyav", 0, 1)
+        path: TrainClips(manifest, ClipSettings(), AugmentSettings(), DecodingOptions(), 0, 1)
         for path, manifest in sources.items()
     }
     times: dict[Path, list[tuple[float, float]]] = {path: [] for path in clips}

@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 
 from hiera_video.config import ClipSettings, Decoder, EvaluateSettings, ImageSettings
-from hiera_video.data.decode import READERS
 from hiera_video.data.sampling import RULES
+from hiera_video.decoding.decoders import DECODERS
 from hiera_video.errors import ConfigError
 from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
 from hiera_video.settings import dump_yaml, load_yaml, parse_settings
@@ -51,7 +51,7 @@ def test_settings_written_as_yaml_read_back_alike(tmp_path: Path) -> None:
 
 def test_names_of_settings_are_those_of_what_they_choose() -> None:
     """``config`` imports nothing from ``data``, so the names stand in both."""
-    assert set(get_args(Decoder)) == set(READERS)
+    assert set(get_args(Decoder)) == set(DECODERS)
     assert set(get_args(ClipSettings.model_fields["sampling"].annotation)) == set(RULES)
 
 

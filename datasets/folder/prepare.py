@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hiera_video.command import run_command
-from hiera_video.data.images import IMAGE_SUFFIXES
 from hiera_video.data.manifest import Manifest
 from hiera_video.data.preparation import (
     VIDEO_SUFFIXES,
@@ -25,6 +24,7 @@ from hiera_video.data.preparation import (
     find_files,
     write_dataset,
 )
+from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.settings import CommandLine
 

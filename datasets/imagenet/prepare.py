@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 from hiera_video.command import run_command
-from hiera_video.data.images import IMAGE_SUFFIXES
 from hiera_video.data.preparation import Entry, find_files, read_pairs, read_rows, write_dataset
+from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError
 from hiera_video.settings import CommandLine
 

@@ -16,14 +16,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config import TIMEOUT_SECONDS, AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.batch import ClipBatch, Failure, Notice, NoticeKind
+from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings
 from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames, window_starts
-from hiera_video.data.images import open_reader
 from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.sampling import bound, evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
 from hiera_video.data.watch import WorkerWatch
+from hiera_video.decoding.open_video import open_reader
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import IndexDisprovedError
 from hiera_video.errors import ConfigError, VideoError
 from hiera_video.seeding import derive_seed
 
@@ -44,21 +46,20 @@ class VideoSegment:
     def __init__(
         self,
         row: Row,
-        decoder: str,
         clip: ClipSettings,
-        timeout_seconds: float = TIMEOUT_SECONDS,
+        decoding: DecodingOptions | None = None,
     ) -> None:
         self.row = row
         self.clip = clip
-        self._reader = open_reader(row.file, decoder, timeout_seconds)
+        self._reader = open_reader(row.file, decoding)
         try:
-            self._locate()
+            self.locate()
         except BaseException:
             self.close()
             raise
 
-    def _locate(self) -> None:
-        """Find the part that is meant."""
+    def locate(self) -> None:
+        """Find the part that is meant, in the frames that the file has."""
         row, clip, index = self.row, self.clip, self._reader.index
         self.start = exact(row.start_seconds)
         self.end = index.duration_seconds
@@ -124,6 +125,16 @@ class VideoSegment:
         span = self.clip_seconds * self.part.frames_per_second
         return [(timeline.seconds(min(p)), timeline.seconds(min(p) + span)) for p in plans]
 
+    @property
+    def notices(self) -> list[Notice]:
+        """What there is to say of how the file was read, besides that it was."""
+        reader = self._reader
+        reason = reader.fallback or reader.index.why_counted
+        if not reason:
+            return []
+        kind: NoticeKind = "read by pyav" if reader.fallback else "counted"
+        return [Notice(self.row.index, str(self.row.file), kind, reason)]
+
     def batch(self, views: Tensor, times: Sequence[Times]) -> ClipBatch:
         """``views`` ``(B, C, T, H, W)`` as a batch; as many of them for each of ``times``."""
         starts, ends = (
@@ -137,6 +148,7 @@ class VideoSegment:
             labels=torch.full((len(views),), self.row.label),
             start_seconds=starts.repeat_interleave(num_views),
             end_seconds=ends.repeat_interleave(num_views),
+            notices=self.notices,
         )
 
     def close(self) -> None:
@@ -148,6 +160,26 @@ class VideoSegment:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _read(
+    row: Row,
+    dataset: TrainClips | EvaluationClips,
+    make_clips: Callable[[VideoSegment], ClipBatch],
+) -> ClipBatch:
+    """Clips of a row, or the reason why there are none."""
+    try:
+        with (
+            dataset.watch.reading(row),
+            VideoSegment(row, dataset.clip, dataset.decoding) as video,
+        ):
+            try:
+                return make_clips(video)
+            except IndexDisprovedError:  # its frames are others than those chosen from
+                video.locate()
+                return make_clips(video)
+    except VideoError as error:
+        return _failed(row, error, dataset.clip)
 
 
 def _failed(row: Row, error: VideoError, clip: ClipSettings) -> ClipBatch:
@@ -166,13 +198,13 @@ class TrainClips(Dataset[ClipBatch]):
         manifest: Rows,
         clip: ClipSettings,
         augment: AugmentSettings,
-        decoder: str,
+        decoding: DecodingOptions,
         seed: int,
         repeats: int,
     ) -> None:
         self.manifest = manifest
         self.clip = clip
-        self.decoder = decoder
+        self.decoding = decoding
         self.seed = seed
         self.repeats = repeats
         self.view = TrainView(augment, clip)
@@ -182,15 +214,12 @@ class TrainClips(Dataset[ClipBatch]):
         epoch, index = key
         row = self.manifest[index]
         seeds = [derive_seed(self.seed, epoch, index, repeat) for repeat in range(self.repeats)]
-        try:
-            with (
-                self.watch.reading(row),
-                VideoSegment(row, self.decoder, self.clip, self.watch.timeout_seconds) as video,
-            ):
-                plans = [training_clip(video.part, self.clip, seed) for seed in seeds]
-                return video.batch(self._views(video, plans, seeds), video.times(plans))
-        except VideoError as error:
-            return _failed(row, error, self.clip)
+
+        def clips(video: VideoSegment) -> ClipBatch:
+            plans = [training_clip(video.part, self.clip, seed) for seed in seeds]
+            return video.batch(self._views(video, plans, seeds), video.times(plans))
+
+        return _read(row, self, clips)
 
     def _views(
         self, video: VideoSegment, plans: Sequence[list[int]], seeds: Sequence[int]
@@ -214,36 +243,33 @@ class EvaluationClips(Dataset[ClipBatch]):
         manifest: Rows,
         clip: ClipSettings,
         evaluate: EvaluateSettings,
-        decoder: str,
+        decoding: DecodingOptions,
         seed: int,
     ) -> None:
         self.manifest = manifest
         self.clip = clip
         self.evaluate = evaluate
-        self.decoder = decoder
+        self.decoding = decoding
         self.seed = seed
         self.views = EvaluationViews(clip, evaluate.num_crops)
         self.watch = WorkerWatch()
 
     def __getitem__(self, index: int) -> ClipBatch:
         row = self.manifest[index]
-        try:
-            with (
-                self.watch.reading(row),
-                VideoSegment(row, self.decoder, self.clip, self.watch.timeout_seconds) as video,
-            ):
-                plans = evaluation_clips(video.part, self.clip, self.evaluate.num_clips)
-                if self.evaluate.shuffle_frames:
-                    plans = [self._shuffled(plan, index, k) for k, plan in enumerate(plans)]
-                views = video.new_views(len(plans) * self.evaluate.num_crops)
-                for frame, places in video.stream(plans):
-                    crops = self.views(frame)
-                    for clip, position in places:
-                        for number, crop in enumerate(crops, clip * len(crops)):
-                            views[number, :, position] = crop
-                return video.batch(views, video.times(plans))
-        except VideoError as error:
-            return _failed(row, error, self.clip)
+
+        def clips(video: VideoSegment) -> ClipBatch:
+            plans = evaluation_clips(video.part, self.clip, self.evaluate.num_clips)
+            if self.evaluate.shuffle_frames:
+                plans = [self._shuffled(plan, index, k) for k, plan in enumerate(plans)]
+            views = video.new_views(len(plans) * self.evaluate.num_crops)
+            for frame, places in video.stream(plans):
+                crops = self.views(frame)
+                for clip, position in places:
+                    for number, crop in enumerate(crops, clip * len(crops)):
+                        views[number, :, position] = crop
+            return video.batch(views, video.times(plans))
+
+        return _read(row, self, clips)
 
     def _shuffled(self, plan: list[int], row: int, clip: int) -> list[int]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, row, clip))
@@ -286,7 +312,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
         manifest: Rows,
         groups: Sequence[Sequence[int]],
         clip: ClipSettings,
-        decoder: str,
+        decoding: DecodingOptions,
         *,
         window_seconds: float | None,
         stride_seconds: float | None,
@@ -295,7 +321,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
         self.manifest = manifest
         self.groups = groups
         self.clip = clip
-        self.decoder = decoder
+        self.decoding = decoding
         self.window_seconds = window_seconds
         self.stride_seconds = stride_seconds
         self.batch_size = batch_size
@@ -348,23 +374,30 @@ class VideoWindows(IterableDataset[WindowBatch]):
         return seconds, stride
 
     def _windows(self, row: Row) -> Iterator[WindowBatch]:
-        with VideoSegment(row, self.decoder, self.clip, self.watch.timeout_seconds) as video:
-            seconds, stride = self._lengths(video)
-            starts = window_starts(video.duration, seconds, stride)
-            times = [(video.start + start, video.start + start + seconds) for start in starts]
-            plans = [video.window(*window) for window in times]
-            begun: dict[int, Tensor] = {}
-            missing = [self.clip.num_frames] * len(starts)
-            due = 0
-            for frame, places in video.stream(plans):
-                (view,) = self.views(frame)
-                for number, position in places:
-                    if number not in begun:
-                        begun[number] = video.new_views(1)
-                    begun[number][0, :, position] = view
-                    missing[number] -= 1
-                # In order: where the frame rate varies, a window can be complete before the last.
-                while due < len(starts) and missing[due] == 0:
-                    clip = video.batch(begun.pop(due), [times[due]])
-                    yield WindowBatch(clip, [due], [len(starts)])
-                    due += 1
+        with VideoSegment(row, self.clip, self.decoding) as video:
+            try:
+                yield from self._windows_of(video)
+            except IndexDisprovedError:  # its frames are others than those chosen from: begin again
+                video.locate()
+                yield from self._windows_of(video)
+
+    def _windows_of(self, video: VideoSegment) -> Iterator[WindowBatch]:
+        seconds, stride = self._lengths(video)
+        starts = window_starts(video.duration, seconds, stride)
+        times = [(video.start + start, video.start + start + seconds) for start in starts]
+        plans = [video.window(*window) for window in times]
+        begun: dict[int, Tensor] = {}
+        missing = [self.clip.num_frames] * len(starts)
+        due = 0
+        for frame, places in video.stream(plans):
+            (view,) = self.views(frame)
+            for number, position in places:
+                if number not in begun:
+                    begun[number] = video.new_views(1)
+                begun[number][0, :, position] = view
+                missing[number] -= 1
+            # In order: where the frame rate varies, a window can be complete before the last.
+            while due < len(starts) and missing[due] == 0:
+                clip = video.batch(begun.pop(due), [times[due]])
+                yield WindowBatch(clip, [due], [len(starts)])
+                due += 1

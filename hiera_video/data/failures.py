@@ -1,55 +1,107 @@
-"""What to do about videos that cannot be read: one place, in the main process."""
+"""What to do about videos that cannot be read, or are read otherwise than was asked for: one place,
+in the main process."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from hiera_video.batch import Failure
+from hiera_video.batch import ClipBatch, Notice
 from hiera_video.errors import VideoError
 
+logger = logging.getLogger(__name__)
+
 SKIPPED_FILE = "skipped.jsonl"
+NOTICES_FILE = "notices.jsonl"
 
 
 class FailurePolicy:
     """``raise`` ends the run at the first bad video; ``skip`` counts it and lists it once.
 
     The list is ``skipped.jsonl`` in the output folder: one line of JSON per video, with path and
-    reason. Several processes append to it, and a run that goes on after an interruption.
+    reason. ``notices.jsonl`` beside it lists videos that were read by PyAV in the place of another
+    decoder, and those whose frames were counted by decoding. Several processes append to these
+    files, and a run that goes on after an interruption.
     """
 
     def __init__(self, on_error: Literal["raise", "skip"], output_dir: Path) -> None:
         self.on_error = on_error
-        self.path = output_dir / SKIPPED_FILE
         self.num_failed = 0
-        self._listed: set[str] = set()
-        self._read_up_to = 0
+        self._skipped = _List(output_dir / SKIPPED_FILE)
+        self._notices = _List(output_dir / NOTICES_FILE)
+        self._known: set[Notice] = set()
+        self._warned: set[str] = set()
 
     def forget(self) -> None:
-        """Remove the list of an earlier run."""
-        self.path.unlink(missing_ok=True)
+        """Remove the lists of an earlier run."""
+        for listing in (self._skipped, self._notices):
+            listing.path.unlink(missing_ok=True)
 
-    def handle(self, failures: Iterable[Failure]) -> None:
-        """Take note of ``failures``.
+    def handle(self, batch: ClipBatch) -> None:
+        """Take note of what could not be read of a batch, and of what was read otherwise.
 
         Raises:
-            VideoError: for the first of them, under ``raise``.
+            VideoError: for the first failure, under ``raise``.
         """
-        for failure in failures:
+        for notice in batch.notices:
+            self._note(notice)
+        for failure in batch.failures:
             if self.on_error == "raise":
                 raise VideoError(failure.path, failure.reason)
             self.num_failed += 1
-            line = json.dumps({"path": failure.path, "reason": failure.reason}) + "\n"
-            if line not in self._listed:
-                self._list(line)
+            self._skipped.add({"path": failure.path, "reason": failure.reason})
 
-    def _list(self, line: str) -> None:
+    def _note(self, notice: Notice) -> None:
+        if notice in self._known:
+            return
+        self._known.add(notice)
+        entry = {name: value for name, value in asdict(notice).items() if name != "row"}
+        is_new = self._notices.add(entry)
+        if is_new and notice.kind not in self._warned:
+            logger.warning(
+                "%s: %s (%s); others like it are listed in %s",
+                *(notice.path, notice.kind, notice.reason, self._notices.path),
+            )
+        self._warned.add(notice.kind)
+
+    def summary(self) -> str | None:
+        """How many videos were read otherwise, over all processes; None if none was."""
+        counts = Counter(entry["kind"] for entry in self._notices.entries())
+        if not counts:
+            return None
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        return f"videos read otherwise than asked for: {told}  -> {self._notices.path}"
+
+
+class _List:
+    """A file of JSON lines, none of which is there twice, that several processes append to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listed: set[str] = set()
+        self._read_up_to = 0
+
+    def add(self, entry: dict[str, Any]) -> bool:
+        """Whether the entry was new."""
+        line = json.dumps(entry) + "\n"
+        if line in self._listed:
+            return False
         with self.path.open("a+", encoding="utf-8") as file:
             file.seek(self._read_up_to)  # what others listed since
             self._listed.update(file.readlines())
             self._read_up_to = file.tell()
-            if line not in self._listed:
-                self._listed.add(line)
-                file.write(line)
+            if line in self._listed:
+                return False
+            self._listed.add(line)
+            file.write(line)
+        return True
+
+    def entries(self) -> list[dict[str, Any]]:
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in dict.fromkeys(lines) if line.endswith("}")]

@@ -73,5 +73,6 @@ class JointLoader:
                 clips.start_seconds,
                 clips.end_seconds,
                 clips.failures + images.failures,
+                clips.notices + images.notices,
                 images,
             )

@@ -25,6 +25,7 @@ from hiera_video.batch import ClipBatch
 from hiera_video.config import ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
 from hiera_video.data.manifest import Row, rows_of_files
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ConfigError, VideoError
 from hiera_video.seeding import derive_seed
 
@@ -123,7 +124,7 @@ def read_files(
     videos: Sequence[Path],
     clip: ClipSettings,
     evaluate: EvaluateSettings,
-    decoder: str,
+    decoding: DecodingOptions,
 ) -> Iterator[tuple[Row, ClipBatch]]:
     """All views of one file after the other, read in this process; no manifest has them.
 
@@ -132,7 +133,7 @@ def read_files(
             read; and when one that cannot be read is reached.
     """
     rows = rows_of_files(videos, clip)
-    dataset = EvaluationClips(rows, clip, evaluate, decoder, seed=0)
+    dataset = EvaluationClips(rows, clip, evaluate, decoding, seed=0)
     for row in rows:
         batch = dataset[row.index]
         for failure in batch.failures:

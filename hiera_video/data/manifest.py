@@ -26,9 +26,9 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from hiera_video.config import ClipSettings, DataSettings
-from hiera_video.data.images import IMAGE_SUFFIXES, wrong_kind
-from hiera_video.data.shards import SHARD_COLUMNS, ShardMember, check_columns, check_shards, locate
+from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
+from hiera_video.decoding.source import IMAGE_SUFFIXES, ShardMember, is_image
 from hiera_video.errors import ManifestError, VideoError, reason_of
 from hiera_video.files import atomic_path
 from hiera_video.settings import suggest
@@ -180,6 +180,15 @@ class Manifest:
         if first >= 0:
             path = paths[first].as_py()
             raise ManifestError(f"{self.path}, line {first + 2}: {path}: {wrong_kind(path, clip)}")
+
+
+def wrong_kind(path: str, clip: ClipSettings) -> str | None:
+    """Why a file is not what such clips are made of, if it is not."""
+    if is_image(path) == clip.is_image:
+        return None
+    if clip.is_image:
+        return f"wanted an image ({' '.join(IMAGE_SUFFIXES)}), since the model takes images"
+    return "is an image, and the model takes clips of videos"
 
 
 def rows_of_files(paths: Sequence[Path], clip: ClipSettings) -> list[Row]:

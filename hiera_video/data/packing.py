@@ -17,10 +17,10 @@ import fsspec
 from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys
 
-from hiera_video.data.images import IMAGE_SUFFIXES
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, has_labels, write_classes
 from hiera_video.data.preparation import VIDEO_SUFFIXES, write_csv
 from hiera_video.data.shards import SHARD_COLUMNS
+from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError, reason_of
 from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
 

@@ -7,19 +7,14 @@ that follows (order, division over processes and workers, resuming) is then what
 
 from __future__ import annotations
 
-import io
-import tarfile
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.core import url_to_fs
 
-from hiera_video.data.source import FileBytes
-from hiera_video.errors import ManifestError, VideoError, reason_of
+from hiera_video.errors import ManifestError, reason_of
 
 #: The columns of a manifest that say where a video lies. ``offset_bytes`` is where the tar header
 #: of ``member`` begins, ``size_bytes`` how far it is from there to the end of its data.
@@ -30,61 +25,7 @@ SHARD_COLUMNS = {
     "size_bytes": pa.int64(),
 }
 
-_ATTEMPTS = 3
-_PAUSE_SECONDS = 0.5
 _PARALLEL_REQUESTS = 32
-
-
-@dataclass(frozen=True)
-class ShardMember:
-    """A file inside a tar shard: the bytes ``[offset_bytes, offset_bytes + size_bytes)`` of it, the
-    header included. ``shard`` is a path or a URL that fsspec opens."""
-
-    shard: str
-    name: str
-    offset_bytes: int
-    size_bytes: int
-
-    def __str__(self) -> str:
-        return f"{self.shard}/{self.name}"
-
-    def read(self) -> FileBytes:
-        """The file, whole. What fails for a moment, as networks do, is tried again.
-
-        Raises:
-            VideoError: if it cannot be read, or the shard is cut off or not the one it was.
-        """
-        part = self._read_part()
-        if len(part) < self.size_bytes:
-            raise self._error(f"the shard is cut off: {len(part)} bytes of {self.size_bytes}")
-        if len(part) > self.size_bytes:
-            raise self._error("the server sends more than the part of the shard it was asked for")
-        try:
-            with tarfile.open(fileobj=io.BytesIO(part), mode="r:") as tar:
-                info = tar.next()
-        except tarfile.TarError:
-            info = None
-        if info is None or (info.name, info.offset_data + info.size) != (self.name, len(part)):
-            raise self._error("the shard has something else there than the manifest says")
-        return FileBytes(str(self), part[info.offset_data :])
-
-    def _read_part(self) -> bytes:
-        end = self.offset_bytes + self.size_bytes
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                # Kept by fsspec, one for each process.
-                files, path = url_to_fs(self.shard)
-                return files.cat_file(path, start=self.offset_bytes, end=end)
-            except FileNotFoundError:
-                raise self._error("no such shard") from None
-            except Exception as error:  # each kind of storage has its own
-                if attempt == _ATTEMPTS:
-                    raise self._error(reason_of(error)) from None
-            time.sleep(_PAUSE_SECONDS * attempt)
-        raise AssertionError
-
-    def _error(self, reason: str) -> VideoError:
-        return VideoError(str(self), reason)
 
 
 def locate(shard: str, root: Path) -> str:

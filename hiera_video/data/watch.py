@@ -12,8 +12,8 @@ from multiprocessing.process import BaseProcess
 import torch
 from torch.utils.data import get_worker_info
 
-from hiera_video.config import TIMEOUT_SECONDS
 from hiera_video.data.manifest import Row
+from hiera_video.decoding.options import TIMEOUT_SECONDS
 from hiera_video.errors import UserError, VideoError
 
 _NOTHING = -1

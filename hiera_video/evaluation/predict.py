@@ -10,8 +10,9 @@ from typing import Any
 from accelerate import Accelerator
 
 from hiera_video.config import EvaluateSettings
-from hiera_video.data.decode import check_decoder
 from hiera_video.data.loader import read_files
+from hiera_video.decoding.decoders import check_decoder
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ConfigError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.views import score_batch
@@ -54,7 +55,7 @@ def predict(
     names = list(classes or names)
     device = Accelerator().device
     model.to(device).eval()
-    for row, batch in read_files(videos, clip, evaluate.of(clip), decoder):
+    for row, batch in read_files(videos, clip, evaluate.of(clip), DecodingOptions(decoder)):
         scores = score_batch(model, batch, clip, len(batch), device)[0]
         best = scores.topk(min(top_k, len(names)))
         yield Prediction(

@@ -8,9 +8,9 @@ from typing import Any
 
 from hiera_video.command import make_accelerator, prepare_for_inference
 from hiera_video.config import ClipSettings, EvaluateSettings
-from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
+from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ManifestError
 from hiera_video.evaluation.metrics import VideoAccuracies
 from hiera_video.evaluation.report import write_evaluation
@@ -73,6 +73,8 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
             f"top-1 {metrics['top1']:.4f}  top-5 {metrics['top5']:.4f}  "
             f"{metrics['num_videos']} videos, {metrics['num_failed']} failed  -> {output_dir}"
         )
+        if told := failures.summary():
+            print(told)
     accelerator.end_training()
     return metrics
 

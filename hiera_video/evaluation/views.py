@@ -56,7 +56,7 @@ class Scorer:
         self.accelerator = accelerator
         self.failures = failures
         self.loader = ClipLoader(
-            EvaluationClips(manifest, clip, evaluate, run.data.decoder, run.seed),
+            EvaluationClips(manifest, clip, evaluate, run.data.decoding(run.output_dir), run.seed),
             evaluation_order(
                 len(manifest),
                 evaluate.batch_size,
@@ -82,7 +82,7 @@ class Scorer:
             leave=False,
         )
         for batch in bar:
-            self.failures.handle(batch.failures)
+            self.failures.handle(batch)
             first_views = slice(None, None, self.num_views)
             yield VideoScores(
                 batch.rows[first_views],

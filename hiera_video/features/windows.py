@@ -18,10 +18,10 @@ from hiera_video.batch import ClipBatch
 from hiera_video.command import make_accelerator, prepare_for_inference, progress_bar
 from hiera_video.config import ClipSettings
 from hiera_video.data.dataset import VideoWindows, WindowBatch
-from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import extraction_order, window_batches
 from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
 from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
 from hiera_video.files import make_output_directory
@@ -94,7 +94,7 @@ def extract_features(run: FeatureRun) -> None:
             accelerator.process_index,
         ),
         clip,
-        run.data.decoder,
+        run.data.decoding(run.output_dir),
         window_seconds=run.features.window_seconds,
         stride_seconds=run.features.stride_seconds,
         batch_size=run.features.batch_size,
@@ -118,6 +118,8 @@ def extract_features(run: FeatureRun) -> None:
             f"{len(entries)} videos: {len(unfinished) - failed} extracted, "
             f"{len(entries) - len(unfinished)} were there already, {failed} failed  -> {output_dir}"
         )
+        if told := failures.summary():
+            print(told)
     accelerator.end_training()
 
 
@@ -148,7 +150,7 @@ def _extract(
                 if number == total - 1:
                     yield writer.write(manifest[row], pending.pop(row))
             bar.update(len(clips))
-        failures.handle(clips.failures)
+        failures.handle(clips)
         for failure in clips.failures:
             pending.pop(failure.row, None)
             path = manifest[failure.row].path

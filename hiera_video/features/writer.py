@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from hiera_video.data.manifest import Manifest, Row
-from hiera_video.data.shards import ShardMember
+from hiera_video.decoding.source import ShardMember
 from hiera_video.errors import ManifestError, UserError
 from hiera_video.files import atomic_path
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-from av import VideoFrame
-
-from hiera_video.config import TIMEOUT_SECONDS
-from hiera_video.data.container import demux, open_video
-from hiera_video.data.decode import READERS
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import IndexDisprovedError, VideoReader
 from hiera_video.errors import VideoError, reason_of
 from hiera_video.files import sha256
+
+#: Frames that a look without ``decode`` takes, besides the first one.
+_STEPS = 5
 
 
 @dataclass
@@ -40,20 +38,19 @@ class Examined:
     reason: str | None = None
 
 
-def examine(file: Path, decode: bool) -> Examined:
-    """Find out about a video; ``decode`` decodes every frame, not only the first."""
+def examine(file: Path, decode: bool, options: DecodingOptions | None = None) -> Examined:
+    """Find out about a video; ``decode`` decodes every frame, else a few from its first to its
+    last."""
     found = Examined(str(file), decode)
     try:
         status = file.stat()
         found.size_bytes, found.modified_ns = status.st_size, status.st_mtime_ns
         found.sha256 = sha256(file)
-        with READERS["pyav"](file, TIMEOUT_SECONDS) as reader:
-            index = reader.index
-        found.num_frames = index.num_frames
-        found.frames_per_second = float(index.frames_per_second)
-        found.duration_seconds = float(index.duration_seconds)
-        found.codec = index.codec
-        _look(found, file, decode)
+        with VideoReader(file, options) as reader:
+            try:
+                _look(found, reader, decode)
+            except IndexDisprovedError:  # it has other frames than its packets promised
+                _look(found, reader, decode)
     except VideoError as error:
         found.reason = error.reason
     except Exception as error:  # whatever it is about, it must not keep the others from their turn
@@ -61,37 +58,22 @@ def examine(file: Path, decode: bool) -> Examined:
     return found
 
 
-def _look(found: Examined, file: Path, decode: bool) -> None:
-    """Decode the first frame, or all of them.
+def _look(found: Examined, reader: VideoReader, decode: bool) -> None:
+    """Decode frames, and take note of what they are.
 
     Raises:
-        VideoError: if one cannot be decoded, is damaged, has another size, or too few come.
+        VideoError: if one cannot be decoded, is damaged, or has another size.
+        IndexDisprovedError: if there are other frames than the packets promise.
     """
-    count = 0
-    try:
-        for frame in _frames(file):
-            if not count:
-                found.width, found.height = frame.width, frame.height
-                found.rotation_degrees = -frame.rotation % 360
-            if (frame.width, frame.height) != (found.width, found.height):
-                raise VideoError(str(file), f"frame {count} has another size than the first")
-            if frame.is_corrupt and decode:
-                raise VideoError(str(file), f"frame {count} is damaged")
-            count += 1
-            if not decode:
-                break
-    except av.FFmpegError as error:
-        raise VideoError(
-            str(file), f"frame {count} cannot be decoded ({str(error.strerror).lower()})"
-        ) from None
-    if count < (found.num_frames if decode and found.num_frames else 1):
-        raise VideoError(str(file), f"{count} of {found.num_frames} frames can be decoded")
-
-
-def _frames(file: Path) -> Iterator[VideoFrame]:
-    """All frames, those that FFmpeg had to patch up as well."""
-    container, stream = open_video(file, TIMEOUT_SECONDS)
-    with container:
-        for packet in demux(container, stream):
-            yield from stream.decode(packet)
-        yield from stream.decode(None)
+    index = reader.index
+    found.num_frames = index.num_frames
+    found.frames_per_second = float(index.frames_per_second)
+    found.duration_seconds = float(index.duration_seconds)
+    found.codec = index.facts.codec
+    first = reader.first_frame()
+    found.width, found.height = first.width, first.height
+    found.rotation_degrees = -first.rotation % 360
+    last = index.num_frames - 1
+    some = sorted({last * place // _STEPS for place in range(_STEPS + 1)})
+    for _ in reader.stream(range(last + 1) if decode else some):
+        pass

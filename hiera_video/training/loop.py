@@ -89,7 +89,7 @@ def train_epochs(
         model.train()
         bar = _progress_bar(run, order, accelerator)
         for number, batch in enumerate(stopwatch.waiting(loader), start=order.first_batch):
-            failures.handle(batch.failures)
+            failures.handle(batch)
             stopwatch.count(len(batch))
             # Accumulated batches share the rate of the first of them, as one large batch would.
             epoch = progress.passes + progress.rows / (order.steps_per_epoch * order.rows_per_step)

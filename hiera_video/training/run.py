@@ -13,11 +13,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from hiera_video.batch import ClipBatch
 from hiera_video.command import Signals, make_accelerator
 from hiera_video.data.dataset import TrainClips
-from hiera_video.data.decode import check_decoder
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.joint import ImageOrder, JointLoader
 from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Manifest
+from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
 from hiera_video.files import atomic_path, make_output_directory
 from hiera_video.models.checkpoints import PretrainedModel
@@ -149,6 +149,8 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
         print(f"done: {state.progress.step} steps, {run.train.epochs} epochs  -> {output_dir}")
         if validations.best_step:
             print(f"best top-1 {validations.best_accuracy:.4f} at step {validations.best_step}")
+        if told := failures.summary():
+            print(told)
     accelerator.end_training()
 
 
@@ -262,7 +264,7 @@ def _clip_loader(
         part.manifest,
         run.clip,
         run.augment,
-        run.data.decoder,
+        run.data.decoding(run.output_dir),
         run.seed,
         run.train.repeated_sampling,
     )

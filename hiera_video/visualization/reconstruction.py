@@ -16,8 +16,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from hiera_video.config import ClipSettings, EvaluateSettings
-from hiera_video.data.decode import check_decoder
 from hiera_video.data.loader import read_files
+from hiera_video.decoding.decoders import check_decoder
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import CheckpointError
 from hiera_video.models.loading import load_model
 from hiera_video.models.mae import (
@@ -183,7 +184,7 @@ def reconstruct_videos(
     device = Accelerator().device
     model.to(device).eval()
     one_view = EvaluateSettings(num_clips=1, num_crops=1)
-    for row, batch in read_files(videos, clip, one_view, decoder):
+    for row, batch in read_files(videos, clip, one_view, DecodingOptions(decoder)):
         generator = torch.Generator().manual_seed(derive_seed(seed, row.index))
         noise = torch.rand(1, model.config.num_units, generator=generator).to(device)
         pixel_values = batch.normalized(device, clip.mean, clip.std)

@@ -21,11 +21,12 @@ from torchvision.transforms.v2 import functional as F
 from hiera_video.batch import ClipBatch
 from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoSegment, VideoWindows
-from hiera_video.data.decode import READERS, PyAVReader
 from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
-from hiera_video.data.source import Source
-from hiera_video.data.timeline import Timeline
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import VideoReader
+from hiera_video.decoding.source import Source
+from hiera_video.decoding.timeline import Timeline
 from hiera_video.errors import ConfigError, VideoError
 from tests.support import frame_numbers, write_video
 
@@ -55,26 +56,26 @@ def broken(tmp_path: Path) -> Row:
     return Row(0, path.name, path, 0, 0.0, None)
 
 
-class RecordingReader(PyAVReader):
+class RecordingReader(VideoReader):
     """Takes note of the frames of each pass that it is asked for."""
 
     passes: list[tuple[Source, list[int]]] = []  # noqa: RUF012 - shared on purpose, emptied by its fixture
 
     def frames(self, indices: Sequence[int]) -> Tensor:
         self.passes.append((self.source, list(indices)))
-        with PyAVReader(self.source) as reader:
+        with VideoReader(self.source) as reader:
             return reader.frames(indices)
 
     def stream(self, wanted: Sequence[int]) -> Iterator[Tensor]:
         self.passes.append((self.source, list(wanted)))
-        with PyAVReader(self.source) as reader:
+        with VideoReader(self.source) as reader:
             yield from reader.stream(wanted)
 
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Source, list[int]]]:
     """The path and the frames of each pass over a file."""
-    monkeypatch.setitem(READERS, "pyav", RecordingReader)
+    monkeypatch.setattr("hiera_video.decoding.open_video.VideoReader", RecordingReader)
     RecordingReader.passes.clear()
     return RecordingReader.passes
 
@@ -83,11 +84,13 @@ class EndlessReader:
     """Five hours of film, of which it knows how many frames are alive at a time."""
 
     alive = most = decoded = 0
+    fallback = None
 
-    def __init__(self, path: Path, timeout_seconds: float) -> None:
+    def __init__(self, path: Path, options: DecodingOptions) -> None:
         seconds = Fraction(5 * 3600)
         self.index = SimpleNamespace(
             num_frames=int(seconds * RATE),
+            why_counted="",
             frames_per_second=Fraction(RATE),
             duration_seconds=seconds,
             timeline=Timeline.constant(Fraction(RATE)),
@@ -118,17 +121,17 @@ def train_clips(
     augment: AugmentSettings | None = None,
     clip: ClipSettings = CLIP,
 ) -> TrainClips:
-    return TrainClips(rows, clip, augment or AugmentSettings(), "pyav", seed, repeats)
+    return TrainClips(rows, clip, augment or AugmentSettings(), DecodingOptions(), seed, repeats)
 
 
 def evaluation_clips(rows: list[Row], seed: int = 0, **settings: object) -> EvaluationClips:
-    return EvaluationClips(rows, CLIP, EvaluateSettings(**settings), "pyav", seed)
+    return EvaluationClips(rows, CLIP, EvaluateSettings(**settings), DecodingOptions(), seed)
 
 
 def windows(rows: list[Row], clip: ClipSettings = CLIP, **settings: object) -> VideoWindows:
     arguments = {"window_seconds": None, "stride_seconds": None, "batch_size": 3, **settings}
     groups = [[index] for index in range(len(rows))]
-    return VideoWindows(rows, groups, clip, "pyav", **arguments)  # type: ignore[arg-type]
+    return VideoWindows(rows, groups, clip, DecodingOptions(), **arguments)  # type: ignore[arg-type]
 
 
 def numbers(batch: ClipBatch) -> list[list[int]]:
@@ -206,11 +209,13 @@ def test_repeated_sampling_takes_different_clips_from_one_pass(
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
 def test_a_segment_bounds_every_clip(rows: list[Row], decoder: str) -> None:
     segment = replace(rows[0], start_seconds=2.0, end_seconds=3.5)
-    clips = TrainClips([segment], CLIP, WHOLE, decoder, seed=0, repeats=16)
+    clips = TrainClips([segment], CLIP, WHOLE, DecodingOptions(decoder), seed=0, repeats=16)
     seen = {number for clip in numbers(clips[0, 0]) for number in clip}
     assert min(seen) >= 24
     assert max(seen) < 42
-    evaluation = EvaluationClips([segment], CLIP, EvaluateSettings(num_crops=1), decoder, 0)[0]
+    evaluation = EvaluationClips(
+        [segment], CLIP, EvaluateSettings(num_crops=1), DecodingOptions(decoder), 0
+    )[0]
     assert evaluation.start_seconds[0] == 2.0
     assert numbers(evaluation)[0] == [24, 26, 28, 30]
     assert max(max(clip) for clip in numbers(evaluation)) < 42
@@ -222,7 +227,7 @@ def test_tenths_of_a_second_bound_segments_and_windows_exactly(tmp_path: Path) -
     segment = Row(0, path.name, path, 0, 0.7, 1.1)
     clip = ClipSettings(num_frames=4, stride=3, crop_size=32)
     views = EvaluateSettings(num_clips=1, num_crops=1)
-    batch = EvaluationClips([segment], clip, views, "pyav", 0)[0]
+    batch = EvaluationClips([segment], clip, views, DecodingOptions(), 0)[0]
     assert numbers(batch) == [[21, 24, 27, 30]]
     clip = ClipSettings(num_frames=4, sampling="segments", crop_size=32)
     (all_12,) = windows([segment], clip=clip)
@@ -253,7 +258,10 @@ def test_a_video_shorter_than_a_clip_is_refused_where_that_is_set(tmp_path: Path
         rows.append(Row(index, path.name, path, 0, 0.0, None))
     for clips, keys in (
         (train_clips(rows, augment=WHOLE, repeats=1, clip=refuse), [(0, 0), (0, 1)]),
-        (EvaluationClips(rows, refuse, EvaluateSettings(num_crops=1), "pyav", 0), [0, 1]),
+        (
+            EvaluationClips(rows, refuse, EvaluateSettings(num_crops=1), DecodingOptions(), 0),
+            [0, 1],
+        ),
     ):
         whole, short = (clips[key] for key in keys)  # type: ignore[index]
         assert {tuple(frames) for frames in numbers(whole)} == {(0, 2, 4, 6)}
@@ -270,10 +278,10 @@ def test_segments_span_the_whole_part(rows: list[Row]) -> None:
         (rows[0], [7, 22, 37, 51], (0.0, 5.0)),  # segments between 0, 15, 30, 44 and 59
         (part, [24, 25, 27, 28], (2.0, 2.5)),  # between 24, 25, 26, 28 and 29
     ):
-        batch = EvaluationClips([row], clip, views, "pyav", 0)[0]
+        batch = EvaluationClips([row], clip, views, DecodingOptions(), 0)[0]
         assert numbers(batch) == [frames]
         assert (batch.start_seconds.item(), batch.end_seconds.item()) == seconds
-        trained = TrainClips([row], clip, WHOLE, "pyav", seed=0, repeats=8)[0, 0]
+        trained = TrainClips([row], clip, WHOLE, DecodingOptions(), seed=0, repeats=8)[0, 0]
         assert len({tuple(frames) for frames in numbers(trained)}) > 1
         assert set(trained.start_seconds.tolist()) == {seconds[0]}
         assert set(trained.end_seconds.tolist()) == {seconds[1]}
@@ -302,7 +310,7 @@ def test_a_refused_segment_leaves_no_file_open(
 ) -> None:
     row = replace(rows[0], start_seconds=start, end_seconds=end)
     with pytest.raises(VideoError) as caught:
-        VideoSegment(row, "pyav", clip)
+        VideoSegment(row, clip)
     assert caught.value.path == str(row.file)  # the traceback keeps the segment alive until here
     assert row.file not in [link.resolve() for link in Path("/proc/self/fd").iterdir()]
 
@@ -312,13 +320,13 @@ def test_evaluation_views_are_clips_by_crops_in_this_order(tmp_path: Path) -> No
     row = Row(0, path.name, path, 1, 0.0, None)
     clip = ClipSettings(num_frames=4, stride=2, crop_size=32, short_side=40)
     settings = EvaluateSettings(num_clips=2, num_crops=3)
-    batch = EvaluationClips([row], clip, settings, "pyav", 0)[0]
+    batch = EvaluationClips([row], clip, settings, DecodingOptions(), 0)[0]
     assert batch.pixel_values.shape == (6, 3, 4, 32, 32)
     assert batch.labels.tolist() == [1] * 6
     starts = [0.0] * 3 + [pytest.approx(16 / RATE)] * 3  # half of the 32 frames that can be a start
     assert batch.start_seconds.tolist() == starts
     assert torch.allclose(batch.end_seconds - batch.start_seconds, torch.tensor(8 / RATE).double())
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         for number, first in enumerate((0, 16)):
             frames = F.resize(reader.frames(range(first, first + 8, 2)), [40], antialias=True)
             assert frames.shape[-2:] == (40, 80)
@@ -336,7 +344,7 @@ def test_shuffled_frames_are_the_same_frames_in_another_order(rows: list[Row]) -
 
     def clips(shuffle: bool, seed: int = 0) -> list[list[int]]:
         settings = EvaluateSettings(num_clips=3, num_crops=1, shuffle_frames=shuffle)
-        return numbers(EvaluationClips(rows, clip, settings, "pyav", seed)[1])
+        return numbers(EvaluationClips(rows, clip, settings, DecodingOptions(), seed)[1])
 
     straight, shuffled = clips(False), clips(True)
     assert [sorted(frames) for frames in shuffled] == straight
@@ -384,7 +392,7 @@ def test_all_views_and_all_windows_come_from_one_pass(
 
 
 def test_memory_for_windows_is_bounded_by_their_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(READERS, "pyav", EndlessReader)
+    monkeypatch.setattr("hiera_video.decoding.open_video.VideoReader", EndlessReader)
     film = Row(0, "film.mp4", Path("film.mp4"), -1, 0.0, None)
     settings: dict[str, Any] = {"window_seconds": 4.0, "stride_seconds": 1.0, "batch_size": 64}
     num_windows = sum(len(batch.clips) for batch in windows([film], **settings))
@@ -407,10 +415,13 @@ def test_a_reader_may_take_as_long_as_is_set(rows: list[Row]) -> None:
     for seconds, num_failed in ((1e-9, 2), (60, 0)):
         data = DataSettings(num_workers=0, timeout_seconds=seconds)
         reason = f"no frame came within {seconds:g} s"
+        clips, views, some_windows = train_clips(rows), evaluation_clips(rows), windows(rows[:2])
+        for dataset in (clips, views, some_windows):
+            dataset.decoding = DecodingOptions(timeout_seconds=seconds)
         batches = [
-            *ClipLoader(train_clips(rows), [[(0, 0), (0, 1)]], data, CPU),
-            *ClipLoader(evaluation_clips(rows), [[0, 1]], data, CPU),
-            ClipBatch.concatenate([b.clips for b in window_batches(windows(rows[:2]), data, CPU)]),
+            *ClipLoader(clips, [[(0, 0), (0, 1)]], data, CPU),
+            *ClipLoader(views, [[0, 1]], data, CPU),
+            ClipBatch.concatenate([b.clips for b in window_batches(some_windows, data, CPU)]),
         ]
         for batch in batches:
             assert [failure.reason for failure in batch.failures] == [reason] * num_failed
@@ -430,8 +441,8 @@ def test_a_failure_is_carried_in_the_batch(rows: list[Row], broken: Row) -> None
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
 def test_a_batch_of_failures_alone_has_no_clips(broken: Row, decoder: str) -> None:
     for dataset, key in (
-        (TrainClips([broken], CLIP, WHOLE, decoder, 0, 2), (0, 0)),
-        (EvaluationClips([broken], CLIP, EvaluateSettings(), decoder, 0), 0),
+        (TrainClips([broken], CLIP, WHOLE, DecodingOptions(decoder), 0, 2), (0, 0)),
+        (EvaluationClips([broken], CLIP, EvaluateSettings(), DecodingOptions(decoder), 0), 0),
     ):
         batch = dataset[key]  # type: ignore[index]
         assert len(batch) == 0

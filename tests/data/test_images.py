@@ -14,8 +14,10 @@ from torchvision.transforms import InterpolationMode, v2
 
 from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings, ImageSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows
-from hiera_video.data.images import ImageReader, is_image
 from hiera_video.data.manifest import Manifest, Row
+from hiera_video.decoding.images import ImageReader
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.source import is_image
 from hiera_video.errors import ManifestError, VideoError
 from tests.support import cut_off, write_manifest
 
@@ -127,11 +129,17 @@ def test_an_image_is_a_clip_of_one_frame(tmp_path: Path) -> None:
     whole = AugmentSettings(scale=(1.0, 1.0), ratio=(1.0, 1.0), horizontal_flip=0.0)
     views = EvaluateSettings().of(clip)
     batches = [
-        TrainClips([row(path)], clip, whole, "pyav", seed=0, repeats=1)[0, 0],
-        EvaluationClips([row(path)], clip, views, "pyav", seed=0)[0],
+        TrainClips([row(path)], clip, whole, DecodingOptions(), seed=0, repeats=1)[0, 0],
+        EvaluationClips([row(path)], clip, views, DecodingOptions(), seed=0)[0],
     ]
     (window,) = VideoWindows(
-        [row(path)], [[0]], clip, "pyav", window_seconds=None, stride_seconds=None, batch_size=8
+        [row(path)],
+        [[0]],
+        clip,
+        DecodingOptions(),
+        window_seconds=None,
+        stride_seconds=None,
+        batch_size=8,
     )
     for batch in (*batches, window.clips):
         assert batch.pixel_values.shape == (1, 3, 1, 64, 64)
@@ -146,7 +154,9 @@ def test_evaluation_resizes_the_short_side_and_crops_the_centre(tmp_path: Path) 
     path = tmp_path / "picture.png"
     Image.fromarray(picture(56, 84)).save(path)
     clip = ImageSettings(crop_size=32, short_side=56)
-    dataset = EvaluationClips([row(path)], clip, EvaluateSettings().of(clip), "pyav", seed=0)
+    dataset = EvaluationClips(
+        [row(path)], clip, EvaluateSettings().of(clip), DecodingOptions(), seed=0
+    )
     (view,) = dataset[0].pixel_values
     assert view[:, 0].equal(torch.from_numpy(picture(56, 84)).permute(2, 0, 1)[:, 12:44, 26:58])
 
@@ -159,7 +169,11 @@ def test_evaluation_views_are_those_of_pillow(tmp_path: Path) -> None:
     noise.save(tmp_path / "picture.png")
     clip = ImageSettings(crop_size=224, short_side=256)
     dataset = EvaluationClips(
-        [row(tmp_path / "picture.png")], clip, EvaluateSettings().of(clip), "pyav", seed=0
+        [row(tmp_path / "picture.png")],
+        clip,
+        EvaluateSettings().of(clip),
+        DecodingOptions(),
+        seed=0,
     )
     found = dataset[0].pixel_values[0, :, 0]
     reference = v2.Compose(
@@ -215,7 +229,11 @@ def test_a_bad_image_is_refused_with_its_path_and_a_reason(bad_images: Path, nam
     assert re.fullmatch(REASONS[name], caught.value.reason), caught.value.reason
     assert "/" not in caught.value.reason
     batch = EvaluationClips(
-        [row(bad_images / name)], ImageSettings(crop_size=32), EvaluateSettings(), "pyav", 0
+        [row(bad_images / name)],
+        ImageSettings(crop_size=32),
+        EvaluateSettings(),
+        DecodingOptions(),
+        0,
     )[0]
     assert batch.pixel_values.shape == (0, 3, 1, 32, 32)
     assert batch.failures[0].reason == caught.value.reason

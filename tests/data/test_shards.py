@@ -18,12 +18,13 @@ from webdataset import ShardWriter, WebDataset
 from hiera_video.batch import ClipBatch
 from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, DataSource
 from hiera_video.data.dataset import TrainClips
-from hiera_video.data.decode import READERS
-from hiera_video.data.images import open_reader
 from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.data.packing import MANIFEST_FILE, index_shards, make_shards, plan_shards
-from hiera_video.data.shards import ShardMember
+from hiera_video.decoding.open_video import open_reader
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import VideoReader
+from hiera_video.decoding.source import ShardMember
 from hiera_video.errors import ManifestError, UserError, VideoError
 from tests.range_server import RangeServer, serve
 from tests.support import (
@@ -69,7 +70,9 @@ def server(packed: Path) -> Iterator[RangeServer]:
 
 def training_batches(manifest: Manifest, num_workers: int) -> list[ClipBatch]:
     """Two epochs of the whole manifest."""
-    clips = TrainClips(manifest, ClipSettings(**TINY_CLIP), AugmentSettings(), "pyav", 0, 1)
+    clips = TrainClips(
+        manifest, ClipSettings(**TINY_CLIP), AugmentSettings(), DecodingOptions(), 0, 1
+    )
     order = TrainingOrder(
         len(manifest),
         rows_per_batch=4,
@@ -126,7 +129,10 @@ def test_training_sees_the_same_samples_as_from_files(
 def test_decoders_give_the_same_bits(tiny_dataset: TinyDataset, packed: Path, decoder: str) -> None:
     files, shards = Manifest(tiny_dataset.train), Manifest(packed)
     for index in range(0, 36, 5):
-        frames = [open_reader(m[index].file, decoder).frames([0, 7, 11]) for m in (files, shards)]
+        frames = [
+            open_reader(m[index].file, DecodingOptions(decoder)).frames([0, 7, 11])
+            for m in (files, shards)
+        ]
         assert frames[0].equal(frames[1])
 
 
@@ -147,7 +153,7 @@ def test_images_and_seconds(tmp_path: Path) -> None:
     manifest, files = Manifest(pack(images, tmp_path / "shards")), Manifest(images.train)
     assert [manifest[i].start_seconds for i in range(4)] == [0.25] * 4
     for index in range(4):
-        ours, theirs = (open_reader(m[index].file, "pyav").frames([0]) for m in (manifest, files))
+        ours, theirs = (open_reader(m[index].file).frames([0]) for m in (manifest, files))
         assert ours.equal(theirs)
 
 
@@ -164,7 +170,7 @@ def test_videos_of_any_name(tmp_path: Path) -> None:
         member = manifest[index].file
         assert isinstance(member, ShardMember)
         assert member.read().data == video.read_bytes()
-        with READERS["pyav"](member.read()) as reader:
+        with VideoReader(member.read(), DecodingOptions("pyav")) as reader:
             assert reader.index.num_frames == 8 + index
 
 
@@ -405,7 +411,7 @@ class TestReading:
     def test_a_network_that_fails_for_a_moment(
         self, member: ShardMember, server: RangeServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("hiera_video.data.shards._PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr("hiera_video.decoding.source._PAUSE_SECONDS", 0.01)
         server.num_failures = 2
         data = member.read().data
         assert data[4:8] == b"ftyp"
@@ -433,7 +439,12 @@ def test_videos_that_cannot_be_read_are_named_by_shard_and_member(tmp_path: Path
         reasons = []
         for manifest in (files, tmp_path / "shards" / MANIFEST_FILE):
             clips = TrainClips(
-                Manifest(manifest), ClipSettings(**TINY_CLIP), AugmentSettings(), "pyav", 0, 1
+                Manifest(manifest),
+                ClipSettings(**TINY_CLIP),
+                AugmentSettings(),
+                DecodingOptions(),
+                0,
+                1,
             )
             (failure,) = clips[0, index].failures
             reasons.append(failure.reason)

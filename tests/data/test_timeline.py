@@ -11,9 +11,10 @@ import pytest
 
 from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, VideoWindows
-from hiera_video.data.decode import PyAVReader
 from hiera_video.data.manifest import Row
-from hiera_video.data.timeline import Timeline
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import VideoReader
+from hiera_video.decoding.timeline import Timeline
 from tests.support import frame_numbers, write_video
 
 NTSC = Fraction(30000, 1001)
@@ -44,7 +45,7 @@ def test_timestamps_that_are_rounded_are_a_constant_rate(
 ) -> None:
     """Matroska counts milliseconds."""
     path = write_video(tmp_path / name, num_frames=100, frame_rate=rate, first_timestamp=3)
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         assert reader.index.timeline == Timeline.constant(reader.index.frames_per_second)
 
 
@@ -63,7 +64,7 @@ def test_a_segment_of_a_variable_rate_holds_what_is_shown_in_it(slowing: Row) ->
     """At the average rate, 15 a second, frames 60 to 89 would be, which are shown from 2 s on."""
     part = replace(slowing, start_seconds=4.0, end_seconds=6.0)
     views = EvaluateSettings(num_clips=3, num_crops=1)
-    batch = EvaluationClips([part], CLIP, views, "pyav", 0)[0]
+    batch = EvaluationClips([part], CLIP, views, DecodingOptions(), 0)[0]
     clips = [frame_numbers(clip.transpose(0, 1)) for clip in batch.pixel_values]
     assert clips == [list(range(first, first + 8, 2)) for first in (80, 84, 88)]
     assert batch.start_seconds.tolist() == pytest.approx([4.0, 4.4, 4.8])
@@ -72,7 +73,13 @@ def test_a_segment_of_a_variable_rate_holds_what_is_shown_in_it(slowing: Row) ->
 
 def test_windows_of_a_variable_rate_show_what_is_shown_in_them(slowing: Row) -> None:
     (batch,) = VideoWindows(
-        [slowing], [[0]], CLIP, "pyav", window_seconds=2.0, stride_seconds=None, batch_size=8
+        [slowing],
+        [[0]],
+        CLIP,
+        DecodingOptions(),
+        window_seconds=2.0,
+        stride_seconds=None,
+        batch_size=8,
     )
     windows = [frame_numbers(clip.transpose(0, 1)) for clip in batch.clips.pixel_values]
     assert windows == [[0, 15, 30, 45], *([n, n + 5, n + 10, n + 15] for n in (60, 80, 100))]
@@ -89,7 +96,13 @@ def test_windows_come_in_order_where_one_is_complete_before_the_last(tmp_path: P
     rows = [Row(0, path.name, path, 0, 0.0, None)]
     batches = list(
         VideoWindows(
-            rows, [[0]], clip, "pyav", window_seconds=0.4, stride_seconds=0.05, batch_size=8
+            rows,
+            [[0]],
+            clip,
+            DecodingOptions(),
+            window_seconds=0.4,
+            stride_seconds=0.05,
+            batch_size=8,
         )
     )
     numbers = [number for batch in batches for number in batch.numbers]

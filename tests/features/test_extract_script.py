@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hiera_video.data import loader
-from hiera_video.data.decode import PyAVReader
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.packing import MANIFEST_FILE, make_shards
 from hiera_video.data.transforms import EvaluationViews
+from hiera_video.decoding.reader import VideoReader
 from hiera_video.errors import ManifestError, UserError, VideoError
 from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
@@ -118,7 +118,7 @@ def test_features_are_the_pooled_output_of_the_model(
 ) -> None:
     model = HieraModel.from_pretrained(tiny_checkpoint)
     clip = load_preprocessor(model)
-    with PyAVReader(manifest.parent / PATHS[1]) as reader:
+    with VideoReader(manifest.parent / PATHS[1]) as reader:
         frames = reader.frames([8, 10, 12, 14])  # the second window
     (view,) = EvaluationViews(clip, num_crops=1)(frames)
     with torch.inference_mode():

@@ -27,7 +27,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hiera_video.data.decode import READERS  # noqa: E402
+from hiera_video.decoding.decoders import DECODERS  # noqa: E402
+from hiera_video.decoding.options import DecodingOptions  # noqa: E402
+from hiera_video.decoding.reader import VideoReader  # noqa: E402
 from hiera_video.errors import VideoError  # noqa: E402
 from tests.support import write_video  # noqa: E402
 
@@ -212,7 +214,7 @@ def read_file(decoder: str, path: Path) -> Outcome:
     begin = time.monotonic()
     digest, reason, fault = "", "", ""
     try:
-        with READERS[decoder](path, READER_SECONDS) as reader:
+        with VideoReader(path, DecodingOptions(decoder, READER_SECONDS)) as reader:
             num_frames = reader.index.num_frames
             frames = reader.frames(sorted({i * num_frames // 16 for i in range(16)}))
             digest = hashlib.sha256(frames.contiguous().numpy().tobytes()).hexdigest()
@@ -272,7 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--decoders", nargs="+", default=["pyav", "decord"], choices=READERS)
+    parser.add_argument("--decoders", nargs="+", default=["pyav", "decord"], choices=DECODERS)
     arguments = parser.parse_args()
     os.environ["SVT_LOG"] = "1"  # the encoder of AV1 prints its settings otherwise
     for decoder in arguments.decoders:

@@ -2,7 +2,7 @@
 
     deadly_reader.py SCRIPT [ARGUMENTS]
 
-runs a script of the repository, with this reader in the place of PyAV's.
+runs a script of the repository, with this reader in the place of the usual one.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import sys
 import time
 from pathlib import Path
 
-from hiera_video.data.decode import READERS, PyAVReader
+from hiera_video.decoding import open_video
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import VideoReader
 
 #: What happens where a file's name has this in it. (torch reports a segmentation fault on standard
 #: error itself, besides.)
 SIGNALS = {"killed": signal.SIGKILL, "aborted": signal.SIGABRT, "crashed": signal.SIGSEGV}
 
 
-class DeadlyReader(PyAVReader):
-    """PyAV's, but for some files."""
+class DeadlyReader(VideoReader):
+    """The usual one, but for some files."""
 
-    def __init__(self, path: Path, timeout_seconds: float) -> None:
+    def __init__(self, path: Path, options: DecodingOptions) -> None:
         for part, number in SIGNALS.items():
             if part in path.name:
                 os.kill(os.getpid(), number)
@@ -32,11 +34,11 @@ class DeadlyReader(PyAVReader):
             time.sleep(600)
         if "exiting" in path.name:
             os._exit(3)
-        super().__init__(path, timeout_seconds)
+        super().__init__(path, options)
 
 
 def main() -> None:
-    READERS["pyav"] = DeadlyReader
+    open_video.VideoReader = DeadlyReader  # type: ignore[misc, assignment]
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
 

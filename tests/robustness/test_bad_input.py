@@ -20,6 +20,7 @@ from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.manifest import Row
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import CheckpointError, ConfigError, ManifestError, UserError, VideoError
 from hiera_video.evaluation.predict import predict
 from hiera_video.evaluation.run import evaluate
@@ -112,7 +113,9 @@ def test_a_bad_video_is_refused_with_its_path_and_a_reason(
     bad_videos: Path, name: str, decoder: str
 ) -> None:
     row = Row(0, name, bad_videos / name, 0, 0.0, None)
-    dataset = EvaluationClips([row], ClipSettings(**TINY_CLIP), EvaluateSettings(), decoder, 0)
+    dataset = EvaluationClips(
+        [row], ClipSettings(**TINY_CLIP), EvaluateSettings(), DecodingOptions(decoder), 0
+    )
     batch = dataset[0]
     assert len(batch) == 0
     (failure,) = batch.failures
@@ -128,7 +131,7 @@ def test_a_video_shorter_than_a_clip_repeats_its_last_frame(
     path = write_video(tmp_path / "short.mp4", num_frames=num_frames, b_frames=0)
     row = Row(0, path.name, path, 0, 0.0, None)
     views = EvaluateSettings(num_clips=2, num_crops=1)
-    batch = EvaluationClips([row], ClipSettings(**TINY_CLIP), views, decoder, 0)[0]
+    batch = EvaluationClips([row], ClipSettings(**TINY_CLIP), views, DecodingOptions(decoder), 0)[0]
     assert batch.failures == []
     expected = [min(index, num_frames - 1) for index in (0, 2, 4, 6)]
     for clip in batch.pixel_values:

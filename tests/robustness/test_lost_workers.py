@@ -18,10 +18,10 @@ import torch
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
-from hiera_video.data.decode import READERS
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import UserError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.features.windows import extract_features
@@ -59,7 +59,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def _deadly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(READERS, "pyav", DeadlyReader)
+    monkeypatch.setattr("hiera_video.decoding.open_video.VideoReader", DeadlyReader)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def make_rows(video: Path, folder: Path, names: list[str]) -> list[Row]:
 
 
 def train_clips(rows: list[Row]) -> TrainClips:
-    return TrainClips(rows, CLIP, AugmentSettings(), "pyav", seed=0, repeats=2)
+    return TrainClips(rows, CLIP, AugmentSettings(), DecodingOptions(), seed=0, repeats=2)
 
 
 def training_order(num_rows: int) -> TrainingOrder:
@@ -119,7 +119,9 @@ def test_training_goes_on_without_the_video(video: Path, tmp_path: Path, how: st
 def test_several_deadly_videos(video: Path, tmp_path: Path) -> None:
     names = ["killed.mp4", "a.mp4", "killed2.mp4", "exiting.mp4", "b.mp4", "aborted.mp4"]
     rows = make_rows(video, tmp_path, names)
-    dataset = EvaluationClips(rows, CLIP, EvaluateSettings(num_clips=1, num_crops=1), "pyav", 0)
+    dataset = EvaluationClips(
+        rows, CLIP, EvaluateSettings(num_clips=1, num_crops=1), DecodingOptions(), 0
+    )
     batches = list(ClipLoader(dataset, [[0, 1], [2, 3], [4, 5]], WORKERS, CPU))
     assert [batch.rows.tolist() for batch in batches] == [[1], [], [4]]
     assert [failure.row for failure in failures_of(batches)] == [0, 2, 3, 5]
@@ -134,7 +136,13 @@ def test_videos_are_begun_again_but_for_finished_ones(
 
     def windows(rows: list[Row], groups: list[list[int]]) -> VideoWindows:
         return VideoWindows(
-            rows, groups, CLIP, "pyav", window_seconds=None, stride_seconds=None, batch_size=2
+            rows,
+            groups,
+            CLIP,
+            DecodingOptions(),
+            window_seconds=None,
+            stride_seconds=None,
+            batch_size=2,
         )
 
     def by_row(batches: Iterable[WindowBatch]) -> dict[int, list[tuple[int, float]]]:

@@ -12,9 +12,9 @@ class Timeline:
     """Seconds after the first frame, and positions: frame numbers, with the part of a frame's time
     that has passed as their fraction.
 
-    ``ticks``: when frames 0, 1, ... are shown, in units of ``tick_seconds``: two at least, strictly
-    ascending from 0. After the last two of them, frames follow each other as these do, so that two
-    are enough where the rate is constant.
+    ``ticks``: when frames 0, 1, ... are shown, and when the last one no longer is, in units of
+    ``tick_seconds``: two at least, strictly ascending from 0. After the last two of them, frames
+    follow each other as these do, so that two are enough where the rate is constant.
     """
 
     ticks: tuple[int, ...]

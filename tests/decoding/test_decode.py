@@ -14,9 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from hiera_video.data import pyav_reader
-from hiera_video.data.decode import READERS, PyAVReader, check_decoder
-from hiera_video.data.video_index import VideoIndex
+from hiera_video.decoding import pyav_decoder
+from hiera_video.decoding.decoders import check_decoder
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import VideoReader
+from hiera_video.decoding.video_index import VideoIndex
 from hiera_video.errors import ConfigError, VideoError
 from tests.support import frame_numbers, write_audio, write_video
 
@@ -75,7 +77,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def index_of(path: Path) -> VideoIndex:
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         return reader.index
 
 
@@ -90,7 +92,7 @@ def assert_frames(decoder: str, path: Path) -> None:
     """A reader gives the right frames for all ``INDICES``, one call after the other."""
     everything = decode_everything(path)
     assert frame_numbers(everything) == list(range(NUM_FRAMES))
-    with READERS[decoder](path) as reader:
+    with VideoReader(path, DecodingOptions(decoder)) as reader:
         assert reader.index.num_frames == NUM_FRAMES
         for name, indices in INDICES.items():
             frames = reader.frames(indices)
@@ -112,22 +114,28 @@ def test_decord_equals_decoding_everything(videos: Callable[[str], Path], name: 
 
 
 @pytest.mark.parametrize("name", PYAV_ONLY)
-def test_decord_refuses_what_it_would_misplace(videos: Callable[[str], Path], name: str) -> None:
-    with pytest.raises(VideoError, match=r"decord misplaces frames of .+; use pyav") as caught:
-        READERS["decord"](videos(name))
-    assert caught.value.path == str(videos(name))
+def test_what_decord_would_misplace_is_read_by_pyav(
+    videos: Callable[[str], Path], name: str
+) -> None:
+    assert_frames("decord", videos(name))
+    with VideoReader(videos(name), DecodingOptions("decord")) as reader:
+        assert reader.fallback
+        assert reader.fallback.startswith("decord misplaces frames of ")
 
 
 @pytest.mark.ffmpeg
 @pytest.mark.parametrize("name", [*READABLE, *PYAV_ONLY])
-def test_torchcodec_equals_decoding_everything_or_refuses(
-    videos: Callable[[str], Path], name: str
-) -> None:
-    if name.endswith((".avi", ".ts")) or name == "h264_open_gops.mp4":
-        with pytest.raises(VideoError, match=r"torchcodec misplaces frames of .+; use pyav"):
-            READERS["torchcodec"](videos(name))
-    else:
-        assert_frames("torchcodec", videos(name))
+def test_torchcodec_equals_decoding_everything(videos: Callable[[str], Path], name: str) -> None:
+    assert_frames("torchcodec", videos(name))
+    by_pyav = name.endswith((".avi", ".ts")) or name == "h264_open_gops.mp4"
+    with VideoReader(videos(name), DecodingOptions("torchcodec")) as reader:
+        assert (reader.fallback is not None) == by_pyav
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_decord_itself_reads_what_it_can(videos: Callable[[str], Path], name: str) -> None:
+    with VideoReader(videos(name), DecodingOptions("decord")) as reader:
+        assert (reader.fallback is None) == (not name.endswith(".avi"))
 
 
 def test_pyav_reads_a_file_that_starts_late_at_its_first_frame(
@@ -145,8 +153,8 @@ def test_sparse_frames_are_found_by_seeking(
     """From the keyframe before each wanted frame, and without the B-frames nobody asked for."""
     path = write_video(tmp_path / "long.mp4", num_frames=240, gop=24, b_frames=2)
     decoded: list[av.VideoFrame] = []
-    monkeypatch.setattr(pyav_reader, "_refuse_damage", decoded.append)
-    with PyAVReader(path) as reader:
+    monkeypatch.setattr(pyav_decoder, "_refuse_damage", decoded.append)
+    with VideoReader(path) as reader:
         assert frame_numbers(reader.frames([50, 200])) == [50, 200]
         # 48..50 and 192..200 follow keyframes; decoding everything would be 201 frames.
         assert len(decoded) < 12
@@ -158,7 +166,7 @@ def test_sparse_frames_are_found_by_seeking(
 def test_a_call_without_frames_or_past_the_end_is_a_fault_of_the_caller(
     videos: Callable[[str], Path],
 ) -> None:
-    with PyAVReader(videos("h264.mp4")) as reader:
+    with VideoReader(videos("h264.mp4")) as reader:
         for indices in ([], [-1], [NUM_FRAMES]):
             with pytest.raises(IndexError):
                 reader.frames(indices)
@@ -175,7 +183,7 @@ def test_a_damaged_frame_is_refused_and_frames_before_it_are_read(tmp_path: Path
     assert begin is not None
     data[begin + size // 2 : begin + size] = bytes(size - size // 2)
     path.write_bytes(data)
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         for indices in ([3, 11], [18, 19], [24, 39]):
             assert torch.equal(reader.frames(indices), whole[indices])
         for indices in ([20], [21], [5, 23], [21, 30]):
@@ -187,7 +195,7 @@ def test_a_file_that_is_overwritten_while_it_is_open(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)  # fills buffers
     path = write_video(tmp_path / "video.mkv", frames=noise)
     later = write_video(tmp_path / "later.mkv", frames=noise, first_timestamp=7)
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         path.write_bytes(later.read_bytes())
         with pytest.raises(VideoError, match="a keyframe cannot be found again"):
             reader.frames([30])
@@ -198,7 +206,7 @@ def test_frames_that_change_their_size(tmp_path: Path) -> None:
     path = tmp_path / "video.ts"
     parts = [write_video(tmp_path / f"{side}.ts", num_frames=20, size=side) for side in (64, 96)]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         last = reader.index.num_frames - 1
         with pytest.raises(VideoError, match="frame size changes from 64x64 to 96x96"):
             reader.frames([0, last])
@@ -222,7 +230,7 @@ def test_frames_are_turned_as_their_display_matrix_says(
     path = write_video(tmp_path / "video.mp4", num_frames=5, size=(48, 64))
     upright = decode_everything(path)
     write_matrix(path, matrix)
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         assert torch.equal(reader.frames(range(5)), turned(upright))
         assert torch.equal(next(iter(reader.stream([3]))), turned(upright)[3])
 
@@ -231,7 +239,7 @@ def test_a_turn_that_is_no_quarter_turn(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4", num_frames=5)
     write_matrix(path, (0.5, 0.5, -0.5, 0.5))
     with (
-        PyAVReader(path) as reader,
+        VideoReader(path) as reader,
         pytest.raises(VideoError, match="frames are to be turned by 45 degrees, not by quarter"),
     ):
         reader.frames([0])
@@ -256,10 +264,10 @@ def test_a_colon_in_a_name_is_no_protocol(
     write_video(tmp_path / "12:30.mp4", num_frames=4)
     audio = write_audio(tmp_path / "12:31.mp4")
     monkeypatch.chdir(tmp_path)
-    with READERS[decoder](Path("12:30.mp4")) as reader:
+    with VideoReader(Path("12:30.mp4"), DecodingOptions(decoder)) as reader:
         assert frame_numbers(reader.frames([3])) == [3]
     with pytest.raises(VideoError, match="no video stream") as caught:
-        READERS[decoder](Path(audio.name))
+        VideoReader(Path(audio.name), DecodingOptions(decoder))
     assert caught.value.path == "12:31.mp4"  # as it was given
 
 
@@ -280,7 +288,7 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
         container.mux(cover.encode(None))
         container.mux(sound.encode(None))
     with pytest.raises(VideoError, match="no video stream"):
-        PyAVReader(path)
+        VideoReader(path)
 
 
 def test_a_decoder_that_is_not_installed_is_a_setting_to_change(
@@ -298,7 +306,7 @@ def test_readers_leave_no_frames_behind(videos: Callable[[str], Path]) -> None:
     gc.disable()
     try:
         for _ in range(3):
-            reader = PyAVReader(videos("h264.mp4"))
+            reader = VideoReader(videos("h264.mp4"))
             reader.frames([3, 20])
             reader.close()
             del reader

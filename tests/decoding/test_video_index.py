@@ -11,9 +11,10 @@ from typing import BinaryIO
 import av
 import pytest
 
-from hiera_video.data.decode import PyAVReader
-from hiera_video.data.source import Source, open_source
-from hiera_video.data.time_limit import TimeLimit
+from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import VideoReader
+from hiera_video.decoding.source import Source, open_source
+from hiera_video.decoding.time_limit import TimeLimit
 from hiera_video.errors import VideoError
 from tests.support import frame_numbers, write_video
 
@@ -30,7 +31,7 @@ def patched(path: Path, changes: dict[bytes, Callable[[bytes], bytes]]) -> Path:
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(VideoError) as caught, PyAVReader(path) as reader:
+    with pytest.raises(VideoError) as caught, VideoReader(path) as reader:
         reader.frames([0])
     assert caught.value.path == str(path)
     return caught.value.reason
@@ -71,7 +72,7 @@ def test_a_matroska_file_that_was_streamed_is_read_without_its_length(tmp_path: 
     path = write_video(tmp_path / "video.mkv", num_frames=40)
     unknown = b"\x01" + b"\xff" * 7
     patched(path, {b"\x18\x53\x80\x67": lambda b: unknown + b[8:]})
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         assert frame_numbers(reader.frames([0, 39])) == [0, 39]
 
 
@@ -89,10 +90,10 @@ def test_only_matroska_is_opened_twice(tmp_path: Path, monkeypatch: pytest.Monke
         opened.append(str(source))
         return open_source(source)
 
-    monkeypatch.setattr("hiera_video.data.container.open_source", open_and_note)
+    monkeypatch.setattr("hiera_video.decoding.container.open_source", open_and_note)
     paths = [write_video(tmp_path / f"video.{kind}", num_frames=3) for kind in ("mp4", "mkv")]
     for path in paths:
-        PyAVReader(path).close()
+        VideoReader(path).close()
     assert opened == [str(paths[1])]
 
 
@@ -108,7 +109,7 @@ def test_the_rate_is_that_of_the_timestamps_where_the_header_is_wrong(tmp_path: 
                 packet.dts = packet.pts
                 packet.stream = stream
                 taken.mux(packet)
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         assert reader.index.num_frames == 40
         assert float(reader.index.frames_per_second) == pytest.approx(20, abs=1)
 
@@ -117,14 +118,14 @@ def test_metadata_in_another_encoding_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "video.mkv"
     write_video(path, num_frames=3)
     patched(path, {b"ENCODER": lambda b: b.replace(b"Lavf", b"\xe9\xe8\xff\xfe", 1)})
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         assert frame_numbers(reader.frames([2])) == [2]
 
 
 def test_time_is_limited(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4", num_frames=10)
     with pytest.raises(VideoError, match=r"no frame came within 1e-09 s"):
-        PyAVReader(path, timeout_seconds=1e-9)
+        VideoReader(path, DecodingOptions(timeout_seconds=1e-9))
     limit = TimeLimit(0)
     limit.check()
     limit.start()
@@ -134,6 +135,6 @@ def test_time_is_limited(tmp_path: Path) -> None:
 
 def test_a_frame_rate_is_an_exact_fraction(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4", num_frames=10, frame_rate=30)
-    with PyAVReader(path) as reader:
+    with VideoReader(path) as reader:
         assert reader.index.frames_per_second == 30
         assert reader.index.duration_seconds == Fraction(1, 3)

@@ -6,24 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from hiera_video.data.reader import BATCH_FRAMES, VideoReader, import_decoder
-from hiera_video.data.source import ffmpeg_input
-from hiera_video.data.video_index import VideoIndex
-
-#: FFmpeg's names of containers in which its seeks were seen to be exact.
-_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
+from hiera_video.decoding.decoder import BATCH_FRAMES, FrameDecoder, import_decoder
+from hiera_video.decoding.packet_index import MATROSKA, MP4
+from hiera_video.decoding.source import ffmpeg_input
+from hiera_video.decoding.video_index import VideoIndex
 
 
-class DecordReader(VideoReader):
+class DecordDecoder(FrameDecoder):
     """decord. Newer codecs are missing."""
 
     name = module = "decord"
 
-    def _open(self, container: InputContainer, stream: VideoStream) -> None:
-        container.close()
+    def open(self) -> None:
         decord = import_decoder(self.module)
         decord.logging.set_level(decord.logging.QUIET)
         try:
@@ -38,24 +33,24 @@ class DecordReader(VideoReader):
             )
 
     @staticmethod
-    def _misplaced(index: VideoIndex) -> str | None:
+    def misplaced(index: VideoIndex) -> str | None:
         """Containers without an index of their frames, MPEG-4 part 2 with B-frames, and open groups
         of pictures: a seek to their keyframes ends at the frames shown before it. Of several
         streams, decord may take another one, and it shows what edit lists leave out."""
-        in_avi = index.container == "avi" and index.codec in ("h264", "hevc")
-        if not index.seekable or index.container not in _CONTAINERS or in_avi:
-            return f"{index.codec} in {index.container}"
-        if index.num_video_streams > 1:
+        facts = index.facts
+        if facts.container not in (MP4, MATROSKA):
+            return f"{facts.codec} in {facts.container}"
+        if facts.num_video_streams > 1:
             return "a file with several video streams"
         if index.has_hidden_frames:
             return "a file with an edit list"
-        if index.codec == "mpeg4" and index.has_b_frames:
+        if facts.codec == "mpeg4" and facts.has_b_frames:
             return "mpeg4 with B-frames"
-        return f"{index.codec} with open groups of pictures" if index.has_open_gops else None
+        return f"{facts.codec} with open groups of pictures" if index.has_open_gops else None
 
-    def _decode(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+    def decode(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
         for begin in range(0, len(wanted), BATCH_FRAMES):
-            self._limit.check()
+            self.limit.check()
             try:
                 yield from self._reader.get_batch(wanted[begin : begin + BATCH_FRAMES]).asnumpy()
             except self._error as error:

@@ -7,24 +7,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from hiera_video.data.reader import BATCH_FRAMES, VideoReader, import_decoder
-from hiera_video.data.source import ffmpeg_input
-from hiera_video.data.video_index import VideoIndex
-
-#: FFmpeg's names of containers in which its seeks were seen to be exact.
-_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+from hiera_video.decoding.decoder import BATCH_FRAMES, FrameDecoder, import_decoder
+from hiera_video.decoding.packet_index import MATROSKA, MP4
+from hiera_video.decoding.source import ffmpeg_input
+from hiera_video.decoding.video_index import VideoIndex
 
 
-class TorchCodecReader(VideoReader):
+class TorchCodecDecoder(FrameDecoder):
     """torchcodec."""
 
     name, module = "torchcodec", "torchcodec.decoders"
 
-    def _open(self, container: InputContainer, stream: VideoStream) -> None:
-        container.close()
+    def open(self) -> None:
         decoders = import_decoder(self.module)
         source = self.source
         file = ffmpeg_input(source) if isinstance(source, Path) else source.data
@@ -36,16 +31,17 @@ class TorchCodecReader(VideoReader):
             raise ValueError(_reason(error)) from None
 
     @staticmethod
-    def _misplaced(index: VideoIndex) -> str | None:
-        if index.container not in _CONTAINERS:
-            return f"{index.codec} in {index.container}"
-        if index.has_open_gops and (index.codec == "h264" or index.has_hidden_frames):
-            return f"{index.codec} with open groups of pictures"
+    def misplaced(index: VideoIndex) -> str | None:
+        facts = index.facts
+        if facts.container not in (MP4, MATROSKA):
+            return f"{facts.codec} in {facts.container}"
+        if index.has_open_gops and (facts.codec == "h264" or index.has_hidden_frames):
+            return f"{facts.codec} with open groups of pictures"
         return None
 
-    def _decode(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+    def decode(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
         for begin in range(0, len(wanted), BATCH_FRAMES):
-            self._limit.check()
+            self.limit.check()
             indices = list(wanted[begin : begin + BATCH_FRAMES])
             try:
                 yield from self._decoder.get_frames_at(indices).data.numpy()

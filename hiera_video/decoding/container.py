@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import BinaryIO
 
 import av
@@ -10,7 +11,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from hiera_video.data.source import Source, ffmpeg_input, is_empty, num_bytes, open_source
+from hiera_video.decoding.source import Source, ffmpeg_input, is_empty, num_bytes, open_source
+from hiera_video.decoding.video_index import StreamFacts
 from hiera_video.errors import VideoError
 
 #: Pixels of the largest frame that is believed: twice what 8K video has.
@@ -18,9 +20,11 @@ MAX_FRAME_PIXELS = 8192 * 8192
 
 _EBML_HEADER = 0x1A45DFA3
 _MATROSKA_SEGMENT = 0x18538067
+#: Writers to a pipe leave the largest number there.
+_UNKNOWN_RIFF_BYTES = 0xFFFFFFFF - 8
 
 
-def open_video(source: Source, timeout_seconds: float) -> tuple[InputContainer, VideoStream]:
+def open_container(source: Source, timeout_seconds: float) -> tuple[InputContainer, VideoStream]:
     """The container, and the video stream in it that a player would show.
 
     Reading ends with an error where the file keeps it waiting for ``timeout_seconds``.
@@ -53,8 +57,6 @@ def open_video(source: Source, timeout_seconds: float) -> tuple[InputContainer, 
 
 def _video_stream(name: str, container: InputContainer) -> VideoStream:
     """FFmpeg's choice, as in players; cover pictures do not count."""
-    if container.format.name.endswith("_pipe"):  # FFmpeg's readers of single pictures
-        raise VideoError(name, "the file is a picture, not a video")
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
         raise VideoError(name, "the file has no video stream")
@@ -70,6 +72,25 @@ def _check_size(name: str, stream: VideoStream) -> None:
         raise VideoError(name, "its frames have no size, or none that can be believed (8192x8192)")
 
 
+def stream_facts(container: InputContainer, stream: VideoStream) -> StreamFacts:
+    """What an open container says of its video stream."""
+    context = stream.codec_context
+    layout = context.format
+    is_plain = (
+        layout is not None
+        and all(component.bits == 8 for component in layout.components)
+        and context.height % 2 == 0
+    )
+    return StreamFacts(
+        container=container.format.name,
+        codec=context.codec.canonical_name,
+        has_b_frames=bool(context.has_b_frames),
+        num_video_streams=len(container.streams.video),
+        is_plain=is_plain,
+        pixel_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
+    )
+
+
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """The packets of a stream, in the order they are stored."""
     try:
@@ -81,19 +102,43 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
 
 
 def missing_bytes(source: Source) -> int:
-    """How many bytes a Matroska or WebM file lacks of what its header promises.
+    """How many bytes a Matroska, WebM or AVI file lacks of what its header promises.
 
-    These containers do not say how many frames there are, but how long they are themselves
-    (RFC 8794, sections 4 and 11; unless they were streamed).
+    These containers say how long they are themselves (RFC 8794, sections 4 and 11; RIFF), unless
+    they were streamed or their writer was interrupted.
     """
     with open_source(source) as file:
-        if _read_number(file, keep_marker=True) != _EBML_HEADER:
-            return 0
-        file.seek(_read_number(file) or 0, 1)
-        if _read_number(file, keep_marker=True) != _MATROSKA_SEGMENT:
-            return 0
-        size = _read_number(file)
-        return max(file.tell() + size - num_bytes(source), 0) if size is not None else 0
+        length = num_bytes(source)
+        is_riff = file.read(4) == b"RIFF"
+        end = _riff_end(file, length) if is_riff else _matroska_end(file)
+    return max(end - length, 0)
+
+
+def _riff_end(file: BinaryIO, length: int) -> int:
+    """Where the last of the RIFF chunks ends that an AVI file is made of."""
+    end = begin = 0
+    while begin < length:
+        file.seek(begin)
+        header = file.read(8)
+        if header[:4] != b"RIFF" or len(header) < 8:
+            break
+        num_bytes = int.from_bytes(header[4:], "little")
+        if not 0 < num_bytes < _UNKNOWN_RIFF_BYTES:
+            break
+        end = begin + 8 + num_bytes
+        begin = end + num_bytes % 2
+    return end
+
+
+def _matroska_end(file: BinaryIO) -> int:
+    file.seek(0)
+    if _read_number(file, keep_marker=True) != _EBML_HEADER:
+        return 0
+    file.seek(_read_number(file) or 0, 1)
+    if _read_number(file, keep_marker=True) != _MATROSKA_SEGMENT:
+        return 0
+    size = _read_number(file)
+    return file.tell() + size if size is not None else 0
 
 
 def _read_number(file: BinaryIO, keep_marker: bool = False) -> int | None:

@@ -42,6 +42,11 @@ class Orientation:
             f"its frames are to be turned by {angle:.0f} degrees, not by quarter turns"
         )
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether it is more than a turn."""
+        return (self.swap + self.reverse_rows + self.reverse_columns) % 2 == 1
+
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Turn an image ``(H, W, C)``."""
         if self.swap:

@@ -11,19 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
-from hiera_video.config import TIMEOUT_SECONDS, ClipSettings
-from hiera_video.data.decode import READERS
-from hiera_video.data.reader import VideoReader
-from hiera_video.data.shards import ShardMember
-from hiera_video.data.source import Source, num_bytes, open_source
-from hiera_video.data.timeline import Timeline
+from hiera_video.decoding.source import Source, num_bytes, open_source
+from hiera_video.decoding.timeline import Timeline
 from hiera_video.errors import VideoError, reason_of
 
 #: What makes a picture upright, by its orientation. Pillow's ``exif_transpose`` also rewrites the
@@ -38,9 +33,6 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-#: What tells images from videos.
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
 
 @dataclass(frozen=True)
 class ImageIndex:
@@ -49,6 +41,7 @@ class ImageIndex:
     num_frames: int = 1
     frames_per_second: Fraction = Fraction(1)
     duration_seconds: Fraction = Fraction(1)
+    why_counted: str = ""
     timeline: Timeline = Timeline.constant(Fraction(1))  # noqa: RUF009 - it cannot be changed
 
 
@@ -62,6 +55,7 @@ class ImageReader:
     """
 
     index = ImageIndex()
+    fallback = None
 
     def __init__(self, source: Source) -> None:
         try:
@@ -97,34 +91,3 @@ def _upright_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I;16"):  # Pillow would clip 16 bits of grey rather than scale them
         image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
     return np.array(image.convert("RGB"))
-
-
-def is_image(path: str | Path) -> bool:
-    """Whether a path names an image, by its suffix."""
-    return str(path).lower().endswith(IMAGE_SUFFIXES)
-
-
-def open_reader(
-    file: Path | ShardMember, decoder: str, timeout_seconds: float = TIMEOUT_SECONDS
-) -> VideoReader | ImageReader:
-    """The reader of a file: images have one of their own, videos the decoder's.
-
-    What lies in a shard is read into memory first. ``timeout_seconds`` is for opening a video, and
-    then for each frame.
-
-    Raises:
-        VideoError: if the file cannot be read.
-    """
-    source = file if isinstance(file, Path) else file.read()
-    if is_image(str(source)):
-        return ImageReader(source)
-    return READERS[decoder](source, timeout_seconds)
-
-
-def wrong_kind(path: str, clip: ClipSettings) -> str | None:
-    """Why a file is not what such clips are made of, if it is not."""
-    if is_image(path) == clip.is_image:
-        return None
-    if clip.is_image:
-        return f"wanted an image ({' '.join(IMAGE_SUFFIXES)}), since the model takes images"
-    return "is an image, and the model takes clips of videos"

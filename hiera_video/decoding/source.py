@@ -1,0 +1,135 @@
+"""What readers read: a file, or the bytes of one that lies elsewhere."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO, TypeAlias
+
+from fsspec.core import url_to_fs
+
+from hiera_video.errors import VideoError, reason_of
+
+#: What tells images from videos.
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+#: How often reading from a shard is tried, and how long is waited before the second time.
+_ATTEMPTS = 3
+_PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class FileBytes:
+    """The bytes of a whole file, and the name that errors call it by."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source: TypeAlias = Path | FileBytes
+
+
+class _NamedBytes(io.BytesIO):
+    """FFmpeg looks at a file's name, too, to find out what it is."""
+
+    name: str
+
+
+def open_source(source: Source) -> BinaryIO:
+    """The bytes of a source, to read and to seek in; a new position each time it is opened."""
+    if isinstance(source, Path):
+        return source.open("rb")
+    file = _NamedBytes(source.data)
+    file.name = source.name
+    return file
+
+
+def ffmpeg_input(source: Source) -> str | BinaryIO:
+    """What FFmpeg is to open: in a relative path it takes what stands before a colon for a
+    protocol, as in ``12:30.mp4``."""
+    return str(source.absolute()) if isinstance(source, Path) else open_source(source)
+
+
+def is_empty(source: Source) -> bool:
+    """Whether a source has no bytes; of pipes and devices that is not known beforehand.
+
+    Raises:
+        OSError: if it is a file that is not there.
+    """
+    if isinstance(source, FileBytes):
+        return not source.data
+    status = source.stat()
+    return S_ISREG(status.st_mode) and status.st_size == 0
+
+
+def num_bytes(source: Source) -> int:
+    """How long a source is.
+
+    Raises:
+        OSError: if it is a file that is not there.
+    """
+    return source.stat().st_size if isinstance(source, Path) else len(source.data)
+
+
+def is_image(path: str | Path) -> bool:
+    """Whether a path names an image, by its suffix."""
+    return str(path).lower().endswith(IMAGE_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class ShardMember:
+    """A file inside a tar shard: the bytes ``[offset_bytes, offset_bytes + size_bytes)`` of it, the
+    header included. ``shard`` is a path or a URL that fsspec opens."""
+
+    shard: str
+    name: str
+    offset_bytes: int
+    size_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.shard}/{self.name}"
+
+    def read(self) -> FileBytes:
+        """The file, whole. What fails for a moment, as networks do, is tried again.
+
+        Raises:
+            VideoError: if it cannot be read, or the shard is cut off or not the one it was.
+        """
+        part = self._read_part()
+        if len(part) < self.size_bytes:
+            raise self._error(f"the shard is cut off: {len(part)} bytes of {self.size_bytes}")
+        if len(part) > self.size_bytes:
+            raise self._error("the server sends more than the part of the shard it was asked for")
+        try:
+            with tarfile.open(fileobj=io.BytesIO(part), mode="r:") as tar:
+                info = tar.next()
+        except tarfile.TarError:
+            info = None
+        if info is None or (info.name, info.offset_data + info.size) != (self.name, len(part)):
+            raise self._error("the shard has something else there than the manifest says")
+        return FileBytes(str(self), part[info.offset_data :])
+
+    def _read_part(self) -> bytes:
+        end = self.offset_bytes + self.size_bytes
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                # Kept by fsspec, one for each process.
+                files, path = url_to_fs(self.shard)
+                return files.cat_file(path, start=self.offset_bytes, end=end)
+            except FileNotFoundError:
+                raise self._error("no such shard") from None
+            except Exception as error:  # each kind of storage has its own
+                if attempt == _ATTEMPTS:
+                    raise self._error(reason_of(error)) from None
+            time.sleep(_PAUSE_SECONDS * attempt)
+        raise AssertionError
+
+    def _error(self, reason: str) -> VideoError:
+        return VideoError(str(self), reason)
