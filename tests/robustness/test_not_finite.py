@@ -132,9 +132,7 @@ def test_a_reconstruction_stops(video: Path, tmp_path: Path) -> None:
 
 
 def test_a_conversion_is_refused(spoilt: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        CheckpointError, match=rf"weight {FIRST_STAGE} has 1 of \d+ values that"
-    ):
+    with pytest.raises(CheckpointError, match=rf"weight {FIRST_STAGE} has 1 of \d+ values that"):
         convert(spoilt, tmp_path / "converted", "official")
     assert not (tmp_path / "converted").exists()
 
