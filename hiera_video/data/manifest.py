@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from csv import reader
@@ -29,6 +30,7 @@ from pyarrow import csv
 from hiera_video.config import ClipSettings, DataSettings
 from hiera_video.data.images import IMAGE_SUFFIXES, wrong_kind
 from hiera_video.data.label_column import LabelColumn
+from hiera_video.data.manifest_text import check_encoding, check_separator, line_not_in_utf8
 from hiera_video.data.shards import SHARD_COLUMNS, ShardMember, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
 from hiera_video.errors import ManifestError, VideoError, reason_of
@@ -171,13 +173,13 @@ class Manifest:
             index
             for index, path in enumerate(self.paths)
             # Paths as text take a third of the time, which shows at a million rows.
-            if not os.path.exists(os.path.join(root, path))  # noqa: PTH110, PTH118
+            if _is_no_file(os.path.join(root, path))  # noqa: PTH118
         ]
         if missing:
+            file = self[missing[0]].file
             others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise ManifestError(
-                f"{self.path}, line {missing[0] + 2}: no such file: {self[missing[0]].file}{others}"
-            )
+            kind = "is a folder" if Path(str(file)).is_dir() else "no such file"
+            raise ManifestError(f"{self.path}, line {missing[0] + 2}: {kind}: {file}{others}")
 
     def check_kind(self, clip: ClipSettings) -> None:
         """Make sure that all files are images where a clip is one, and videos where it is not.
@@ -237,6 +239,8 @@ def has_labels(path: Path) -> bool:
         ManifestError: if it cannot be read.
     """
     try:
+        check_encoding(path)
+        check_separator(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             return "label" in next(reader(file), [])
     except (OSError, UnicodeDecodeError) as error:
@@ -250,6 +254,7 @@ def read_classes(path: Path) -> list[str]:
         ManifestError: if it cannot be read, a name stands there twice, or there is none.
     """
     try:
+        check_encoding(path)
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
@@ -269,8 +274,17 @@ def write_classes(path: Path, classes: Iterable[str]) -> None:
         temporary.write_text(lines, encoding="utf-8")
 
 
+def _is_no_file(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+    except (OSError, ValueError):
+        return True
+
+
 def _read_table(path: Path, labelled: bool) -> pa.Table:
     try:
+        check_encoding(path)
+        check_separator(path)
         options = csv.ConvertOptions(
             column_types=_COLUMN_TYPES | SHARD_COLUMNS,
             strings_can_be_null=False,
@@ -282,6 +296,8 @@ def _read_table(path: Path, labelled: bool) -> pa.Table:
         raise ManifestError(f"{path}: manifest cannot be read ({reason})") from None
     except pa.ArrowInvalid as error:
         reason = "it is empty" if path.stat().st_size == 0 else str(error).partition("\n")[0]
+        if line := line_not_in_utf8(path):
+            raise ManifestError(f"{path}, line {line}: is not in UTF-8, as manifests are") from None
         raise ManifestError(f"{path}: is not a manifest ({reason})") from None
     wanted = ["path", "label"] if labelled else ["path"]
     missing = [name for name in wanted if name not in table.column_names]
@@ -295,6 +311,9 @@ def _read_table(path: Path, labelled: bool) -> pa.Table:
         raise ManifestError(f"{path}: the column {repeated[0]} is there twice")
     if table.num_rows == 0:
         raise ManifestError(f"{path}: the manifest has a header and no rows")
+    line = pc.index(pc.equal(pc.utf8_trim_whitespace(table["path"]), ""), True).as_py()
+    if line >= 0:
+        raise ManifestError(f"{path}, line {line + 2}: has no path")
     if "shard" in table.column_names:
         check_columns(path, table)
     for name, column_type in _COLUMN_TYPES.items():
