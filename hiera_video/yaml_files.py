@@ -85,7 +85,7 @@ def _read_file(path: Path, name: str) -> YamlValues:
         text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{name}, line {line}: is not valid YAML (not text in UTF-8)") from None
+        raise ConfigError(f"{name}: is not valid YAML (line {line}: not text in UTF-8)") from None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -100,7 +100,7 @@ def _read_file(path: Path, name: str) -> YamlValues:
     line = node.start_mark.line + 1
     if not isinstance(values, dict):
         kind = type(values).__name__
-        raise ConfigError(f"{name}, line {line}: wanted `key: value` lines, got {kind}")
+        raise ConfigError(f"{name}: wanted `key: value` lines, got {kind} (line {line})")
     for key in values:
         if not isinstance(key, str):
             raise ConfigError(f"{places[str(key)]}: {key!r}: a setting's name is text")
@@ -133,5 +133,5 @@ def _describe(error: Exception, name: str, text: str) -> str:
             problem += ": indent with spaces, not tabs"
     elif isinstance(error, RecursionError):
         problem = "nested too deeply"
-    place = name if line is None else f"{name}, line {line}"
-    return f"{place}: is not valid YAML ({problem})"
+    place = "" if line is None else f"line {line}: "
+    return f"{name}: is not valid YAML ({place}{problem})"

@@ -152,32 +152,32 @@ def test_windows_must_not_leave_gaps() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a: [1", ", line 1: is not valid YAML (while parsing a flow sequence expected"),
-        ("- 1\n- 2\n", ", line 1: wanted `key: value` lines, got list"),
-        ("# why\n\njust text\n", ", line 3: wanted `key: value` lines, got str"),
-        ("seed: 1\ntrain:\n  epochs: 2\n log_steps: 3\n", ", line 4: is not valid YAML ("),
+        ("a: [1", ": is not valid YAML (line 1: while parsing a flow sequence expected"),
+        ("- 1\n- 2\n", ": wanted `key: value` lines, got list (line 1)"),
+        ("# why\n\njust text\n", ": wanted `key: value` lines, got str (line 3)"),
+        ("seed: 1\ntrain:\n  epochs: 2\n log_steps: 3\n", ": is not valid YAML (line 4: "),
         (
             "train:\n\tepochs: 2\n",
-            ", line 2: is not valid YAML (while scanning for the next token found character '\\t' "
+            ": is not valid YAML (line 2: while scanning for the next token found character '\\t' "
             "that cannot start any token: indent with spaces, not tabs)",
         ),
         (
             "train:\n  epochs: 2\nseed: 1\ntrain:\n  log_steps: 3\n",
-            ", line 4: is not valid YAML (train is there twice, also in line 1)",
+            ": is not valid YAML (line 4: train is there twice, also in line 1)",
         ),
         (
             "train:\n  epochs: 2\n  epochs: 3\n",
-            ", line 3: is not valid YAML (epochs is there twice",
+            ": is not valid YAML (line 3: epochs is there twice",
         ),
-        ("seed: 1\n---\nseed: 2\n", ", line 2: is not valid YAML (expected a single document"),
-        ("train: &a\n  x: *a\n", ", line 1: is not valid YAML (holds itself)"),
-        ("seed: !!python/object:os.system 1\n", ", line 1: is not valid YAML (could not determine"),
+        ("seed: 1\n---\nseed: 2\n", ": is not valid YAML (line 2: expected a single document"),
+        ("train: &a\n  x: *a\n", ": is not valid YAML (line 1: holds itself)"),
+        ("seed: !!python/object:os.system 1\n", ": is not valid YAML (line 1: could not determine"),
         ("seed: 2024-13-45\n", ": is not valid YAML (month must be in 1..12"),
-        ("train: {epochs: *b}\n", ", line 1: is not valid YAML (found undefined alias 'b')"),
+        ("train: {epochs: *b}\n", ": is not valid YAML (line 1: found undefined alias 'b')"),
         ("1: 2\n", ", line 1: 1: a setting's name is text"),
         ("x: " + "[" * 20_000, ": is not valid YAML (nested too deeply)"),
-        (b"seed: 1\n\x00\x01\x02\n", ", line 2: is not valid YAML (special characters are not"),
-        (b"seed: 1\n\xff\xfe\n", ", line 2: is not valid YAML (not text in UTF-8)"),
+        (b"seed: 1\n\x00\x01\x02\n", ": is not valid YAML (line 2: special characters are not"),
+        (b"seed: 1\n\xff\xfe\n", ": is not valid YAML (line 2: not text in UTF-8)"),
         ("seed: 1\nbase:\n", ", line 2: base: wanted the path of a YAML file, got None"),
         ("base: ''\n", ", line 1: base: wanted the path of a YAML file, got ''"),
         ("base: [a.yaml]\n", ", line 1: base: wanted the path of a YAML file, got ['a.yaml']"),
@@ -218,7 +218,7 @@ def test_files_that_are_each_others_base_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"b\.yaml, line 2: base: .*c\.yaml: cannot be read \(No"):
         load_yaml(a)
     c.write_text("seed: 1\nseed: 2\n")
-    with pytest.raises(ConfigError, match=r"line 2: base: .*c\.yaml, line 2: is not valid YAML"):
+    with pytest.raises(ConfigError, match=r"line 2: base: .*c\.yaml: is not valid YAML \(line 2"):
         load_yaml(a)
 
 
