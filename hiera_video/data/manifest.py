@@ -178,8 +178,11 @@ class Manifest:
         if missing:
             file = self[missing[0]].file
             others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            kind = "is a folder" if Path(str(file)).is_dir() else "no such file"
-            raise ManifestError(f"{self.path}, line {missing[0] + 2}: {kind}: {file}{others}")
+            is_folder = Path(str(file)).is_dir()
+            fault = (
+                f"{file}: cannot be read (is a directory)" if is_folder else f"no such file: {file}"
+            )
+            raise ManifestError(f"{self.path}, line {missing[0] + 2}: {fault}{others}")
 
     def check_kind(self, clip: ClipSettings) -> None:
         """Make sure that all files are images where a clip is one, and videos where it is not.
@@ -254,7 +257,6 @@ def read_classes(path: Path) -> list[str]:
         ManifestError: if it cannot be read, a name stands there twice, or there is none.
     """
     try:
-        check_encoding(path)
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
