@@ -53,6 +53,11 @@ class TrainingError(UserError):
     """What makes training stop, found and raised by all processes together."""
 
 
+class NotFiniteError(UserError):
+    """A model says of a video what is not finite. The video is not at fault: none is skipped for
+    it."""
+
+
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or belongs to another architecture."""
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from hiera_video.errors import ConfigError
+from hiera_video.yaml_files import YamlValues, read_yaml
 
 S = TypeVar("S", bound="Settings")
 
@@ -44,15 +45,35 @@ class Settings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             faults = _faults(type(self), error)
-            message = "; ".join(f"{key}: {text}" if key else text for key, text in faults)
-            raise ConfigError(message, faults) from None
+            raise ConfigError(_join(faults), faults) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_blank(cls, value: Any) -> Any:
+        """An empty path would be the folder that the command was started in."""
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("is empty; wanted a value")
+        return value
 
 
 class CommandLine(argparse.ArgumentParser):
-    """An argument parser whose complaints are a :class:`ConfigError`, like any other mistake."""
+    """An argument parser whose complaints are a :class:`ConfigError`, like any other mistake.
+
+    It takes no empty path.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)
+
+
+def _path(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; wanted a path")
+    return Path(text)
 
 
 def parse_settings(
@@ -79,10 +100,17 @@ def parse_settings(
     parser.add_argument("--config", type=Path, help="YAML file with settings")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings in dotted form")
     options = parser.parse_args(arguments)
-    values = load_yaml(options.config) if options.config else {}
+    file = read_yaml(options.config) if options.config else YamlValues()
     for override in options.overrides:
-        apply_override(values, override)
-    return cls(**values)
+        _forget_place(file.places, apply_override(file.values, override))
+    try:
+        return cls(**file.values)
+    except ConfigError as error:
+        faults = [
+            (key, f"{text} ({place})" if (place := _place(file.places, key)) else text)
+            for key, text in error.faults
+        ]
+        raise ConfigError(_join(faults) or str(error), faults) from None
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -91,37 +119,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     A key ``base`` names another file, relative to this one, whose values hold where this one does
     not say otherwise.
     """
-    values = _read_yaml(path)
-    if "base" not in values:
-        return values
-    base = load_yaml(path.parent / str(values.pop("base")))
-    return _merge(base, values)
-
-
-def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """``values`` over ``base``, group by group."""
-    merged = dict(base)
-    for key, value in values.items():
-        below = merged.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            value = _merge(below, value)
-        merged[key] = value
-    return merged
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"--config {path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise ConfigError(f"--config {path}: is not valid YAML ({problem})") from None
-    if values is not None and not isinstance(values, dict):
-        raise ConfigError(
-            f"--config {path}: wanted `key: value` lines, got {type(values).__name__}"
-        )
-    return values or {}
+    return read_yaml(path).values
 
 
 def dump_yaml(settings: Settings) -> str:
@@ -146,18 +144,21 @@ def suggest(given: str, valid: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else "valid: " + ", ".join(valid)
 
 
-def apply_override(values: dict[str, Any], override: str) -> None:
-    """Put ``key=value`` from a command line into ``values``, below the groups that the key names.
+def apply_override(values: dict[str, Any], override: str) -> str:
+    """Put ``key=value`` from a command line into ``values``, below the groups that the key names;
+    gives the key.
 
     Raises:
-        ConfigError: if it cannot be read so.
+        ConfigError: if it cannot be read so, or has no value, as where a shell's variable is empty.
     """
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"{override!r}: wanted key=value, such as train.epochs=10")
+    if not text.strip():
+        raise ConfigError(f"{key}=: has no value; wanted {key}=VALUE, or {key}=null to unset it")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         value = text
     *groups, name = key.split(".")
     for group in groups:
@@ -168,6 +169,27 @@ def apply_override(values: dict[str, Any], override: str) -> None:
             raise ConfigError(f"{key}={text}: {group} is a single value, not a group of settings")
         values = child
     values[name] = value
+    return key
+
+
+def _forget_place(places: dict[str, str], key: str) -> None:
+    """A key that a command line sets has no place in a file, nor have the groups that it is in."""
+    for place in [place for place in places if place == key or place.startswith(f"{key}.")]:
+        del places[place]
+    while "." in key:
+        key = key.rpartition(".")[0]
+        places.pop(key, None)
+
+
+def _place(places: dict[str, str], key: str) -> str | None:
+    """Where a key stands in a file; of a value in a list, where the list does."""
+    while key not in places and key.rpartition(".")[2].isdecimal():
+        key = key.rpartition(".")[0]
+    return places.get(key)
+
+
+def _join(faults: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{key}: {text}" if key else text for key, text in faults)
 
 
 def _faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str]]:

@@ -150,21 +150,132 @@ def test_windows_must_not_leave_gaps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("content", "message"),
     [
-        ("a: [1", "is not valid YAML"),
-        ("- 1\n- 2\n", "wanted `key: value` lines, got list"),
+        ("a: [1", ": is not valid YAML (line 1: while parsing a flow sequence expected"),
+        ("- 1\n- 2\n", ": wanted `key: value` lines, got list (line 1)"),
+        ("# why\n\njust text\n", ": wanted `key: value` lines, got str (line 3)"),
+        ("seed: 1\ntrain:\n  epochs: 2\n log_steps: 3\n", ": is not valid YAML (line 4: "),
+        (
+            "train:\n\tepochs: 2\n",
+            ": is not valid YAML (line 2: while scanning for the next token found character '\\t' "
+            "that cannot start any token: indent with spaces, not tabs)",
+        ),
+        (
+            "train:\n  epochs: 2\nseed: 1\ntrain:\n  log_steps: 3\n",
+            ": is not valid YAML (line 4: train is there twice, also in line 1)",
+        ),
+        (
+            "train:\n  epochs: 2\n  epochs: 3\n",
+            ": is not valid YAML (line 3: epochs is there twice",
+        ),
+        ("seed: 1\n---\nseed: 2\n", ": is not valid YAML (line 2: expected a single document"),
+        ("train: &a\n  x: *a\n", ": is not valid YAML (line 1: holds itself)"),
+        ("seed: !!python/object:os.system 1\n", ": is not valid YAML (line 1: could not determine"),
+        ("seed: 2024-13-45\n", ": is not valid YAML (month must be in 1..12"),
+        ("train: {epochs: *b}\n", ": is not valid YAML (line 1: found undefined alias 'b')"),
+        ("1: 2\n", ", line 1: 1: a setting's name is text"),
+        ("x: " + "[" * 20_000, ": is not valid YAML (nested too deeply)"),
+        (b"seed: 1\n\x00\x01\x02\n", ": is not valid YAML (line 2: special characters are not"),
+        (b"seed: 1\n\xff\xfe\n", ": is not valid YAML (line 2: not text in UTF-8)"),
+        ("seed: 1\nbase:\n", ", line 2: base: wanted the path of a YAML file, got None"),
+        ("base: ''\n", ", line 1: base: wanted the path of a YAML file, got ''"),
+        ("base: [a.yaml]\n", ", line 1: base: wanted the path of a YAML file, got ['a.yaml']"),
+        ("base: run.yaml\n", ", line 1: base: leads back to where it began ("),
         (None, "cannot be read (No such file or directory)"),
     ],
 )
-def test_a_bad_file_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_bad_file_is_named_with_the_line(
+    tmp_path: Path, content: str | bytes | None, message: str
+) -> None:
     config = tmp_path / "run.yaml"
-    if text is not None:
-        config.write_text(text)
+    if content is not None:
+        config.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigError) as caught:
         parse("--config", str(config))
-    assert str(config) in str(caught.value)
+    assert f"{config}{message}" in str(caught.value) or (
+        content is None and message in str(caught.value)
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--config .*: cannot be read \(Is a directory\)"):
+        parse("--config", str(tmp_path))
+
+
+def test_files_that_are_each_others_base_are_named(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    for name, base in zip(names, ("b", "c", "b"), strict=True):
+        (tmp_path / f"{name}.yaml").write_text(f"seed: 1\nbase: {base}.yaml\n")
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(tmp_path / "a.yaml")
+    a, b, c = (tmp_path / f"{name}.yaml" for name in names)
+    assert str(caught.value) == (
+        f"{c}, line 2: base: leads back to where it began ({a} -> {b} -> {c} -> {b})"
+    )
+    c.unlink()
+    with pytest.raises(ConfigError, match=r"b\.yaml, line 2: base: .*c\.yaml: cannot be read \(No"):
+        load_yaml(a)
+    c.write_text("seed: 1\nseed: 2\n")
+    with pytest.raises(ConfigError, match=r"line 2: base: .*c\.yaml: is not valid YAML \(line 2"):
+        load_yaml(a)
+
+
+def test_a_setting_that_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
+    base, config = tmp_path / "base.yaml", tmp_path / "run.yaml"
+    base.write_text("augment:\n  scale: [1, 0.5]\ntrain:\n  epoch: 3\n  log_steps: 0\n")
+    config.write_text("base: base.yaml\ntrain:\n  batch_size: 4\n  repeated_sampling: 3\n")
+    arguments = ["--config", str(config), "output_dir=out", "train.log_steps=0"]
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(TrainRun, arguments)
+    text = str(caught.value)
+    assert f"train.epoch: unknown key, did you mean epochs? ({base}, line 4)" in text
+    assert f"the smaller one first, got [1, 0.5] ({base}, line 2)" in text
+    assert "train.log_steps: input should be greater than or equal to 1, got 0;" in f"{text};"
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "data.train.manifest=",
+            "data.train.manifest=: has no value; wanted data.train.manifest=VA",
+        ),
+        (
+            "init_from= ",
+            "init_from=: has no value; wanted init_from=VALUE, or init_from=null to un",
+        ),
+        ("data.train.manifest=''", "data.train.manifest: is empty; wanted a value, got ''"),
+        ("data.root=' '", "data.root: is empty; wanted a value, got ' '"),
+        ("init_from=''", "init_from: is empty; wanted a value, got ''"),
+        ("seed=2024-13-45", "seed: input should be a valid integer"),
+    ],
+)
+def test_empty_values_are_no_paths(argument: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(argument)
     assert message in str(caught.value)
+
+
+def test_empty_values_in_a_file_are_named_with_their_line(tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("output_dir: a\ndata:\n  train:\n    manifest: ''\n")
+    with pytest.raises(ConfigError) as caught:
+        parse("--config", str(config))
+    place = f"({config}, line 4)"
+    assert str(caught.value) == (f"data.train.manifest: is empty; wanted a value, got '' {place}")
+
+
+def test_empty_arguments_are_no_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    for script, arguments in (
+        ("scripts/inspect_videos.py", ("", "out")),
+        ("scripts/predict.py", ("--checkpoint", "model", "")),
+        ("datasets/folder/prepare.py", ("", "out")),
+    ):
+        assert run_here(ROOT / script, *arguments) == 2
+        assert "is empty; wanted a path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

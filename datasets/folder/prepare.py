@@ -26,6 +26,7 @@ from hiera_video.data.preparation import (
 )
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError
+from hiera_video.labels import normalize_label, order_classes
 from hiera_video.settings import CommandLine
 
 
@@ -35,8 +36,8 @@ def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
     for path in find_files(root, suffixes):
         folder, *below = path.relative_to(root.absolute()).parts
         if below:
-            classes.setdefault(folder, []).append(path)
-    return dict(sorted(classes.items()))
+            classes.setdefault(normalize_label(folder), []).append(path)
+    return {name: classes[name] for name in order_classes(classes)}
 
 
 def read_manifest(path: Path) -> dict[str, list[Path]]:

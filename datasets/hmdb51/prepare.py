@@ -14,6 +14,7 @@ from pathlib import Path
 from hiera_video.command import run_command
 from hiera_video.data.preparation import Entry, find_files, read_lines, write_dataset
 from hiera_video.errors import UserError
+from hiera_video.labels import order_classes
 from hiera_video.settings import CommandLine
 
 #: What the number after a video's name means; 0 is in neither.
@@ -41,8 +42,8 @@ def main() -> None:
     lists = {path.name.removesuffix(suffix): path for path in options.splits.glob(f"*{suffix}")}
     if not lists:
         raise UserError(f"{options.splits}: wanted files named CLASS{suffix}, found none")
-    classes = sorted(lists)
-    entries = [entry for label in classes for entry in read_entries(lists[label], label)]
+    classes = order_classes(lists)
+    entries = [entry for label in sorted(lists) for entry in read_entries(lists[label], label)]
     files = {f"{path.parent.name}/{path.stem}": path for path in find_files(options.videos)}
     write_dataset(options.output_dir, classes, entries, files)
 

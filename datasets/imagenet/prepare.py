@@ -16,6 +16,7 @@ from hiera_video.command import run_command
 from hiera_video.data.preparation import Entry, find_files, read_pairs, read_rows, write_dataset
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError
+from hiera_video.labels import normalize_label, order_classes
 from hiera_video.settings import CommandLine
 
 
@@ -37,13 +38,18 @@ def read_names(words: Path | None, synsets: list[str]) -> dict[str, str]:
     }
 
 
+def folder_name(path: Path) -> str:
+    """The name of the folder that an image is in: its synset."""
+    return normalize_label(path.parent.name)
+
+
 def val_synsets(images: list[Path], solution: Path | None) -> dict[Path, str]:
     """The synset of each validation image: its folder's name, or what the solution says.
 
     ``LOC_val_solution.csv`` is ``ImageId,PredictionString``; a string starts with the synset.
     """
     if solution is None:
-        return {path: path.parent.name for path in images}
+        return {path: folder_name(path) for path in images}
     rows = read_rows(solution, ["ImageId", "PredictionString"])
     synsets = {row["ImageId"]: row["PredictionString"].partition(" ")[0] for row in rows}
     unknown = [path for path in images if not synsets.get(path.stem)]
@@ -61,9 +67,9 @@ def main() -> None:
     options = parser.parse_args()
     train = find_files(options.images / "train", IMAGE_SUFFIXES)
     val = val_synsets(find_files(options.images / "val", IMAGE_SUFFIXES), options.val_solution)
-    synsets = sorted({path.parent.name for path in train})
+    synsets = order_classes(map(folder_name, train))
     names = read_names(options.words, synsets)
-    entries = [Entry("train", str(path), names[path.parent.name]) for path in train]
+    entries = [Entry("train", str(path), names[folder_name(path)]) for path in train]
     entries += [Entry("val", str(path), names.get(synset, synset)) for path, synset in val.items()]
     files = {str(path): path for path in [*train, *val]}
     write_dataset(options.output_dir, list(names.values()), entries, files)

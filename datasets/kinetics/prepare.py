@@ -14,6 +14,7 @@ from pathlib import Path
 from hiera_video.command import run_command
 from hiera_video.data.preparation import Entry, find_files, read_rows, write_dataset
 from hiera_video.errors import UserError
+from hiera_video.labels import order_classes
 from hiera_video.settings import CommandLine
 
 #: The splits as annotations of different years call them.
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--annotations", type=Path, nargs="+", required=True, metavar="CSV")
     options = parser.parse_args()
     entries = [entry for path in options.annotations for entry in read_entries(path)]
-    classes = sorted({entry.label for entry in entries if entry.label is not None})
+    classes = order_classes(entry.label for entry in entries if entry.label is not None)
     files = {path.stem: path for path in find_files(options.videos)}
     write_dataset(options.output_dir, classes, entries, files, options.annotations)
 

@@ -16,6 +16,7 @@ from hiera_video.command import run_command
 from hiera_video.data.manifest import read_classes
 from hiera_video.data.preparation import SPLITS, Entry, read_lines, write_dataset
 from hiera_video.errors import UserError
+from hiera_video.labels import order_classes
 from hiera_video.settings import CommandLine
 
 
@@ -35,13 +36,6 @@ def read_entries(
                 )
             name = classes[int(name)]
         yield Entry(split, video.strip(), name)
-
-
-def order_classes(entries: list[Entry]) -> list[str]:
-    """Numbers by value, names by alphabet."""
-    labels = {entry.label for entry in entries if entry.label is not None}
-    numbers = all(label.isdecimal() for label in labels)
-    return sorted(labels, key=int) if numbers else sorted(labels)
 
 
 def main() -> None:
@@ -64,7 +58,7 @@ def main() -> None:
         raise UserError("no lines to read: give --train, --val or --test a list with some")
     root = options.root.absolute()
     files = {entry.key: root / entry.key for entry in entries if (root / entry.key).is_file()}
-    classes = classes or order_classes(entries)
+    classes = classes or order_classes(e.label for e in entries if e.label is not None)
     write_dataset(options.output_dir, classes, entries, files, lists.values())
 
 

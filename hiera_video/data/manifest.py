@@ -2,8 +2,9 @@
 
 A manifest is a CSV with a header, ``path,label[,start_seconds,end_seconds]``. ``path`` is absolute,
 or relative to ``data.root`` (default: the manifest's own folder); ``label`` is a class name. A file
-``classes.txt`` beside it, one name a line, fixes the order of the classes; without it they are the
-labels in sorted order. ``datasets/`` has a script for each other format that videos are listed in.
+``classes.txt`` beside it, one name a line, fixes the order of the classes; without it they are
+the labels, in the order of ``labels.order_classes``. ``datasets/`` has a script for each other
+format that videos are listed in.
 
 Where videos are in tar shards there are more columns, ``shard,member,offset_bytes,size_bytes``, and
 ``path`` is only their name; ``scripts/make_shards.py`` and ``scripts/index_shards.py`` write these.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from csv import reader
@@ -26,12 +28,14 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from hiera_video.config import ClipSettings, DataSettings
+from hiera_video.data.label_column import LabelColumn
+from hiera_video.data.manifest_text import check_encoding, check_separator, line_not_in_utf8
 from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
 from hiera_video.decoding.source import IMAGE_SUFFIXES, ShardMember, is_image
 from hiera_video.errors import ManifestError, VideoError, reason_of
 from hiera_video.files import atomic_path
-from hiera_video.settings import suggest
+from hiera_video.labels import normalize_label, order_classes, similar_labels
 
 CLASSES_FILE = "classes.txt"
 
@@ -82,9 +86,14 @@ class Manifest:
 
     Args:
         path: the CSV file.
-        classes: class names in index order; None reads ``classes.txt`` or sorts the labels.
+        classes: class names in index order, kept as they are written; None reads ``classes.txt`` or
+            sorts the labels.
         root: folder that relative paths start from; default: the manifest's own.
         labelled: whether every row must have a label.
+
+    Attributes:
+        order_is_assumed: whether nobody gave the order of the classes, so that labels were sorted.
+        warnings: labels that may have been meant to be one.
 
     Raises:
         ManifestError: if the file is missing, empty, not such a CSV, or a label is unknown.
@@ -103,11 +112,16 @@ class Manifest:
         table = _read_table(path, labelled)
         self.in_shards = "shard" in table.column_names
         _check_segments(path, table)
+        self.order_is_assumed = False
+        self.warnings: list[str] = []
         if labelled:
-            self.classes = (
-                list(classes) if classes is not None else _find_classes(path, table["label"])
-            )
-            labels = _label_indices(path, table["label"], self.classes)
+            written = LabelColumn(path, table["label"])
+            given = _given_classes(path) if classes is None else list(classes)
+            self.order_is_assumed = given is None
+            self.classes = order_classes(written.counts) if given is None else given
+            written.check_single(given or [])
+            self.warnings = similar_labels(written.counts)
+            labels = written.indices(self.classes)
         else:
             self.classes = list(classes or [])
             labels = pa.nulls(table.num_rows, pa.int32())
@@ -159,13 +173,16 @@ class Manifest:
             index
             for index, path in enumerate(self.paths)
             # Paths as text take a third of the time, which shows at a million rows.
-            if not os.path.exists(os.path.join(root, path))  # noqa: PTH110, PTH118
+            if _is_no_file(os.path.join(root, path))  # noqa: PTH118
         ]
         if missing:
+            file = self[missing[0]].file
             others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise ManifestError(
-                f"{self.path}, line {missing[0] + 2}: no such file: {self[missing[0]].file}{others}"
+            is_folder = Path(str(file)).is_dir()
+            fault = (
+                f"{file}: cannot be read (is a directory)" if is_folder else f"no such file: {file}"
             )
+            raise ManifestError(f"{self.path}, line {missing[0] + 2}: {fault}{others}")
 
     def check_kind(self, clip: ClipSettings) -> None:
         """Make sure that all files are images where a clip is one, and videos where it is not.
@@ -234,6 +251,8 @@ def has_labels(path: Path) -> bool:
         ManifestError: if it cannot be read.
     """
     try:
+        check_encoding(path)
+        check_separator(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             return "label" in next(reader(file), [])
     except (OSError, UnicodeDecodeError) as error:
@@ -250,7 +269,7 @@ def read_classes(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
-    names = [line.strip() for line in lines if line.strip()]
+    names = [name for line in lines if (name := normalize_label(line))]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated or not names:
         raise ManifestError(
@@ -262,11 +281,21 @@ def read_classes(path: Path) -> list[str]:
 def write_classes(path: Path, classes: Iterable[str]) -> None:
     """Class names in index order, one a line; the whole file or none."""
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+        lines = "".join(f"{normalize_label(name)}\n" for name in classes)
+        temporary.write_text(lines, encoding="utf-8")
+
+
+def _is_no_file(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+    except (OSError, ValueError):
+        return True
 
 
 def _read_table(path: Path, labelled: bool) -> pa.Table:
     try:
+        check_encoding(path)
+        check_separator(path)
         options = csv.ConvertOptions(
             column_types=_COLUMN_TYPES | SHARD_COLUMNS,
             strings_can_be_null=False,
@@ -278,6 +307,8 @@ def _read_table(path: Path, labelled: bool) -> pa.Table:
         raise ManifestError(f"{path}: manifest cannot be read ({reason})") from None
     except pa.ArrowInvalid as error:
         reason = "it is empty" if path.stat().st_size == 0 else str(error).partition("\n")[0]
+        if line := line_not_in_utf8(path):
+            raise ManifestError(f"{path}, line {line}: is not in UTF-8, as manifests are") from None
         raise ManifestError(f"{path}: is not a manifest ({reason})") from None
     wanted = ["path", "label"] if labelled else ["path"]
     missing = [name for name in wanted if name not in table.column_names]
@@ -291,12 +322,11 @@ def _read_table(path: Path, labelled: bool) -> pa.Table:
         raise ManifestError(f"{path}: the column {repeated[0]} is there twice")
     if table.num_rows == 0:
         raise ManifestError(f"{path}: the manifest has a header and no rows")
+    line = pc.index(pc.equal(pc.utf8_trim_whitespace(table["path"]), ""), True).as_py()
+    if line >= 0:
+        raise ManifestError(f"{path}, line {line + 2}: has no path")
     if "shard" in table.column_names:
         check_columns(path, table)
-    if "label" in table.column_names:
-        # As in classes.txt: no space around them.
-        labels = pc.utf8_trim_whitespace(table["label"])
-        table = table.set_column(table.column_names.index("label"), "label", labels)
     for name, column_type in _COLUMN_TYPES.items():
         if name not in table.column_names:
             table = table.append_column(name, pa.nulls(table.num_rows, column_type))
@@ -316,21 +346,7 @@ def _check_segments(path: Path, table: pa.Table) -> None:
         )
 
 
-def _find_classes(path: Path, labels: pa.ChunkedArray) -> list[str]:
-    line = pc.index(labels, "").as_py()
-    if line >= 0:
-        raise ManifestError(f"{path}, line {line + 2}: has no label, and others have")
+def _given_classes(path: Path) -> list[str] | None:
+    """The names in the ``classes.txt`` beside a manifest, if there is one."""
     beside = path.parent / CLASSES_FILE
-    return read_classes(beside) if beside.exists() else sorted(pc.unique(labels).to_pylist())
-
-
-def _label_indices(path: Path, labels: pa.ChunkedArray, classes: list[str]) -> pa.ChunkedArray:
-    indices = pc.index_in(labels, value_set=pa.array(classes, pa.string()))
-    if indices.null_count:
-        line = pc.index(pc.is_null(indices), True).as_py()
-        label = labels[line].as_py()
-        raise ManifestError(
-            f"{path}, line {line + 2}: label {label!r} is not one of the {len(classes)} classes, "
-            + suggest(label, classes)
-        )
-    return indices
+    return read_classes(beside) if beside.exists() else None

@@ -23,6 +23,7 @@ from hiera_video.data.shards import SHARD_COLUMNS
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError, reason_of
 from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
+from hiera_video.labels import normalize_label
 
 MANIFEST_FILE = "manifest.csv"
 
@@ -228,7 +229,7 @@ def _read_sample(sample: dict[str, Any], tar: tarfile.TarFile, shard: str) -> Sa
         label = text("cls") or text("txt")
     return Sample(
         path=said.get("path", f"{Path(shard).name}/{video.name}"),
-        label=None if label is None else str(label),
+        label=None if label is None else normalize_label(str(label)),
         start_seconds=said.get("start_seconds"),
         end_seconds=said.get("end_seconds"),
         shard=shard,

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from hiera_video.data.manifest import CLASSES_FILE, write_classes
 from hiera_video.errors import ManifestError, UserError
 from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
+from hiera_video.labels import normalize_label, similar_labels
 from hiera_video.settings import suggest
 
 VIDEO_SUFFIXES = frozenset(
@@ -98,16 +99,20 @@ def write_dataset(
     ``files`` has the path of each key whose file is there; ``inputs`` are the files that entries
     and classes came from. A split without labels gets a manifest with paths only, a split without
     files none. Replaces what an earlier run wrote. Prints how many files there are and how many are
-    missing.
+    missing, and which labels may have been meant to be one. Labels and classes are normalised.
 
     Raises:
-        UserError: if a label is no class, no file is there, ``output_dir`` cannot be written to, or
-            has files of these names that are the user's own, or of a split that is written no more.
+        UserError: if a label is no class, a class is listed twice, no file is there, or
+            ``output_dir`` cannot be written to, or has files of these names that are the user's
+            own, or of a split that is written no more.
     """
     splits: dict[str, list[tuple[str, ...]]] = {split: [] for split in SPLITS}
     missing: list[Entry] = []
-    known = frozenset(classes)
+    classes = _normalized(classes)
+    known, counts = frozenset(classes), Counter[str]()
     for entry in entries:
+        if entry.label is not None:
+            entry = entry._replace(label=normalize_label(entry.label))
         if entry.label is not None and entry.label not in known:
             raise ManifestError(
                 f"{entry.key}: label {entry.label!r} is not one of the {len(classes)} classes, "
@@ -118,6 +123,7 @@ def write_dataset(
         else:
             path = str(files[entry.key])
             splits[entry.split].append((path,) if entry.label is None else (path, entry.label))
+            counts.update([] if entry.label is None else [entry.label])
     num_found = sum(map(len, splits.values()))
     if not num_found:
         wanted = f", such as {missing[0].key}" if missing else ""
@@ -129,9 +135,24 @@ def write_dataset(
         if rows:
             write_csv(manifest, ["path", "label"][: len(rows[0])], rows)
     write_classes(output_dir / CLASSES_FILE, classes)
-    counts = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
-    print(f"{len(classes)} classes: {counts}  -> {output_dir}")
+    found = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
+    print(f"{len(classes)} classes: {found}  -> {output_dir}")
+    print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
     _report_missing(output_dir / MISSING_FILE, missing, num_found + len(missing))
+
+
+def _normalized(classes: Sequence[str]) -> list[str]:
+    """The names of classes, in their order.
+
+    Raises:
+        ManifestError: if two of them are one.
+    """
+    written: dict[str, str] = {}
+    for name in classes:
+        other = written.setdefault(normalize_label(name), name)
+        if other is not name:
+            raise ManifestError(f"the class {normalize_label(name)!r} is listed twice")
+    return list(written)
 
 
 def _check_outputs(

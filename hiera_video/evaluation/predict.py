@@ -16,6 +16,7 @@ from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ConfigError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.views import score_batch
+from hiera_video.models.finite import FiniteOutputs
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def predict(
         ConfigError: if ``overrides`` or ``classes`` do not fit it.
         VideoError: for a video where images are wanted, or an image where clips are; and when one
             that cannot be read is reached.
+        NotFiniteError: when what the model says of a video is not finite.
     """
     check_decoder(decoder)
     model, clip, names = load_trained(checkpoint, overrides or {})
@@ -55,8 +57,10 @@ def predict(
     names = list(classes or names)
     device = Accelerator().device
     model.to(device).eval()
+    outputs = FiniteOutputs(model, "logits", lambda row: str(videos[row]))
     for row, batch in read_files(videos, clip, evaluate.of(clip), DecodingOptions(decoder)):
-        scores = score_batch(model, batch, clip, len(batch), device)[0]
+        scores = score_batch(model, batch, clip, len(batch), device, outputs)[0]
+        outputs.look(wait=True)
         best = scores.topk(min(top_k, len(names)))
         yield Prediction(
             row.path,

@@ -16,6 +16,7 @@ from hiera_video.evaluation.metrics import VideoAccuracies
 from hiera_video.evaluation.report import write_evaluation
 from hiera_video.evaluation.views import Scorer, gather_scores
 from hiera_video.files import make_output_directory
+from hiera_video.labels import describe_order
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.loading import load_classifier
 from hiera_video.models.preprocessor import load_preprocessor
@@ -58,6 +59,11 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
     if accelerator.is_main_process:
         failures.forget()
     accelerator.wait_for_everyone()
+    if manifest.order_is_assumed:
+        order = describe_order(manifest.classes)
+        accelerator.print(f"the weights have no class names; assumed: {order}")
+    for warning in manifest.warnings:
+        accelerator.print(f"warning: {warning}")
     scorer = Scorer(manifest, clip, views, run, failures, accelerator)
     accuracies = VideoAccuracies(manifest, accelerator.device)
     scored = []

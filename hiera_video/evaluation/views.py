@@ -21,6 +21,7 @@ from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import ClipLoader, evaluation_order
 from hiera_video.data.manifest import Manifest
+from hiera_video.models.finite import FiniteOutputs
 from hiera_video.runs import RunSettings
 
 
@@ -50,6 +51,7 @@ class Scorer:
         failures: FailurePolicy,
         accelerator: Accelerator,
     ) -> None:
+        self.manifest = manifest
         self.clip = clip
         self.num_classes = len(manifest.classes)
         self.num_views = evaluate.num_clips * evaluate.num_crops
@@ -72,8 +74,11 @@ class Scorer:
 
         Raises:
             VideoError: at the first bad video, under ``data.on_error=raise``.
+            NotFiniteError: whatever ``data.on_error`` is, once logits that are not finite have come
+                to the host, which nothing waits for; after the last batch at the latest.
         """
         model.eval()
+        outputs = FiniteOutputs(model, "logits", lambda row: str(self.manifest[row].file))
         bar = progress_bar(
             iterable=self.loader,
             desc="evaluate",
@@ -87,24 +92,34 @@ class Scorer:
             yield VideoScores(
                 batch.rows[first_views],
                 batch.labels[first_views],
-                self._score(model, batch),
+                self._score(model, batch, outputs),
                 batch.failures,
             )
+        outputs.look(wait=True)
 
-    def _score(self, model: nn.Module, batch: ClipBatch) -> Tensor:
+    def _score(self, model: nn.Module, batch: ClipBatch, outputs: FiniteOutputs) -> Tensor:
         device = self.accelerator.device
         if not len(batch):
             return torch.empty(0, self.num_classes, device=device)
         with self.accelerator.autocast():
-            return score_batch(model, batch, self.clip, self.num_views, device)
+            return score_batch(model, batch, self.clip, self.num_views, device, outputs)
 
 
 @torch.inference_mode()
 def score_batch(
-    model: nn.Module, batch: ClipBatch, clip: ClipSettings, num_views: int, device: torch.device
+    model: nn.Module,
+    batch: ClipBatch,
+    clip: ClipSettings,
+    num_views: int,
+    device: torch.device,
+    outputs: FiniteOutputs,
 ) -> Tensor:
-    """Probabilities ``(V, K)``, on ``device``, of videos that have ``num_views`` clips each."""
+    """Probabilities ``(V, K)``, on ``device``, of videos that have ``num_views`` clips each.
+
+    ``outputs`` sees the logits: of probabilities, one that is 0 may come from what is not finite.
+    """
     logits = model(batch.normalized(device, clip.mean, clip.std)).logits
+    outputs.see(logits, batch.rows)
     return logits.float().softmax(-1).unflatten(0, (-1, num_views)).mean(1)
 
 

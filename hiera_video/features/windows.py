@@ -25,6 +25,7 @@ from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
 from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
 from hiera_video.files import make_output_directory
+from hiera_video.models.finite import FiniteOutputs
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runs import FeatureRun
@@ -35,9 +36,15 @@ class FeatureExtractor:
     ``(B, T, H, W, D)``; without one, the pooled and normalised output ``(B, D)``."""
 
     def __init__(
-        self, model: nn.Module, stage: int | None, clip: ClipSettings, accelerator: Accelerator
+        self,
+        model: nn.Module,
+        stage: int | None,
+        clip: ClipSettings,
+        accelerator: Accelerator,
+        outputs: FiniteOutputs,
     ) -> None:
         self.model = model
+        self.outputs = outputs
         self.stage = stage
         self.clip = clip
         self.accelerator = accelerator
@@ -52,7 +59,10 @@ class FeatureExtractor:
         else:
             # Index 0 holds the embeddings.
             features = output.reshaped_hidden_states[self.stage]
-        return features.float().cpu()
+        self.outputs.see(features, clips.rows)
+        features = features.float().cpu()
+        self.outputs.look(wait=True)  # which is there, since the features are
+        return features
 
 
 def extract_features(run: FeatureRun) -> None:
@@ -60,7 +70,8 @@ def extract_features(run: FeatureRun) -> None:
 
     Raises:
         UserError: for anything that does not fit, before devices and workers start, and for the
-            first bad video under ``data.on_error=raise``.
+            first bad video under ``data.on_error=raise``; and, whatever that is, for features that
+            are not finite, before any of their video is written.
     """
     check_decoder(run.data.decoder)
     model = HieraModel.from_pretrained(run.checkpoint)
@@ -99,9 +110,13 @@ def extract_features(run: FeatureRun) -> None:
         stride_seconds=run.features.stride_seconds,
         batch_size=run.features.batch_size,
     )
-    extractor = FeatureExtractor(
-        prepare_for_inference(model, accelerator), run.features.stage, clip, accelerator
+    prepared = prepare_for_inference(model, accelerator)
+    outputs = FiniteOutputs(
+        prepared,
+        f"features (features.layer={run.features.layer})",
+        lambda row: str(manifest[row].file),
     )
+    extractor = FeatureExtractor(prepared, run.features.stage, clip, accelerator, outputs)
     entries += _extract(
         extractor,
         window_batches(windows, run.data, accelerator.device),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +19,7 @@ from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.report import REPORT_FILE, write_report
 from hiera_video.inspection.source import read_source
 from hiera_video.inspection.table import inspection_table, write_table
+from hiera_video.labels import similar_labels
 
 #: One line of JSON per file that was examined: what an interrupted inspection goes on from.
 LOG_FILE = "examined.jsonl"
@@ -43,6 +45,8 @@ def inspect_videos(
         UserError: if there is nothing to inspect, or ``output_dir`` cannot be written to.
     """
     source = read_source(path, root)
+    counts = Counter(video.label for video in source.videos if video.label is not None)
+    print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
     log = make_output_directory(output_dir) / LOG_FILE
     files = list(dict.fromkeys(str(video.file) for video in source.videos))
     known = read_log(log)

@@ -9,6 +9,7 @@ from pathlib import Path
 from hiera_video.data.manifest import Manifest, has_labels
 from hiera_video.data.preparation import find_files
 from hiera_video.errors import UserError
+from hiera_video.labels import normalize_label, order_classes
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ def _read_folder(folder: Path) -> Source:
         raise UserError(f"{folder}: no video files in it, nor in folders below")
     below = [file.relative_to(folder.absolute()) for file in files]
     videos = [
-        Video(str(path), file, path.parts[0] if len(path.parts) > 1 else None)
+        Video(str(path), file, normalize_label(path.parts[0]) if len(path.parts) > 1 else None)
         for path, file in zip(below, files, strict=True)
     ]
-    return Source(videos, sorted({video.label for video in videos if video.label is not None}))
+    return Source(videos, order_classes(v.label for v in videos if v.label is not None))
 
 
 def _read_manifest(path: Path, root: Path | None) -> Source:

@@ -18,6 +18,7 @@ from huggingface_hub import HfApi
 from torch import Tensor, nn
 
 from hiera_video.errors import CheckpointError
+from hiera_video.labels import same_names
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table, sine_cosine_table
 from hiera_video.models.encoder import Stage
@@ -281,7 +282,9 @@ def _fresh_parts(
         before, now = len(weights["classifier.weight"]), len(wanted["classifier.weight"])
         if before != now:
             fresh["classifier"] = f"{now} labels instead of {before}"
-        elif checkpoint.config.has_label_names and config.id2label != checkpoint.config.id2label:
+        elif checkpoint.config.has_label_names and not same_names(
+            config.id2label, checkpoint.config.id2label
+        ):
             fresh["classifier"] = "labels of other names"
     if held != cls.__name__:
         for part in sorted(missing - {"classifier", "patch_embedding", "encoder"}):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hiera_video.errors import CheckpointError
 from hiera_video.files import make_output_directory
+from hiera_video.models.finite import describe_not_finite_weight
 from hiera_video.models.layouts import LAYOUTS, read_checkpoint, write_checkpoint
 from hiera_video.models.loading import instantiate
 from hiera_video.settings import CommandLine
@@ -18,9 +20,12 @@ def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path
     that could not be read again. What is known about pixels (``preprocessor.json``) comes along.
 
     Raises:
-        CheckpointError: if it cannot be read, or ``layout`` cannot express the model.
+        CheckpointError: if it cannot be read, a weight is not finite, or ``layout`` cannot express
+            the model.
     """
     model = instantiate(read_checkpoint(source), str(source))
+    if fault := describe_not_finite_weight(model.state_dict()):
+        raise CheckpointError(f"{source}: the weight {fault}")
     return write_checkpoint(model.to_checkpoint(), make_output_directory(directory), layout)
 
 

@@ -23,6 +23,7 @@ from hiera_video.seeding import derive_seed
 from hiera_video.training.classification import Classification
 from hiera_video.training.loop import Task
 from hiera_video.training.pretraining import PreTraining
+from hiera_video.training.resume import names_to_keep
 
 M = TypeVar("M", bound=PretrainedModel)
 
@@ -43,6 +44,8 @@ def classification_part(run: TrainRun) -> Part:
         UserError: if manifests, settings or weights cannot be used or do not fit together.
     """
     manifest = open_manifest(run.data, "data.train.manifest", run.clip)
+    if manifest.order_is_assumed and (names := names_to_keep(run, manifest.classes)):
+        manifest = open_manifest(run.data, "data.train.manifest", run.clip, classes=names)
     classes = manifest.classes
     val_manifest = None
     if run.data.val.manifest is not None:

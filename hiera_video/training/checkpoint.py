@@ -32,6 +32,7 @@ from torch.optim.swa_utils import AveragedModel
 from hiera_video.errors import CheckpointError
 from hiera_video.files import UNFINISHED, atomic_path, atomic_symlink, sha256
 from hiera_video.models.checkpoints import PretrainedModel
+from hiera_video.models.finite import describe_not_finite_weight
 from hiera_video.models.layouts import Checkpoint, write_checkpoint
 from hiera_video.training.sharding import copy_to_host, split_shards, write_shards
 
@@ -228,6 +229,7 @@ class Checkpoints:
             ) from error
 
     def _write_checkpoint(self, target: Path, model: Checkpoint, snapshot: Snapshot) -> None:
+        self._check_finite(target, model, snapshot)
         target.parent.mkdir(exist_ok=True)
         with atomic_path(target) as directory:
             if snapshot.shards:
@@ -238,6 +240,25 @@ class Checkpoints:
             write_checksums(directory)
         atomic_symlink(self.output_dir / "last", target / "model")
         self._remove_old()
+
+    def _check_finite(self, target: Path, model: Checkpoint, snapshot: Snapshot) -> None:
+        """A gradient may be infinite where its loss was not, and what it makes of the weights, or
+        of their average, is only told by the next loss. It is looked for here, beside training.
+
+        Raises:
+            CheckpointError: naming a weight that is not finite. Nothing was written then.
+        """
+        # What is shared is the average, where there is one; the trained weights are beside it.
+        kinds = {"weight": model.weights}
+        if trained := snapshot.values["weights"]:
+            kinds = {"weight": trained, "average of the weight": model.weights}
+        for kind, weights in kinds.items():
+            if fault := describe_not_finite_weight(weights):
+                raise CheckpointError(
+                    f"{target}: is not written, since the {kind} {fault}; the newest "
+                    f"whole checkpoint is {self.newest or 'none'}; try a lower optimizer.lr or "
+                    "train.clip_grad_norm"
+                )
 
     def _remove_old(self) -> None:
         for old in saved_checkpoints(self.output_dir)[: -self.keep]:

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from hiera_video.data.loader import TrainingOrder
+from hiera_video.labels import describe_order
 from hiera_video.runs import TrainingRun
 from hiera_video.training.build import Part
 from hiera_video.training.checkpoint import TrainingState
@@ -38,12 +39,14 @@ def introduce(
         origin = ", of images, inflated to clips" if part.model.inflated else ""
         lines.append(f"weights    {run.init_from}{origin}")
     lines.append(f"data       {_describe(part)}")
+    lines += _describe_labels(part)
     if images is not None:
         batches = accelerator.num_processes * run.train.accumulate_steps
         lines.append(
             f"images     {_describe(images)}; {images.run.train.batch_size} with each of the "
             f"{batches} batches of a step"
         )
+        lines += _describe_labels(images)
     lines += [
         f"step       {_count(effective, clip)}: {run.train.batch_size} x {processes} x "
         f"{run.train.accumulate_steps} accumulated",
@@ -70,6 +73,13 @@ def _describe(part: Part) -> str:
     kind = "images" if part.run.clip.is_image else "videos"
     classes = f", {len(part.manifest.classes)} classes" if part.manifest.classes else ""
     return f"{len(part.manifest)} {kind}{classes}"
+
+
+def _describe_labels(part: Part) -> list[str]:
+    """Which label is which index, where nobody said it; labels that may be meant to be one."""
+    manifest = part.manifest
+    lines = [f"classes    {describe_order(manifest.classes)}"] if manifest.order_is_assumed else []
+    return lines + [f"warning    {warning}" for warning in manifest.warnings]
 
 
 def _describe_rates(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from accelerate.utils import gather_object
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.labels import normalize_label, same_names
 from hiera_video.models.checkpoints import PretrainedModel, load_weights
 from hiera_video.models.classification import HieraClassifier
-from hiera_video.models.layouts import bare_name
+from hiera_video.models.joint import IMAGES_FOLDER
+from hiera_video.models.layouts import bare_name, read_label_names
 from hiera_video.runs import TrainingRun
 from hiera_video.settings import flat_settings, load_yaml
 from hiera_video.training.checkpoint import (
@@ -87,6 +90,26 @@ def find_resume(resume: str, output_dir: Path) -> list[Path]:
     if not candidates:
         raise CheckpointError(f"resume={resume}: holds no {STATE_FILE} and no checkpoints/step-*")
     return candidates
+
+
+def names_to_keep(run: TrainingRun, classes: Sequence[str]) -> list[str] | None:
+    """These classes in the order of the weights that the run goes on from or starts from, if they
+    have the same ones.
+
+    For classes whose order nobody gave: another one would make the head useless, or be refused.
+    """
+    sources: list[str | Path] = []
+    for checkpoint in find_resume(run.resume, run.output_dir):
+        # Of joint training, the model of images is in a folder of its own.
+        images = [checkpoint / "model" / IMAGES_FOLDER] if run.clip.is_image else []
+        sources += [*images, checkpoint / "model"]
+    sources += [run.init_from] if run.init_from is not None else []
+    wanted = {normalize_label(name) for name in classes}
+    for source in sources:
+        names = read_label_names(source)
+        if names is not None and len(names) == len(classes) and set(names) == wanted:
+            return names
+    return None
 
 
 def load_checkpoint(candidates: list[Path], model: PretrainedModel) -> SavedState | None:
@@ -217,7 +240,9 @@ def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Pa
     given, wanted = saved.config.to_dict(), model.config.to_dict()
     may_change = _MAY_CHANGE
     if isinstance(model, HieraClassifier):
-        may_change = _MAY_CHANGE | _OF_PRETRAINING
+        may_change = may_change | _OF_PRETRAINING
+    if same_names(saved.config.id2label, model.config.id2label):
+        may_change = may_change | {"id2label", "label2id"}  # written otherwise
     differences = [
         f"{name}={given[name]} instead of {wanted[name]}"
         for name in wanted

@@ -6,8 +6,9 @@ clip; one for images), H W rows and columns, N patches, P pixel values of a patc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from hiera_video.data.loader import read_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import CheckpointError
+from hiera_video.models.finite import FiniteOutputs
 from hiera_video.models.loading import load_model
 from hiera_video.models.mae import (
     HieraForPreTraining,
@@ -66,15 +68,19 @@ def reconstruct(
     mean: Sequence[float],
     std: Sequence[float],
     noise: Tensor | None = None,
+    see: Callable[[Tensor], None] | None = None,
 ) -> Reconstruction:
     """Hide patches of clips ``(B, C, T, H, W)`` or images ``(B, C, H, W)``, normalised with
     ``mean`` and ``std`` of each channel, and paste what ``model`` predicts in their place.
 
     A model that predicts normalised patches says nothing about the mean and the deviation of a
-    patch: these two numbers are the original's. ``noise`` is as in ``model.forward``.
+    patch: these two numbers are the original's. ``noise`` is as in ``model.forward``; ``see`` is
+    called with the predicted patches ``(B, N, P)``, since in colours an infinite value is a 1.
     """
     config = model.config
     output = model(pixel_values, noise=noise)
+    if see is not None:
+        see(output.logits)
     patches = to_patches(config, pixel_values)
     predicted = output.logits.to(patches.dtype)
     if config.normalize_pixel_loss:
@@ -178,17 +184,21 @@ def reconstruct_videos(
         CheckpointError, ConfigError: as :func:`load_autoencoder` does.
         VideoError: for a video where images are wanted, or an image where clips are; and when one
             that cannot be read is reached.
+        NotFiniteError: when what the model says of a video is not finite.
     """
     check_decoder(decoder)
     model, clip = load_autoencoder(checkpoint, mask_ratio)
     device = Accelerator().device
     model.to(device).eval()
+    outputs = FiniteOutputs(model, "predicted pixels", lambda row: str(videos[row]))
     one_view = EvaluateSettings(num_clips=1, num_crops=1)
     for row, batch in read_files(videos, clip, one_view, DecodingOptions(decoder)):
         generator = torch.Generator().manual_seed(derive_seed(seed, row.index))
         noise = torch.rand(1, model.config.num_units, generator=generator).to(device)
         pixel_values = batch.normalized(device, clip.mean, clip.std)
-        frames = reconstruct(model, pixel_values, clip.mean, clip.std, noise)
+        see = partial(outputs.see, rows=batch.rows)
+        frames = reconstruct(model, pixel_values, clip.mean, clip.std, noise, see)
+        outputs.look(wait=True)
         start, end = batch.start_seconds.item(), batch.end_seconds.item()
         frame_seconds = (end - start) / frames.original.shape[2]
         yield VideoReconstruction(row.local_file, frames, start, frame_seconds)

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from hiera_video.config import ClipSettings, DataSettings, DataSource
-from hiera_video.data.manifest import Manifest, has_labels, open_manifest, write_classes
+from hiera_video.data.manifest import (
+    Manifest,
+    has_labels,
+    open_manifest,
+    write_classes,
+)
 from hiera_video.errors import ManifestError
 from tests.support import ROOT
 
@@ -75,6 +80,14 @@ def test_labels_are_not_needed_for_features(tmp_path: Path) -> None:
         ("path,label,label\na,b,c\n", "the column label is there twice"),
         ("path,label\na,run\nb,\n", "line 3: has no label, and others have"),
         ("path,label,start_seconds,end_seconds\na,b,2,1\n", "line 2: wanted 0 <= start_seconds"),
+        ("path,label\na,run\n ,run\n", "line 3: has no path"),
+        (
+            "path\tlabel\na.mp4\trun\n",
+            "line 1: columns are separated by tabs; wanted commas: save it with those, and "
+            "path,label as its first line",
+        ),
+        ('"path";"label"\na;b\n', "line 1: columns are separated by semicolons; wanted commas"),
+        ("path|label\na|b\n", "line 1: columns are separated by vertical bars; wanted commas"),
     ],
 )
 def test_a_bad_manifest_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:
@@ -104,6 +117,39 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
     path.write_bytes("path,label\ncafé.mp4,run\n".encode("latin-1"))
     with pytest.raises(ManifestError, match=r"m\.csv: cannot be read \('utf-8' codec"):
         has_labels(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_wide_encodings_are_named_with_the_cure(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes("path,label\na.mp4,run\n".encode(encoding))
+    for read in (Manifest, has_labels):
+        with pytest.raises(
+            ManifestError, match=r"m\.csv: is in UTF-16.*; wanted UTF-8: save it so"
+        ):
+            read(path)
+
+
+def test_a_line_that_is_not_in_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes("path,label\na.mp4,run\ncafé.mp4,run\n".encode("latin-1"))
+    with pytest.raises(ManifestError, match=r"m\.csv, line 3: is not in UTF-8"):
+        Manifest(path)
+
+
+def test_other_separators_are_told_where_labels_are_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="separated by tabs"):
+        has_labels(write(tmp_path / "m.csv", "path\tlabel\na.mp4\trun\n"))
+    text = 'path,label\na.mp4,"Putting a; b, and c\ton d"\n'
+    assert Manifest(write(tmp_path / "m.csv", text)).classes == ["Putting a; b, and c on d"]
+
+
+def test_a_folder_in_place_of_a_video_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    path = write(tmp_path / "m.csv", "path,label\na,run\n")
+    data = DataSettings(val=DataSource(manifest=path))
+    with pytest.raises(ManifestError, match=r"m\.csv, line 2: .*/a: cannot be read \(is a dir"):
+        open_manifest(data, "data.val.manifest", ClipSettings())
 
 
 def test_a_class_named_twice_is_refused(tmp_path: Path) -> None:

@@ -397,8 +397,20 @@ def test_a_video_named_twice_is_refused(
 
 def test_a_path_above_the_root_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     outside = write_manifest(tmp_path / "outside.csv", [("../a.mp4",)], "path")
-    with pytest.raises(UserError, match=r"\.\./a\.mp4: .* above output_dir; set data\.root"):
+    with pytest.raises(UserError, match=r"outside\.csv, line 2: \.\./a\.mp4: .*; set data\.root"):
         extract_here(tiny_checkpoint, outside, tmp_path / "features", "data.on_error=skip")
+
+
+def test_a_name_above_the_root_in_shards_is_refused_with_what_helps(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    header = "path,shard,member,offset_bytes,size_bytes"
+    rows = [("../a.mp4", "0.tar", "0.mp4", 0, 512)]
+    manifest = write_manifest(tmp_path / "shards.csv", rows, header)
+    with pytest.raises(
+        ManifestError, match=r"shards\.csv, line 2: .*; write another name in column path$"
+    ):
+        extract_here(tiny_checkpoint, manifest, tmp_path / "features", "data.on_error=skip")
 
 
 def test_a_labelled_manifest_will_do(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hiera_video.errors import CheckpointError, UserError
 from hiera_video.files import atomic_path
+from hiera_video.labels import normalize_label
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import official, transformers
 from hiera_video.models.layouts.base import Checkpoint, bare_name, full_name
@@ -36,6 +37,7 @@ __all__ = [
     "bare_name",
     "find_checkpoint",
     "read_checkpoint",
+    "read_label_names",
     "write_checkpoint",
 ]
 
@@ -63,6 +65,23 @@ def read_checkpoint(
     if preprocessor.is_file():
         checkpoint.preprocessor = preprocessor.read_bytes()
     return checkpoint
+
+
+def read_label_names(source: str | Path) -> list[str] | None:
+    """The class names of a checkpoint in index order, normalised; its weights are not read.
+
+    None if it has none, or cannot be read, which :func:`read_checkpoint` complains about.
+    """
+    try:
+        values = read_json(find_checkpoint(source) / CONFIG_FILE)
+        labels = {name: values.get(name) for name in ("id2label", "label2id")}
+        config = HieraConfig(**{name: value for name, value in labels.items() if value})
+    except UserError:
+        return None
+    if not config.has_label_names:
+        return None
+    names = config.id2label or {}
+    return [normalize_label(names[index]) for index in range(len(names))]
 
 
 def _read_layout(

@@ -1,0 +1,82 @@
+"""The labels of a manifest's rows: how they are written, and the class indices that they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hiera_video.errors import ManifestError
+from hiera_video.labels import normalize_label
+from hiera_video.settings import suggest
+
+
+class LabelColumn:
+    """The labels of a manifest's rows. ``counts`` has each, normalised, and how many rows have it.
+
+    Raises:
+        ManifestError: naming the first row that has none.
+    """
+
+    def __init__(self, path: Path, column: pa.ChunkedArray) -> None:
+        self.path = path
+        self.column = column
+        self._written: list[str] = pc.unique(column).to_pylist()
+        self._names = [normalize_label(label) for label in self._written]
+        if "" in self._names:
+            raise self._error(self._names.index(""), "has no label, and others have")
+        self.counts: Counter[str] = Counter()
+        counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
+        for label, name in zip(self._written, self._names, strict=True):
+            self.counts[name] += counts[label]
+
+    def _error(self, number: int, reason: str) -> ManifestError:
+        """About the first row that has the label of this number."""
+        row = pc.index(self.column, self._written[number]).as_py()
+        return ManifestError(f"{self.path}, line {row + 2}: {reason}")
+
+    def check_single(self, classes: Sequence[str]) -> None:
+        """Make sure that a label with ``|`` in it is the name of one of the given ``classes``.
+
+        Raises:
+            ManifestError: naming the first that is not.
+        """
+        known = {normalize_label(name) for name in classes}
+        for number, name in enumerate(self._names):
+            if "|" in name and name not in known:
+                raise self._error(
+                    number,
+                    f"label {name!r}: several labels in a row, joined by |, are not supported yet; "
+                    "give one, or list the name in classes.txt if it is that of one class",
+                )
+
+    def indices(self, classes: Sequence[str]) -> pa.ChunkedArray:
+        """The index in ``classes`` of each row's label.
+
+        Names are compared as they are written first: a class list that was made before names were
+        normalised may have one twice.
+
+        Raises:
+            ManifestError: naming the first label that is no class, and the nearest one.
+        """
+        as_written = {name: index for index, name in enumerate(classes)}
+        normalized: dict[str, int] = {}
+        for index, name in enumerate(classes):
+            normalized.setdefault(normalize_label(name), index)
+        found = [
+            as_written.get(label.strip(), normalized.get(name))
+            for label, name in zip(self._written, self._names, strict=True)
+        ]
+        if None in found:
+            number = found.index(None)
+            name = self._names[number]
+            raise self._error(
+                number,
+                f"label {name!r} is not one of the {len(classes)} classes, "
+                + suggest(name, classes),
+            )
+        labels = pc.index_in(self.column, value_set=pa.array(self._written, pa.string()))
+        return pc.take(pa.array(found, pa.int32()), labels)
