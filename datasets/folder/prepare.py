@@ -3,9 +3,9 @@
     python datasets/folder/prepare.py VIDEOS OUTPUT_DIR [--images] [--val-share 0.2] [--seed 0]
         [--group REGEX]
 
-``VIDEOS/<class name>/.../<any name>.mp4`` becomes ``OUTPUT_DIR/{train,val}.csv`` (absolute
-paths) and ``OUTPUT_DIR/classes.txt``. The split is stratified: each class gives its share of videos
-to validation, at least one where it has two or more. Videos whose names agree in what ``--group``
+``VIDEOS/<class name>/.../<any name>.mp4`` becomes ``OUTPUT_DIR/{train,val}.csv`` and
+``OUTPUT_DIR/classes.txt``. The split is stratified: each class gives its share of videos to
+validation, at least one where it has two or more. Videos whose names agree in what ``--group``
 matches stay together. ``VIDEOS`` may be a manifest, too, such as the clean one of an inspection.
 """
 

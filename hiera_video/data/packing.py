@@ -18,7 +18,13 @@ from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys
 
 from hiera_video.data.images import IMAGE_SUFFIXES
-from hiera_video.data.manifest import CLASSES_FILE, Manifest, has_labels, write_classes
+from hiera_video.data.manifest import (
+    CLASSES_FILE,
+    Manifest,
+    has_labels,
+    write_classes,
+    written_paths,
+)
 from hiera_video.data.preparation import VIDEO_SUFFIXES, write_csv
 from hiera_video.data.shards import SHARD_COLUMNS
 from hiera_video.errors import UserError, reason_of
@@ -161,14 +167,11 @@ def index_shards(shards: Sequence[str], manifest: Path, progress: Progress = ite
     if manifest.suffix != ".csv":  # a shard, perhaps, and the manifest was forgotten
         raise UserError(f"{manifest}: wanted the manifest to write, NAME.csv, before the shards")
     make_output_directory(manifest.parent)
-    folder = manifest.parent.absolute()
     samples: list[Sample] = []
     for shard in progress(shards):
         name = shard
         if "://" not in shard:
-            absolute = Path(shard).absolute()
-            below = absolute.is_relative_to(folder)
-            name = str(absolute.relative_to(folder) if below else absolute)
+            (name,) = written_paths([shard], manifest.parent)
         samples += read_shard(shard, name)
     if not samples:
         raise UserError(f"{shards[0]}: has no samples")

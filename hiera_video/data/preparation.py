@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hiera_video.data.manifest import CLASSES_FILE, write_classes
+from hiera_video.data.manifest import CLASSES_FILE, write_classes, written_paths
 from hiera_video.errors import ManifestError, UserError
 from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
 from hiera_video.settings import suggest
@@ -96,15 +96,15 @@ def write_dataset(
     """Write a manifest for each split, ``classes.txt``, and ``missing.csv`` if files are missing.
 
     ``files`` has the path of each key whose file is there; ``inputs`` are the files that entries
-    and classes came from. A split without labels gets a manifest with paths only, a split without
-    files none. Replaces what an earlier run wrote. Prints how many files there are and how many are
+    and classes came from. Paths are written as :func:`written_paths` says. A split without labels
+    gets a manifest with paths only, a split without files none. Replaces what an earlier run wrote. Prints how many files there are and how many are
     missing.
 
     Raises:
         UserError: if a label is no class, no file is there, ``output_dir`` cannot be written to, or
             has files of these names that are the user's own, or of a split that is written no more.
     """
-    splits: dict[str, list[tuple[str, ...]]] = {split: [] for split in SPLITS}
+    found: dict[str, list[tuple[Path, str | None]]] = {split: [] for split in SPLITS}
     missing: list[Entry] = []
     known = frozenset(classes)
     for entry in entries:
@@ -116,8 +116,8 @@ def write_dataset(
         if entry.key not in files:
             missing.append(entry)
         else:
-            path = str(files[entry.key])
-            splits[entry.split].append((path,) if entry.label is None else (path, entry.label))
+            found[entry.split].append((files[entry.key], entry.label))
+    splits = {split: _rows(pairs, output_dir) for split, pairs in found.items()}
     num_found = sum(map(len, splits.values()))
     if not num_found:
         wanted = f", such as {missing[0].key}" if missing else ""
@@ -132,6 +132,16 @@ def write_dataset(
     counts = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
     print(f"{len(classes)} classes: {counts}  -> {output_dir}")
     _report_missing(output_dir / MISSING_FILE, missing, num_found + len(missing))
+
+
+def _rows(pairs: Sequence[tuple[Path, str | None]], output_dir: Path) -> list[tuple[str, ...]]:
+    """The rows of a manifest in ``output_dir``: files and, where they are known, their classes."""
+    paths = written_paths((file for file, _ in pairs), output_dir)
+    labels = [label for _, label in pairs]
+    return [
+        (path,) if label is None else (path, label)
+        for path, label in zip(paths, labels, strict=True)
+    ]
 
 
 def _check_outputs(
