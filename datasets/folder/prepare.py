@@ -22,7 +22,8 @@ from hiera_video.data.manifest import Manifest
 from hiera_video.data.preparation import (
     VIDEO_SUFFIXES,
     Entry,
-    find_files,
+    describe_passed_over,
+    search_files,
     write_dataset,
 )
 from hiera_video.errors import ConfigError, UserError
@@ -30,12 +31,34 @@ from hiera_video.settings import CommandLine
 
 
 def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
-    """Files below each class folder of ``root``; folders without any are left out."""
+    """Files below each class folder of ``root``; folders without any are left out.
+
+    Prints what else there is.
+
+    Raises:
+        UserError: if no class folder has such a file.
+    """
     classes: dict[str, list[Path]] = {}
-    for path in find_files(root, suffixes):
+    found = search_files(root, suffixes)
+    num_beside = 0
+    for path in found.files:
         folder, *below = path.relative_to(root.absolute()).parts
         if below:
             classes.setdefault(folder, []).append(path)
+        else:
+            num_beside += 1
+    told = [describe_passed_over(found.passed_over)] if found.passed_over else []
+    if num_beside:
+        told.append(f"{num_beside} beside the class folders")
+    passed_over = f"passed over: {', '.join(told)}" if told else ""
+    if not classes:
+        kind = "image" if ".png" in suffixes else "video"
+        raise UserError(
+            f"{root}: wanted one folder per class with {kind} files in it, found none"
+            + (f" ({passed_over})" if told else "")
+        )
+    if told:
+        print(passed_over)
     return dict(sorted(classes.items()))
 
 
@@ -92,11 +115,6 @@ def main() -> None:
         classes = read_manifest(options.videos)
     else:
         classes = find_classes(options.videos, IMAGE_SUFFIXES if options.images else VIDEO_SUFFIXES)
-    if not classes:
-        kind = "image" if options.images else "video"
-        raise UserError(
-            f"{options.videos}: wanted one folder per class with {kind} files in it, found none"
-        )
     entries = [
         entry
         for name, videos in classes.items()

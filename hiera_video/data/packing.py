@@ -212,7 +212,9 @@ def _read_sample(sample: dict[str, Any], tar: tarfile.TarFile, shard: str) -> Sa
         return [info for info in infos.values() if Path(info.name).suffix.lower() in suffixes]
 
     others = [info for kind, info in infos.items() if kind not in _DESCRIPTIONS]
-    videos = of_kind(VIDEO_SUFFIXES) or of_kind(IMAGE_SUFFIXES) or others
+    # A .gif beside a video shows what is in it; alone, it is the video.
+    videos = of_kind(VIDEO_SUFFIXES - {".gif"}) or of_kind([".gif"])
+    videos = videos or of_kind(IMAGE_SUFFIXES) or others
     if len(videos) != 1:
         raise UserError(
             f"{sample['__url__']}/{sample['__key__']}: wanted one video or image, found "

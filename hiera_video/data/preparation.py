@@ -20,11 +20,22 @@ from hiera_video.errors import ManifestError, UserError
 from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
 from hiera_video.settings import suggest
 
-VIDEO_SUFFIXES = frozenset(
-    {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
-)
+#: What files are taken for videos by: the names of what FFmpeg reads pictures from, old and new.
+# fmt: off
+VIDEO_SUFFIXES = frozenset([
+    ".264", ".265", ".3g2", ".3gp", ".asf", ".avc", ".avi", ".dav", ".divx", ".dv", ".dvr-ms",
+    ".evo", ".f4v", ".flv", ".gif", ".h264", ".h265", ".hevc", ".ismv", ".ivf", ".m1v", ".m2p",
+    ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4",
+    ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt",
+    ".rm", ".rmvb", ".tod", ".ts", ".vob", ".vro", ".webm", ".wmv", ".wtv", ".xvid", ".y4m",
+])
+# fmt: on
 MISSING_FILE = "missing.csv"
 SPLITS = ("train", "val", "test")
+
+
+#: Kinds of files that were passed over, named one by one.
+_MOST_KINDS = 8
 
 
 class Entry(NamedTuple):
@@ -38,11 +49,23 @@ class Entry(NamedTuple):
     label: str | None
 
 
+class Found(NamedTuple):
+    """Files that were searched for, and how many others there are of each suffix."""
+
+    files: list[Path]
+    passed_over: Counter[str]
+
+
 def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Path]:
-    """Files below ``root`` with these suffixes, as sorted absolute paths.
+    """The files of :func:`search_files`."""
+    return search_files(root, suffixes).files
+
+
+def search_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Found:
+    """Files below ``root`` with these suffixes, as sorted absolute paths, and a count of others.
 
     Links are followed; a folder that is reached by several ways is searched once. What is hidden,
-    with a dot before its name, is passed over.
+    with a dot before its name, is passed over and not counted.
 
     Raises:
         UserError: if there is no such folder, one cannot be read, or a name is not in UTF-8, as
@@ -50,13 +73,30 @@ def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Pat
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    suffixes = frozenset(suffixes)
-    files = sorted(
-        Path(folder, name)
-        for folder, names in _walk(root.absolute())
-        for name in names
-        if name[0] != "." and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122 - speed
-    )
+    suffixes, files, passed_over = frozenset(suffixes), [], Counter[str]()
+    for folder, names in _walk(root.absolute()):
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - speed
+            if name[0] == ".":
+                continue
+            if suffix in suffixes:
+                files.append(Path(folder, name))
+            else:
+                passed_over[suffix] += 1
+    _check_names(files)
+    return Found(sorted(files), passed_over)
+
+
+def describe_passed_over(passed_over: Counter[str]) -> str:
+    """Such as ``12 .txt, 3 .jpg``, the most frequent suffix first; empty if there is nothing."""
+    kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
+    told = [f"{count} {suffix or 'without a suffix'}" for suffix, count in kinds[:_MOST_KINDS]]
+    if others := kinds[_MOST_KINDS:]:
+        told.append(f"{sum(count for _, count in others)} of {len(others)} other kinds")
+    return ", ".join(told)
+
+
+def _check_names(files: Iterable[Path]) -> None:
     for file in files:
         try:
             str(file).encode()
@@ -64,7 +104,6 @@ def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Pat
             raise UserError(
                 f"{str(file)!a}: its name is not in UTF-8, as manifests are; rename it"
             ) from None
-    return files
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
@@ -97,8 +136,8 @@ def write_dataset(
 
     ``files`` has the path of each key whose file is there; ``inputs`` are the files that entries
     and classes came from. Paths are written as :func:`written_paths` says. A split without labels
-    gets a manifest with paths only, a split without files none. Replaces what an earlier run wrote. Prints how many files there are and how many are
-    missing.
+    gets a manifest with paths only, a split without files none. Replaces what an earlier run wrote.
+    Prints how many files there are and how many are missing.
 
     Raises:
         UserError: if a label is no class, no file is there, ``output_dir`` cannot be written to, or

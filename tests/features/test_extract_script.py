@@ -445,7 +445,10 @@ def test_paths_that_share_a_place_are_kept_apart(
 
 
 def test_what_is_prepared_is_extracted_evaluated_and_moved(
-    tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_dataset: TinyDataset,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From a folder beside the one worked in, and from one below the manifest's."""
     shutil.copytree(tiny_dataset.folder / "val", tmp_path / "videos")
