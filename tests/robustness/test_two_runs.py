@@ -74,7 +74,6 @@ def test_a_second_run_waits_for_the_end_of_the_first(
     second = start_forked(
         script, arguments(script, tiny_dataset, tiny_checkpoint, run), tmp_path / "5"
     )
-
     wait_until(second, lambda: num_logged(run) > before)
     second.send(signal.SIGTERM)
     assert second.wait() == [143]
