@@ -107,7 +107,8 @@ def test_inference_holds_its_folder(
     given = arguments(script, tiny_dataset, tiny_checkpoint, run)
     hanging = [argument.replace(str(tiny_dataset.val), str(manifest)) for argument in given]
     first = start_forked(script, hanging, tmp_path / "1")
-    wait_until(first, (run / LOCK_FILE).exists)
+    lock = run / LOCK_FILE
+    wait_until(first, lambda: lock.exists() and "process" in lock.read_text())
     second = start_forked(script, given, tmp_path / "2")
     assert second.wait() == [2]
     told = (
@@ -116,5 +117,5 @@ def test_inference_holds_its_folder(
     assert second.output.startswith(told)
     assert first.is_running
     first.end()
-    assert start_forked(script, given, tmp_path / "3").wait() == [0]
+    assert start_forked(script, given, tmp_path / "3").wait() == [0]  # after one that was killed
     assert LOCK_FILE not in files_below(run)
