@@ -81,11 +81,13 @@ def test_a_file_that_its_holder_removes_meanwhile_is_not_the_one_to_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between opening it and locking it: whoever comes next would lock another file."""
-    flock, removed = fcntl.flock, []
+    flock, path = fcntl.flock, tmp_path / LOCK_FILE
+    removed: list[Path] = []
 
     def remove_first(descriptor: int, operation: int) -> None:
         if not removed:
-            removed.append((tmp_path / LOCK_FILE).unlink())
+            path.unlink()
+            removed.append(path)
         flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", remove_first)

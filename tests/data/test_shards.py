@@ -311,7 +311,10 @@ class TestShardsOfOthers:
     ) -> None:
         """Beside a video it shows what is in it."""
         data = videos[0][0]
-        samples = [{"mp4": data, "gif": b"preview"}, {"gif": b"animation", "jpg": b"preview"}]
+        samples: list[dict[str, object]] = [
+            {"mp4": data, "gif": b"preview"},
+            {"gif": b"animation", "jpg": b"preview"},
+        ]
         urls = self.write(tmp_path / "shards", samples)
         index_shards(urls, tmp_path / "all.csv")
         manifest = Manifest(tmp_path / "all.csv", labelled=False)
