@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -17,12 +18,18 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    InitProcessGroupKwargs,
+    get_int_from_env,
+)
 from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm import tqdm
 
 from hiera_video.errors import ConfigError, Interrupted, TrainingError, UserError
+from hiera_video.files import make_output_directory
+from hiera_video.locks import locked
 from hiera_video.runs import RunSettings
 
 logger = logging.getLogger(__name__)
@@ -57,7 +64,7 @@ def run_command(main: Callable[[], object]) -> None:
 
 
 def _end(message: str, status: int, in_all_processes: bool = False) -> None:
-    is_first = int(os.environ.get("RANK", 0)) == 0
+    is_first = _is_first_process()
     if not is_first:
         # What several processes found, the first one tells; the others give it time to, since the
         # launcher stops all of them when one ends. What only this one found, it tells then.
@@ -66,6 +73,24 @@ def _end(message: str, status: int, in_all_processes: bool = False) -> None:
         # Past a progress bar, if one is shown, on a line of its own.
         tqdm.write(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
+
+
+def _is_first_process() -> bool:
+    """Whether this is the main process, also before the processes of a run know of each other."""
+    ranks = ["RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK"]  # as Accelerate has
+    return bool(get_int_from_env(ranks, 0) == 0)
+
+
+@contextmanager
+def open_output(run: RunSettings) -> Iterator[Path]:
+    """The run's ``output_dir``, made if it is not there, and no other run's while the block runs.
+
+    Raises:
+        UserError: if it cannot be written to, or another run writes there.
+    """
+    output_dir = make_output_directory(run.output_dir)
+    with locked(output_dir) if _is_first_process() else nullcontext():
+        yield output_dir
 
 
 class Signals:

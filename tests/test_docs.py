@@ -42,13 +42,16 @@ PAGES = sorted(
 FOLLOWED = {
     "README.md",
     "docs/your_own_videos.md",
+    "docs/checkpoints.md",
     "docs/evaluation.md",
     "docs/features.md",
     "docs/shards.md",
 }
 RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/**/*.yaml"))
 
-_FENCED = re.compile(r"(<!-- needs [^>]* -->\n)?```(\w*)\n(.*?)```", re.DOTALL)
+_FENCED = re.compile(r"(?:<!-- needs ([^>]*) -->\n)?```(\w*)\n(.*?)```", re.DOTALL)
+#: What a block of Python may need that no test has.
+_NEEDS_OF_PYTHON = re.compile(r"weights|a GPU|.*scikit-learn")
 _INDENTED = re.compile(r"^(?:#|    )\s*((?:python|accelerate|torchrun)\b.*)$", re.MULTILINE)
 _SCRIPT = re.compile(r"\b(?:scripts|datasets)/\S+\.py\b")
 _PATH = re.compile(
@@ -58,11 +61,11 @@ _LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 
 
 class Block(NamedTuple):
-    """A block of shell commands or Python; ``needs_hardware`` if it is marked so."""
+    """A block of shell commands or Python, and what it is marked to need, if it is."""
 
     language: str
     text: str
-    needs_hardware: bool
+    needs: str
 
 
 def read(page: str) -> str:
@@ -70,9 +73,7 @@ def read(page: str) -> str:
 
 
 def blocks(page: str) -> list[Block]:
-    return [
-        Block(language, text, bool(mark)) for mark, language, text in _FENCED.findall(read(page))
-    ]
+    return [Block(language, text, needs) for needs, language, text in _FENCED.findall(read(page))]
 
 
 def commands(page: str) -> Iterator[list[str]]:
@@ -93,10 +94,16 @@ def commands(page: str) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_are_followed_or_marked(page: str) -> None:
     """A comment before the block, `<!-- needs a GPU -->`, says why no test runs it."""
-    unmarked = [block.text for block in blocks(page) if not block.needs_hardware]
+    unmarked = [block.text for block in blocks(page) if not block.needs]
     assert page in FOLLOWED or not unmarked, "no test runs these, and no comment says why"
     if not page.startswith("datasets/"):  # those need the dataset; their scripts have tests
         assert not _INDENTED.findall(read(page)), "blocks that cannot be marked: fence them"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_is_run_unless_it_needs_what_no_test_has(page: str) -> None:
+    marks = [block.needs for block in blocks(page) if block.language == "python" and block.needs]
+    assert [mark for mark in marks if not _NEEDS_OF_PYTHON.fullmatch(mark)] == []
 
 
 def test_the_pages_are_seen() -> None:
@@ -162,7 +169,7 @@ def follow(page: str, workplace: Path) -> str:
     }
     said = ""
     for block in blocks(page):
-        if not block.needs_hardware:
+        if not block.needs:
             shell = ["bash", "-euc"] if block.language == "sh" else [sys.executable, "-c"]
             done = subprocess.run(
                 [*shell, block.text],
@@ -176,6 +183,17 @@ def follow(page: str, workplace: Path) -> str:
             assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
             said += done.stdout
     return said
+
+
+def save_demo_checkpoint(workplace: Path, classes: list[str]) -> None:
+    clip = ClipSettings(num_frames=8, stride=2, crop_size=64)
+    save_checkpoint(workplace / "runs/demo/best", classes=classes, clip=clip)
+
+
+def test_python_about_checkpoints(workplace: Path) -> None:
+    save_demo_checkpoint(workplace, ["moving_left", "moving_right"])
+    follow("docs/checkpoints.md", workplace)
+    assert (workplace / "hiera.pt2").stat().st_size > 0
 
 
 def test_python_of_the_readme(workplace: Path) -> None:
@@ -210,8 +228,7 @@ def test_evaluation_features_and_shards_of_the_demo(workplace: Path) -> None:
     for path, _ in rows:
         write_video(workplace / "data/demo" / path, num_frames=24)
     write_manifest(workplace / "data/demo/val.csv", rows)
-    clip = ClipSettings(num_frames=8, stride=2, crop_size=64)
-    save_checkpoint(workplace / "runs/demo/best", classes=classes, clip=clip)
+    save_demo_checkpoint(workplace, classes)
     pages = ("docs/evaluation.md", "docs/features.md", "docs/shards.md")
     said = "".join(follow(page, workplace) for page in pages)
     assert said.count("4 videos, 0 failed") == 3

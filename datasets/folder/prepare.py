@@ -3,9 +3,9 @@
     python datasets/folder/prepare.py VIDEOS OUTPUT_DIR [--images] [--val-share 0.2] [--seed 0]
         [--group REGEX]
 
-``VIDEOS/<class name>/.../<any name>.mp4`` becomes ``OUTPUT_DIR/{train,val}.csv`` (absolute
-paths) and ``OUTPUT_DIR/classes.txt``. The split is stratified: each class gives its share of videos
-to validation, at least one where it has two or more. Videos whose names agree in what ``--group``
+``VIDEOS/<class name>/.../<any name>.mp4`` becomes ``OUTPUT_DIR/{train,val}.csv`` and
+``OUTPUT_DIR/classes.txt``. The split is stratified: each class gives its share of videos to
+validation, at least one where it has two or more. Videos whose names agree in what ``--group``
 matches stay together. ``VIDEOS`` may be a manifest, too, such as the clean one of an inspection.
 """
 
@@ -21,7 +21,8 @@ from hiera_video.data.manifest import Manifest
 from hiera_video.data.preparation import (
     VIDEO_SUFFIXES,
     Entry,
-    find_files,
+    describe_passed_over,
+    search_files,
     write_dataset,
 )
 from hiera_video.decoding.source import IMAGE_SUFFIXES
@@ -31,12 +32,34 @@ from hiera_video.settings import CommandLine
 
 
 def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
-    """Files below each class folder of ``root``; folders without any are left out."""
+    """Files below each class folder of ``root``; folders without any are left out.
+
+    Prints what else there is.
+
+    Raises:
+        UserError: if no class folder has such a file.
+    """
     classes: dict[str, list[Path]] = {}
-    for path in find_files(root, suffixes):
+    found = search_files(root, suffixes)
+    num_beside = 0
+    for path in found.files:
         folder, *below = path.relative_to(root.absolute()).parts
         if below:
             classes.setdefault(normalize_label(folder), []).append(path)
+        else:
+            num_beside += 1
+    told = [describe_passed_over(found.passed_over)] if found.passed_over else []
+    if num_beside:
+        told.append(f"{num_beside} beside the class folders")
+    passed_over = f"passed over: {', '.join(told)}" if told else ""
+    if not classes:
+        kind = "image" if ".png" in suffixes else "video"
+        raise UserError(
+            f"{root}: wanted one folder per class with {kind} files in it, found none"
+            + (f" ({passed_over})" if told else "")
+        )
+    if told:
+        print(passed_over)
     return {name: classes[name] for name in order_classes(classes)}
 
 
@@ -93,11 +116,6 @@ def main() -> None:
         classes = read_manifest(options.videos)
     else:
         classes = find_classes(options.videos, IMAGE_SUFFIXES if options.images else VIDEO_SUFFIXES)
-    if not classes:
-        kind = "image" if options.images else "video"
-        raise UserError(
-            f"{options.videos}: wanted one folder per class with {kind} files in it, found none"
-        )
     entries = [
         entry
         for name, videos in classes.items()

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from csv import reader
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,7 @@ _COLUMN_TYPES = {
     "start_seconds": pa.float64(),
     "end_seconds": pa.float64(),
 }
+_UP_TO_DOTS = re.compile(r".*/\.\.(?=/|$)", re.DOTALL)
 _KEPT_COLUMNS = ["path", "start_seconds", "end_seconds"]
 
 
@@ -276,6 +278,25 @@ def read_classes(path: Path) -> list[str]:
             f"{path}: " + (f"{repeated[0]!r} is there twice" if names else "is empty")
         )
     return names
+
+
+def written_paths(files: Iterable[str | Path], folder: Path) -> list[str]:
+    """How a manifest in ``folder`` names files: relative to ``folder`` those that lie below it,
+    absolute all others, and none with ``..``.
+
+    So a manifest can be moved together with the videos below its folder, and away from all others.
+    """
+    resolve = cache(os.path.realpath)  # which asks the file system, mostly about one folder
+
+    def without_dots(path: str | Path) -> str:
+        # Paths as text take a tenth of the time, which shows at a million rows.
+        absolute = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118
+        if dots := _UP_TO_DOTS.match(absolute):  # behind a link, they lead elsewhere than they say
+            absolute = f"{resolve(dots[0]).rstrip('/')}{absolute[dots.end() :]}"
+        return os.path.normpath(absolute)
+
+    below = without_dots(folder).rstrip("/") + "/"
+    return [without_dots(file).removeprefix(below) for file in files]
 
 
 def write_classes(path: Path, classes: Iterable[str]) -> None:

@@ -17,7 +17,13 @@ import fsspec
 from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys
 
-from hiera_video.data.manifest import CLASSES_FILE, Manifest, has_labels, write_classes
+from hiera_video.data.manifest import (
+    CLASSES_FILE,
+    Manifest,
+    has_labels,
+    write_classes,
+    written_paths,
+)
 from hiera_video.data.preparation import VIDEO_SUFFIXES, write_csv
 from hiera_video.data.shards import SHARD_COLUMNS
 from hiera_video.decoding.source import IMAGE_SUFFIXES
@@ -162,14 +168,11 @@ def index_shards(shards: Sequence[str], manifest: Path, progress: Progress = ite
     if manifest.suffix != ".csv":  # a shard, perhaps, and the manifest was forgotten
         raise UserError(f"{manifest}: wanted the manifest to write, NAME.csv, before the shards")
     make_output_directory(manifest.parent)
-    folder = manifest.parent.absolute()
     samples: list[Sample] = []
     for shard in progress(shards):
         name = shard
         if "://" not in shard:
-            absolute = Path(shard).absolute()
-            below = absolute.is_relative_to(folder)
-            name = str(absolute.relative_to(folder) if below else absolute)
+            (name,) = written_paths([shard], manifest.parent)
         samples += read_shard(shard, name)
     if not samples:
         raise UserError(f"{shards[0]}: has no samples")
@@ -210,7 +213,9 @@ def _read_sample(sample: dict[str, Any], tar: tarfile.TarFile, shard: str) -> Sa
         return [info for info in infos.values() if Path(info.name).suffix.lower() in suffixes]
 
     others = [info for kind, info in infos.items() if kind not in _DESCRIPTIONS]
-    videos = of_kind(VIDEO_SUFFIXES) or of_kind(IMAGE_SUFFIXES) or others
+    # A .gif beside a video shows what is in it; alone, it is the video.
+    videos = of_kind(VIDEO_SUFFIXES - {".gif"}) or of_kind([".gif"])
+    videos = videos or of_kind(IMAGE_SUFFIXES) or others
     if len(videos) != 1:
         raise UserError(
             f"{sample['__url__']}/{sample['__key__']}: wanted one video or image, found "

@@ -15,17 +15,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hiera_video.data.manifest import CLASSES_FILE, write_classes
+from hiera_video.data.manifest import CLASSES_FILE, write_classes, written_paths
 from hiera_video.errors import ManifestError, UserError
 from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
 from hiera_video.labels import normalize_label, similar_labels
 from hiera_video.settings import suggest
 
-VIDEO_SUFFIXES = frozenset(
-    {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
-)
+#: What files are taken for videos by: the names of what FFmpeg reads pictures from, old and new.
+# fmt: off
+VIDEO_SUFFIXES = frozenset([
+    ".264", ".265", ".3g2", ".3gp", ".asf", ".avc", ".avi", ".dav", ".divx", ".dv", ".dvr-ms",
+    ".evo", ".f4v", ".flv", ".gif", ".h264", ".h265", ".hevc", ".ismv", ".ivf", ".m1v", ".m2p",
+    ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4",
+    ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt",
+    ".rm", ".rmvb", ".tod", ".ts", ".vob", ".vro", ".webm", ".wmv", ".wtv", ".xvid", ".y4m",
+])
+# fmt: on
 MISSING_FILE = "missing.csv"
 SPLITS = ("train", "val", "test")
+
+
+#: Kinds of files that were passed over, named one by one.
+_MOST_KINDS = 8
 
 
 class Entry(NamedTuple):
@@ -39,11 +50,23 @@ class Entry(NamedTuple):
     label: str | None
 
 
+class Found(NamedTuple):
+    """Files that were searched for, and how many others there are of each suffix."""
+
+    files: list[Path]
+    passed_over: Counter[str]
+
+
 def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Path]:
-    """Files below ``root`` with these suffixes, as sorted absolute paths.
+    """The files of :func:`search_files`."""
+    return search_files(root, suffixes).files
+
+
+def search_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Found:
+    """Files below ``root`` with these suffixes, as sorted absolute paths, and a count of others.
 
     Links are followed; a folder that is reached by several ways is searched once. What is hidden,
-    with a dot before its name, is passed over.
+    with a dot before its name, is passed over and not counted.
 
     Raises:
         UserError: if there is no such folder, one cannot be read, or a name is not in UTF-8, as
@@ -51,13 +74,30 @@ def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Pat
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    suffixes = frozenset(suffixes)
-    files = sorted(
-        Path(folder, name)
-        for folder, names in _walk(root.absolute())
-        for name in names
-        if name[0] != "." and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122 - speed
-    )
+    suffixes, files, passed_over = frozenset(suffixes), [], Counter[str]()
+    for folder, names in _walk(root.absolute()):
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - speed
+            if name[0] == ".":
+                continue
+            if suffix in suffixes:
+                files.append(Path(folder, name))
+            else:
+                passed_over[suffix] += 1
+    _check_names(files)
+    return Found(sorted(files), passed_over)
+
+
+def describe_passed_over(passed_over: Counter[str]) -> str:
+    """Such as ``12 .txt, 3 .jpg``, the most frequent suffix first; empty if there is nothing."""
+    kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
+    told = [f"{count} {suffix or 'without a suffix'}" for suffix, count in kinds[:_MOST_KINDS]]
+    if others := kinds[_MOST_KINDS:]:
+        told.append(f"{sum(count for _, count in others)} of {len(others)} other kinds")
+    return ", ".join(told)
+
+
+def _check_names(files: Iterable[Path]) -> None:
     for file in files:
         try:
             str(file).encode()
@@ -65,7 +105,6 @@ def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Pat
             raise UserError(
                 f"{str(file)!a}: its name is not in UTF-8, as manifests are; rename it"
             ) from None
-    return files
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
@@ -97,16 +136,17 @@ def write_dataset(
     """Write a manifest for each split, ``classes.txt``, and ``missing.csv`` if files are missing.
 
     ``files`` has the path of each key whose file is there; ``inputs`` are the files that entries
-    and classes came from. A split without labels gets a manifest with paths only, a split without
-    files none. Replaces what an earlier run wrote. Prints how many files there are and how many are
-    missing, and which labels may have been meant to be one. Labels and classes are normalised.
+    and classes came from. Paths are written as :func:`written_paths` says. A split without labels
+    gets a manifest with paths only, a split without files none. Replaces what an earlier run wrote.
+    Prints how many files there are and how many are missing, and which labels may have been meant
+    to be one. Labels and classes are normalised.
 
     Raises:
         UserError: if a label is no class, a class is listed twice, no file is there, or
             ``output_dir`` cannot be written to, or has files of these names that are the user's
             own, or of a split that is written no more.
     """
-    splits: dict[str, list[tuple[str, ...]]] = {split: [] for split in SPLITS}
+    found: dict[str, list[tuple[Path, str | None]]] = {split: [] for split in SPLITS}
     missing: list[Entry] = []
     classes = _normalized(classes)
     known, counts = frozenset(classes), Counter[str]()
@@ -121,9 +161,9 @@ def write_dataset(
         if entry.key not in files:
             missing.append(entry)
         else:
-            path = str(files[entry.key])
-            splits[entry.split].append((path,) if entry.label is None else (path, entry.label))
             counts.update([] if entry.label is None else [entry.label])
+            found[entry.split].append((files[entry.key], entry.label))
+    splits = {split: _rows(pairs, output_dir) for split, pairs in found.items()}
     num_found = sum(map(len, splits.values()))
     if not num_found:
         wanted = f", such as {missing[0].key}" if missing else ""
@@ -135,8 +175,8 @@ def write_dataset(
         if rows:
             write_csv(manifest, ["path", "label"][: len(rows[0])], rows)
     write_classes(output_dir / CLASSES_FILE, classes)
-    found = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
-    print(f"{len(classes)} classes: {found}  -> {output_dir}")
+    sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
+    print(f"{len(classes)} classes: {sizes}  -> {output_dir}")
     print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
     _report_missing(output_dir / MISSING_FILE, missing, num_found + len(missing))
 
@@ -153,6 +193,16 @@ def _normalized(classes: Sequence[str]) -> list[str]:
         if other is not name:
             raise ManifestError(f"the class {normalize_label(name)!r} is listed twice")
     return list(written)
+
+
+def _rows(pairs: Sequence[tuple[Path, str | None]], output_dir: Path) -> list[tuple[str, ...]]:
+    """The rows of a manifest in ``output_dir``: files and, where they are known, their classes."""
+    paths = written_paths((file for file, _ in pairs), output_dir)
+    labels = [label for _, label in pairs]
+    return [
+        (path,) if label is None else (path, label)
+        for path, label in zip(paths, labels, strict=True)
+    ]
 
 
 def _check_outputs(

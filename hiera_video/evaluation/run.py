@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiera_video.command import make_accelerator, prepare_for_inference
+from hiera_video.command import make_accelerator, open_output, prepare_for_inference
 from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
@@ -15,7 +15,6 @@ from hiera_video.errors import ManifestError
 from hiera_video.evaluation.metrics import VideoAccuracies
 from hiera_video.evaluation.report import write_evaluation
 from hiera_video.evaluation.views import Scorer, gather_scores
-from hiera_video.files import make_output_directory
 from hiera_video.labels import describe_order
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.loading import load_classifier
@@ -53,7 +52,19 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
             f"{len(classes)} without names: wanted a {CLASSES_FILE} with a name for each"
         )
     views = run.evaluate.of(clip)
-    output_dir = make_output_directory(run.output_dir)
+    with open_output(run) as output_dir:
+        return _evaluate(run, model, clip, views, manifest, output_dir)
+
+
+def _evaluate(
+    run: EvaluateRun,
+    model: HieraClassifier,
+    clip: ClipSettings,
+    views: EvaluateSettings,
+    manifest: Manifest,
+    output_dir: Path,
+) -> dict[str, Any]:
+    """What :func:`evaluate` does when all is checked and the folder is its own."""
     failures = FailurePolicy(run.data.on_error, output_dir)
     accelerator = make_accelerator(run)
     if accelerator.is_main_process:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -15,7 +16,12 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.command import make_accelerator, prepare_for_inference, progress_bar
+from hiera_video.command import (
+    make_accelerator,
+    open_output,
+    prepare_for_inference,
+    progress_bar,
+)
 from hiera_video.config import ClipSettings
 from hiera_video.data.dataset import VideoWindows, WindowBatch
 from hiera_video.data.failures import FailurePolicy
@@ -24,7 +30,6 @@ from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
 from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
-from hiera_video.files import make_output_directory
 from hiera_video.models.finite import FiniteOutputs
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
@@ -81,7 +86,14 @@ def extract_features(run: FeatureRun) -> None:
         )
     clip = load_preprocessor(model, run.clip)
     manifest = open_manifest(run.data, "data.manifest", clip, labelled=False)
-    output_dir = make_output_directory(run.output_dir)
+    with open_output(run) as output_dir:
+        _extract_features(run, model, clip, manifest, output_dir)
+
+
+def _extract_features(
+    run: FeatureRun, model: HieraModel, clip: ClipSettings, manifest: Manifest, output_dir: Path
+) -> None:
+    """What :func:`extract_features` does when the folder is its own."""
     writer = FeatureWriter(output_dir, _settings(run, clip, model))
     writer.check_locations(manifest)
     failures = FailurePolicy(run.data.on_error, output_dir)

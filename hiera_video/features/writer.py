@@ -5,8 +5,10 @@ Axes: N windows, D width; maps are ``(N, T, H, W, D)``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -25,6 +27,9 @@ from hiera_video.errors import ManifestError
 from hiera_video.files import atomic_path
 
 INDEX_FILE = "index.parquet"
+
+#: What a folder is called, below that of the features, that stands for a ``..`` of a path.
+_PARENT = "__parent__"
 
 #: Files that are looked at side by side: each takes milliseconds on a network's file system.
 _PARALLEL_LOOKS = 32
@@ -74,30 +79,32 @@ class FeatureWriter:
     def __init__(self, output_dir: Path, settings: dict[str, str]) -> None:
         self.output_dir = output_dir
         self.settings = settings
+        #: What several paths of the manifest would be placed at.
+        self._contested: set[str] = set()
 
     def location(self, path: str) -> str:
         """Where the features of a manifest's ``path`` go, relative to ``output_dir``.
 
-        An absolute path keeps its folders, without the root.
+        It is the path itself; of one that leads out of the data root, :func:`_place_inside`. Where
+        such a place is that of another path, too, a hash of its own path goes before it.
         """
         # Paths as text take a tenth of the time, which shows at a million rows.
-        return os.path.normpath(path).lstrip("/") + ".safetensors"
+        path = os.path.normpath(path)
+        place = _place_inside(path)
+        if place in self._contested and place != path:
+            place = f"{hashlib.sha256(path.encode()).hexdigest()[:16]}/{place}"
+        return f"{place}.safetensors"
 
     def check_locations(self, manifest: Manifest) -> None:
-        """Make sure that every row has a place of its own, below ``output_dir``.
+        """Give every path a place of its own.
 
         Raises:
-            ManifestError: naming the first row that has none, and its line.
+            ManifestError: naming the first row that has none, since its path stands there twice.
         """
+        places = Counter(map(_place_inside, set(map(os.path.normpath, manifest.paths))))
+        self._contested = {place for place, count in places.items() if count > 1}
         lines: dict[str, int] = {}
         for line, path in enumerate(manifest.paths, start=2):
-            if ".." in path.split("/"):
-                # Videos in shards are not found by their paths, so these can be any.
-                fix = "write another name in column path" if manifest.in_shards else "set data.root"
-                raise ManifestError(
-                    f"{manifest.path}, line {line}: {path}: features cannot be placed above "
-                    f"output_dir; {fix}"
-                )
             first = lines.setdefault(self.location(path), line)
             if first != line:
                 raise ManifestError(
@@ -158,6 +165,15 @@ class FeatureWriter:
         table = pa.Table.from_pylist(columns, schema=_INDEX_SCHEMA)
         with atomic_path(self.output_dir / INDEX_FILE) as path:
             pq.write_table(table, path)
+
+
+def _place_inside(path: str) -> str:
+    """A normalised path without what leads out of a folder: an absolute one loses its first slash,
+    and each ``..``, all of which stand first, becomes a folder called ``_PARENT``."""
+    depth = 0
+    while path.startswith("../", 3 * depth):
+        depth += 1
+    return f"{_PARENT}/" * depth + path[3 * depth :].lstrip("/")
 
 
 def _identity(file: Path | ShardMember) -> str:

@@ -31,12 +31,14 @@ class Bar(NamedTuple):
     left_out: int = 0
 
 
-def write_report(table: pa.Table, source: Path, path: Path) -> None:
-    """Write the page about an inspection's table."""
+def write_report(table: pa.Table, source: Path, passed_over: str, path: Path) -> None:
+    """Write the page about an inspection's table; ``passed_over`` tells of what is not in it."""
     environment = Environment(
         loader=PackageLoader("hiera_video.inspection"), autoescape=True, trim_blocks=True
     )
-    page = environment.get_template("report.html").render(source=source, **summarize(table))
+    page = environment.get_template("report.html").render(
+        source=source, passed_over=passed_over, **summarize(table)
+    )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

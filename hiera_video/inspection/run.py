@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from hiera_video.command import progress_bar
+from hiera_video.data.preparation import describe_passed_over
 from hiera_video.files import make_output_directory
 from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.report import REPORT_FILE, write_report
@@ -55,12 +56,15 @@ def inspect_videos(
     _examine_all(waiting, log, examined, num_workers, decode, timeout_seconds)
     table = inspection_table(source, examined, keep_duplicates=keep_duplicates)
     write_table(table, source, output_dir)
-    write_report(table, path, output_dir / REPORT_FILE)
+    passed_over = describe_passed_over(source.passed_over)
+    write_report(table, path, passed_over, output_dir / REPORT_FILE)
     num_left_out = table.num_rows - table["left_out"].null_count
     print(
         f"{table.num_rows} videos: {table['left_out'].null_count} kept, {num_left_out} left out, "
         f"{len(waiting)} files examined now  -> {output_dir}"
     )
+    if passed_over:
+        print(f"passed over: {passed_over}")
 
 
 def read_log(log: Path) -> dict[str, Examined]:

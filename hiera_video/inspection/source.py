@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hiera_video.data.manifest import Manifest, has_labels
-from hiera_video.data.preparation import find_files
+from hiera_video.data.preparation import describe_passed_over, search_files
 from hiera_video.errors import UserError
 from hiera_video.labels import normalize_label, order_classes
 
@@ -25,10 +26,14 @@ class Video:
 
 @dataclass(frozen=True)
 class Source:
-    """Rows, and their class names in index order (none where there are no labels)."""
+    """Rows, and their class names in index order (none where there are no labels).
+
+    ``passed_over`` counts the other files of a folder, by suffix.
+    """
 
     videos: Sequence[Video]
     classes: Sequence[str]
+    passed_over: Counter[str] = field(default_factory=Counter)
 
 
 def read_source(path: Path, root: Path | None = None) -> Source:
@@ -44,15 +49,17 @@ def read_source(path: Path, root: Path | None = None) -> Source:
 
 
 def _read_folder(folder: Path) -> Source:
-    files = find_files(folder)
+    files, passed_over = search_files(folder)
     if not files:
-        raise UserError(f"{folder}: no video files in it, nor in folders below")
+        others = f" (passed over: {describe_passed_over(passed_over)})" if passed_over else ""
+        raise UserError(f"{folder}: no video files in it, nor in folders below{others}")
     below = [file.relative_to(folder.absolute()) for file in files]
     videos = [
         Video(str(path), file, normalize_label(path.parts[0]) if len(path.parts) > 1 else None)
         for path, file in zip(below, files, strict=True)
     ]
-    return Source(videos, order_classes(v.label for v in videos if v.label is not None))
+    classes = order_classes(video.label for video in videos if video.label is not None)
+    return Source(videos, classes, passed_over)
 
 
 def _read_manifest(path: Path, root: Path | None) -> Source:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hiera_video.data.manifest import CLASSES_FILE, write_classes
+from hiera_video.data.manifest import CLASSES_FILE, write_classes, written_paths
 from hiera_video.data.preparation import write_csv
 from hiera_video.files import atomic_path
 from hiera_video.inspection.examine import Examined
@@ -88,15 +88,16 @@ def _duplicate(video: Video, original: Video) -> str:
 def write_table(table: pa.Table, source: Source, output_dir: Path) -> None:
     """Write ``videos.parquet``, and ``clean.csv`` with ``classes.txt``: what is not left out.
 
-    Paths in the clean manifest are absolute. Classes keep their indices, also those that lost all
-    their videos.
+    Paths in the clean manifest are as :func:`written_paths` says. Classes keep their indices, also
+    those that lost all their videos.
     """
     with atomic_path(output_dir / TABLE_FILE) as path:
         pq.write_table(table, path)
     kept = table.filter(pc.is_null(table["left_out"]))
     optional = ["label", "start_seconds", "end_seconds"]
     names = [name for name in optional if table[name].null_count < table.num_rows]
-    rows = zip(*(kept[name].to_pylist() for name in ["file", *names]), strict=True)
+    paths = written_paths(kept["file"].to_pylist(), output_dir)
+    rows = zip(paths, *(kept[name].to_pylist() for name in names), strict=True)
     write_csv(output_dir / CLEAN_FILE, ["path", *names], rows)
     if source.classes:
         write_classes(output_dir / CLASSES_FILE, source.classes)

@@ -17,7 +17,7 @@ import torch
 from huggingface_hub import HfApi
 from torch import Tensor, nn
 
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, UserError, reason_of
 from hiera_video.labels import same_names
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table, sine_cosine_table
@@ -159,12 +159,22 @@ class PretrainedModel(nn.Module):
 
         ``arguments`` go to ``huggingface_hub.HfApi.upload_folder`` (``token``,
         ``commit_message``...).
+
+        Raises:
+            UserError: if the hub cannot be reached, or refuses it.
         """
         api = HfApi(token=arguments.pop("token", None))
-        api.create_repo(repo_id, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as directory:
             self.save_pretrained(directory)
-            return str(api.upload_folder(repo_id=repo_id, folder_path=directory, **arguments))
+            try:
+                api.create_repo(repo_id, private=private, exist_ok=True)
+                return str(api.upload_folder(repo_id=repo_id, folder_path=directory, **arguments))
+            except TypeError:  # of an argument that it does not take
+                raise
+            except Exception as error:  # each version of the hub's package has its own
+                raise UserError(
+                    f"{repo_id}: could not be pushed to the hub ({reason_of(error)})"
+                ) from None
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute blocks in the backward pass rather than keep their intermediate results."""

@@ -115,7 +115,7 @@ class HieraModel(PretrainedModel):
             output_attentions, output_hidden_states, return_dict: default to the config's.
 
         Raises:
-            ConfigError: if the input's axes or sizes do not fit.
+            ConfigError: if the input's axes or sizes do not fit, or it is not of floats.
         """
         config = self.config
         encoded = self.encode(
@@ -178,6 +178,11 @@ class HieraModel(PretrainedModel):
 
     def _check_input(self, pixel_values: Tensor, any_size: bool) -> TokenGrid:
         config = self.config
+        if not pixel_values.is_floating_point():
+            raise ConfigError(
+                f"pixel_values is {pixel_values.dtype}, wanted float pixels, normalised as the "
+                "checkpoint says: load_clips gives such, of a file"
+            )
         size = config.image_size
         if any_size and pixel_values.ndim == 2 + len(size):
             size = list(pixel_values.shape[2:])

@@ -105,6 +105,7 @@ class HieraBackboneOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-# For torch.export, and whatever else looks for the tensors in an output (FSDP).
+# For torch.export, and whatever else looks for the tensors in an output (FSDP). The name is what
+# files of exported programs call the class, wherever the package keeps it.
 for _output in ModelOutput.__subclasses__():
-    register_dataclass(_output)
+    register_dataclass(_output, serialized_type_name=f"hiera_video.{_output.__name__}")

@@ -11,7 +11,7 @@ from accelerate.utils import DistributedType, ProjectConfiguration, broadcast_ob
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.command import Signals, make_accelerator
+from hiera_video.command import Signals, make_accelerator, open_output
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.joint import ImageOrder, JointLoader
@@ -19,7 +19,7 @@ from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Manifest
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
-from hiera_video.files import atomic_path, make_output_directory
+from hiera_video.files import atomic_path
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.joint import HieraForJointTraining
 from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
@@ -91,7 +91,14 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
     check_trackers(run.trackers)
     check_kind(run)
     part, images, model = _make_parts(run, make_part)
-    output_dir = make_output_directory(run.output_dir)
+    with open_output(run) as output_dir:
+        _train_into(output_dir, run, part, images, model)
+
+
+def _train_into(
+    output_dir: Path, run: R, part: Part, images: Part | None, model: PretrainedModel
+) -> None:
+    """What :func:`_train` does when all is checked and the folder is its own."""
     saved = load_checkpoint(find_resume(run.resume, output_dir), model)
     if saved is not None:
         check_same_order(saved, len(part.manifest), run.seed)

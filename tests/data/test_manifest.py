@@ -15,6 +15,7 @@ from hiera_video.data.manifest import (
     has_labels,
     open_manifest,
     write_classes,
+    written_paths,
 )
 from hiera_video.errors import ManifestError
 from tests.support import ROOT
@@ -203,3 +204,26 @@ def test_a_million_rows_open_at_once_and_cost_workers_nothing(tmp_path: Path) ->
         for some in (Manifest(tmp_path / "small.csv"), manifest)
     )
     assert cost - base < 20e6
+
+
+def test_paths_are_written_below_the_folder_or_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work/deep").mkdir(parents=True)
+    (tmp_path / "store/inner").mkdir(parents=True)
+    (tmp_path / "work/link").symlink_to(tmp_path / "store/inner", target_is_directory=True)
+    monkeypatch.chdir(tmp_path / "work")
+    wanted = {
+        "a.mp4": "a.mp4",
+        "link/a.mp4": "link/a.mp4",  # links are kept
+        f"{tmp_path}/work/deep/../deep/a.mp4": "deep/a.mp4",
+        "..a/b../..c.mp4": "..a/b../..c.mp4",
+        "../a.mp4": f"{tmp_path}/a.mp4",
+        "../work 2/a.mp4": f"{tmp_path}/work 2/a.mp4",
+        "link/../a.mp4": f"{tmp_path}/store/a.mp4",  # as the file system says
+        "/elsewhere/a.mp4": "/elsewhere/a.mp4",
+        "/../elsewhere/a.mp4": "/elsewhere/a.mp4",
+    }
+    for folder in (Path(), tmp_path / "work", Path("deep/..")):
+        assert written_paths(wanted, folder) == list(wanted.values())
+    assert written_paths(["/a.mp4", "/b/a.mp4"], Path("/")) == ["a.mp4", "b/a.mp4"]

@@ -312,6 +312,20 @@ class TestShardsOfOthers:
             assert member.read().data == videos[5][0]
         assert str(member) == f"{server.url}/001.tar/clips/1.mp4"
 
+    def test_a_gif_is_the_video_where_there_is_no_other(
+        self, videos: list[tuple[bytes, str]], tmp_path: Path
+    ) -> None:
+        """Beside a video it shows what is in it."""
+        data = videos[0][0]
+        samples: list[dict[str, object]] = [
+            {"mp4": data, "gif": b"preview"},
+            {"gif": b"animation", "jpg": b"preview"},
+        ]
+        urls = self.write(tmp_path / "shards", samples)
+        index_shards(urls, tmp_path / "all.csv")
+        manifest = Manifest(tmp_path / "all.csv", labelled=False)
+        assert manifest.paths == ["000.tar/clips/0.mp4", "000.tar/clips/1.gif"]
+
     def test_shards_beside_their_manifest_move_with_it(
         self, videos: list[tuple[bytes, str]], tmp_path: Path
     ) -> None:

@@ -24,7 +24,8 @@ def test_the_split_is_stratified_and_complete(tmp_path: Path) -> None:
     make_tree(videos)
     script = DATASETS / "folder" / "prepare.py"
     said = succeed(run_script(script, videos, output, "--val-share", "0.2"))
-    assert said == f"3 classes: 13 train, 3 val  -> {output}\n"
+    passed_over = "passed over: 1 .txt, 1 beside the class folders"
+    assert said == f"{passed_over}\n3 classes: 13 train, 3 val  -> {output}\n"
     train, val = rows(output / "train.csv", videos), rows(output / "val.csv", videos)
     assert sorted(row[1] for row in val) == ["pour", "pour", "stir"]
     assert len({row[0] for row in train + val}) == 16

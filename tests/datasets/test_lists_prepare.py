@@ -26,6 +26,17 @@ def test_indices_into_a_list_of_classes(tmp_path: Path) -> None:
     assert missing(output) == [("train", "gone.mp4", "run")]
 
 
+def test_paths_are_relative_to_the_manifest_or_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "work/out/a.mp4", "beside/b.mp4")
+    monkeypatch.chdir(tmp_path / "work")
+    train = write(tmp_path / "list.txt", ["out/a.mp4 0", "../beside/b.mp4 1"])
+    assert prepare("lists", "../work/out", "--train", train) == 0
+    lines = (tmp_path / "work/out/train.csv").read_text().splitlines()
+    assert lines == ["path,label", "a.mp4,0", f"{tmp_path}/beside/b.mp4,1"]
+
+
 @pytest.mark.parametrize(
     ("labels", "classes"), [(["10", "9", "10"], ["9", "10"]), (["b", "a", "b"], ["a", "b"])]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,21 @@ from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.packing import MANIFEST_FILE, make_shards
 from hiera_video.data.transforms import EvaluationViews
 from hiera_video.decoding.reader import VideoReader
-from hiera_video.errors import ManifestError, UserError, VideoError
+from hiera_video.errors import ManifestError, VideoError
+from hiera_video.evaluation.run import evaluate
 from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
-from hiera_video.runs import FeatureRun
+from hiera_video.runs import EvaluateRun, FeatureRun
 from hiera_video.settings import parse_settings
 from tests.support import (
+    ROOT,
     TinyDataset,
     error_line,
     files_below,
     forget_accelerator,
     read_manifest,
+    run_here,
     run_script,
     save_checkpoint,
     succeed,
@@ -395,22 +399,78 @@ def test_a_video_named_twice_is_refused(
         extract_here(tiny_checkpoint, twice, tmp_path / "features", "data.on_error=skip")
 
 
-def test_a_path_above_the_root_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    outside = write_manifest(tmp_path / "outside.csv", [("../a.mp4",)], "path")
-    with pytest.raises(UserError, match=r"outside\.csv, line 2: \.\./a\.mp4: .*; set data\.root"):
-        extract_here(tiny_checkpoint, outside, tmp_path / "features", "data.on_error=skip")
-
-
-def test_a_name_above_the_root_in_shards_is_refused_with_what_helps(
+def test_paths_out_of_the_root_have_places_of_their_own(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    header = "path,shard,member,offset_bytes,size_bytes"
-    rows = [("../a.mp4", "0.tar", "0.mp4", 0, 512)]
-    manifest = write_manifest(tmp_path / "shards.csv", rows, header)
-    with pytest.raises(
-        ManifestError, match=r"shards\.csv, line 2: .*; write another name in column path$"
-    ):
-        extract_here(tiny_checkpoint, manifest, tmp_path / "features", "data.on_error=skip")
+    root = tmp_path / "data/mine"
+    places = {
+        "x/../a.mp4": "a.mp4",
+        "../a.mp4": "__parent__/a.mp4",
+        "../../a.mp4": "__parent__/__parent__/a.mp4",
+        "../beside.. /a.mp4": "__parent__/beside.. /a.mp4",
+        f"{tmp_path}/b/../b/a.mp4": f"{tmp_path}/b/a.mp4"[1:],
+    }
+    (root / "x").mkdir(parents=True)
+    for number, path in enumerate(places):
+        write_video(root / path, num_frames=10 + number, frame_rate=10, size=32)
+    outside = write_manifest(root / "outside.csv", [(path,) for path in places], "path")
+    output_dir = tmp_path / "features"
+    extract_here(tiny_checkpoint, outside, output_dir)
+    index = pq.read_table(output_dir / "index.parquet").to_pydict()
+    assert index["path"] == list(places)
+    assert index["features"] == [f"{place}.safetensors" for place in places.values()]
+    for number, place in enumerate(index["features"]):  # each video's own
+        end = load_file(output_dir / place)["end_seconds"][-1]
+        assert end == pytest.approx((10 + number) / 10)
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "a.mp4", "b", "features"}
+
+
+def test_paths_that_share_a_place_are_kept_apart(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The path inside the root keeps the place, wherever it stands in the manifest."""
+    root, beside = tmp_path / "root", tmp_path / "a.mp4"
+    paths = [str(beside), str(beside)[1:], "__parent__/a.mp4", "../a.mp4", f"/{tmp_path}/a.mp4"]
+    for number, path in enumerate(paths[:3]):
+        write_video(root / path, num_frames=10 + number, frame_rate=10, size=32)
+    mixed = write_manifest(root / "mixed.csv", [(path,) for path in paths], "path")
+    for told in ("5 extracted, 0 were there", "0 extracted, 5 were there"):
+        extract_here(tiny_checkpoint, mixed, tmp_path / "features")
+        assert told in capsys.readouterr().out
+    places = pq.read_table(tmp_path / "features/index.parquet")["features"].to_pylist()
+    assert len(set(places)) == 5
+    assert places[1:3] == [f"{path}.safetensors" for path in paths[1:3]]
+    ends = [load_file(tmp_path / "features" / place)["end_seconds"][-1] for place in places]
+    assert ends == pytest.approx([1.0, 1.1, 1.2, 1.0, 1.0])
+
+
+def test_what_is_prepared_is_extracted_evaluated_and_moved(
+    tiny_dataset: TinyDataset,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From a folder beside the one worked in, and from one below the manifest's."""
+    shutil.copytree(tiny_dataset.folder / "val", tmp_path / "videos")
+    shutil.copytree(tiny_dataset.folder / "val", tmp_path / "work/data/mine/videos")
+    monkeypatch.chdir(tmp_path / "work")
+    script = ROOT / "datasets/folder/prepare.py"
+    for videos, start in (("../videos", f"{tmp_path}/videos"), ("data/mine/videos", "videos")):
+        assert run_here(script, videos, "data/mine", "--val-share", 0.4) == 0
+        paths = [path for path, _ in read_manifest(Path("data/mine/val.csv"))]
+        assert len(paths) == 3
+        assert all(path.startswith(f"{start}/") for path in paths)
+        shutil.rmtree(tmp_path / "work/moved", ignore_errors=True)
+        shutil.copytree("data/mine", "moved/mine")
+        for manifest in (Path("data/mine/val.csv"), Path("moved/mine/val.csv").absolute()):
+            output_dir = Path(tempfile.mkdtemp(dir=tmp_path))
+            extract_here(tiny_checkpoint, manifest, output_dir)
+            index = pq.read_table(output_dir / "index.parquet")["features"].to_pylist()
+            assert index == [f"{path.lstrip('/')}.safetensors" for path in paths]
+            arguments = [f"checkpoint={tiny_checkpoint}", f"data.val.manifest={manifest}"]
+            forget_accelerator()
+            more = [f"output_dir={output_dir}", "data.num_workers=0"]
+            assert evaluate(parse_settings(EvaluateRun, [*arguments, *more]))["num_failed"] == 0
 
 
 def test_a_labelled_manifest_will_do(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,22 @@ def test_the_clean_manifest_can_be_trained_on(inspected: Path, folder: Path) -> 
     assert manifest.classes == ["pour", "stir"]
     header, first, *_ = (inspected / "clean.csv").read_text().splitlines()
     assert (header, first) == ("path,label", f"{folder / 'pour/a.mp4'},pour")
+
+
+def test_the_clean_manifest_moves_with_its_videos(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder / "pour", tmp_path / "there/pour")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    inspect_videos(Path("../there"), Path("../there"))
+    inspect_videos(Path("../there"), Path("beside"))
+    (tmp_path / "there").rename(tmp_path / "moved")
+    clean = Manifest(tmp_path / "moved/clean.csv")
+    assert clean.paths == ["pour/a.mp4", "pour/b.mkv", "pour/c.mp4"]
+    clean.check_files()
+    beside = Manifest(Path("beside/clean.csv"))
+    assert beside.paths == [f"{tmp_path}/there/{path}" for path in clean.paths]
 
 
 def test_a_manifest_keeps_its_order_classes_and_seconds(folder: Path, tmp_path: Path) -> None:

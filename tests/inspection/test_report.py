@@ -65,7 +65,7 @@ def test_of_many_classes_the_ends_are_shown(tmp_path: Path) -> None:
     ]
     figures = summarize(make_table(rows))
     assert [bar.kept for bar in figures["classes"]] == [*range(100, 70, -1), *range(30, 0, -1)]
-    write_report(make_table(rows), Path("m.csv"), tmp_path / "report.html")
+    write_report(make_table(rows), Path("m.csv"), "", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     for text in ("The 30 largest and the 30 smallest of 100.", "5.6 h<span>", "5.0 GB<span>"):
         assert text in page
@@ -73,7 +73,8 @@ def test_of_many_classes_the_ends_are_shown(tmp_path: Path) -> None:
 
 def test_nothing_kept_makes_a_page_too(tmp_path: Path) -> None:
     table = make_table([(None, "the file is empty (0 bytes)")])
-    write_report(table, Path("<folder>"), tmp_path / "report.html")
+    write_report(table, Path("<folder>"), "2 .<b>", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "&lt;folder&gt;" in page
+    assert "of videos: 2 .&lt;b&gt;." in page
     assert "Durations" not in page

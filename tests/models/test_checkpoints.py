@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 
 from hiera_video import (
@@ -18,7 +21,7 @@ from hiera_video import (
     HieraForVideoClassification,
     HieraModel,
 )
-from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.errors import CheckpointError, ConfigError, UserError
 from hiera_video.models.layouts import read_checkpoint
 from hiera_video.models.loading import load_model
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
@@ -307,6 +310,26 @@ def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         ("me/model", {"private": True, "exist_ok": True}),
         ("first", ["config.json", "model.safetensors"]),
     ]
+
+
+def test_a_hub_that_cannot_be_reached_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the package's own error, and by those of whatever it talks to the network with."""
+    model = HieraForImageClassification(HieraConfig(**IMAGE))
+    told = (
+        r"me/model: could not be pushed to the hub \(cannot reach .+ offline mode is enabled\. .+\)"
+    )
+    with pytest.raises(UserError, match=told):
+        model.push_to_hub("me/model", token="t")
+    with socket.socket() as closed:  # nobody listens there
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setattr("hiera_video.models.checkpoints.HfApi", partial(HfApi, address))
+        with pytest.raises(UserError, match=r"me/model: could not be pushed .+refused\)$") as error:
+            model.push_to_hub("me/model", token="t")
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=r"a/b/c: could not be pushed to the hub \(repo id must be"):
+        model.push_to_hub("a/b/c", token="t")
 
 
 def test_what_is_known_about_pixels_stays_with_a_model(

@@ -343,3 +343,18 @@ def test_configured_outputs() -> None:
 def test_inputs_that_do_not_fit(pixel_values: Tensor, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make(HieraModel, IMAGE)(pixel_values)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_that_are_not_normalised_are_refused(kind: str) -> None:
+    """Bytes as they come out of a file, in each class of model."""
+    base, pixel_values = KINDS[kind]
+    classifier = HieraForImageClassification if kind == "image" else HieraForVideoClassification
+    for cls in (HieraModel, HieraBackbone, HieraForPreTraining, classifier):
+        for dtype in (torch.uint8, torch.int64):
+            told = (
+                f"pixel_values is {dtype}, wanted float pixels, normalised as the checkpoint says: "
+                "load_clips gives such, of a file"
+            )
+            with pytest.raises(ConfigError, match=told):
+                make(cls, base)(pixel_values.to(dtype))
