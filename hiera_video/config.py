@@ -111,7 +111,7 @@ class ClipSettings(Settings):
             raise ValueError(
                 f"short_side={self.short_side} is smaller than crop_size={self.crop_size}"
             )
-        if self.frames_per_second and self.sampling in ("videomae", "mmaction2", "segments"):
+        if self.frames_per_second and self.counts_own_frames:
             raise ValueError(
                 f"frames_per_second={self.frames_per_second:g}: sampling={self.sampling} counts "
                 "the video's own frames; leave it out"
@@ -129,6 +129,11 @@ class ClipSettings(Settings):
     def is_image(self) -> bool:
         """Whether a clip is a single image."""
         return self.num_frames == 1
+
+    @property
+    def counts_own_frames(self) -> bool:
+        """Whether the sampling rule knows no other frame rate than the video's own."""
+        return self.sampling in ("videomae", "mmaction2", "segments")
 
     @property
     def spans_video(self) -> bool:

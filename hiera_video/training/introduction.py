@@ -37,6 +37,9 @@ def introduce(
     if run.init_from is not None:
         origin = ", of images, inflated to clips" if part.model.inflated else ""
         lines.append(f"weights    {run.init_from}{origin}")
+        if not state.progress.step:  # later, a run goes on from its own
+            notes = [*part.start, *(images.start if images else ())]
+            lines += [f"           {note}" for note in notes]
     lines.append(f"data       {_describe(part)}")
     if images is not None:
         batches = accelerator.num_processes * run.train.accumulate_steps

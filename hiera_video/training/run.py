@@ -51,6 +51,7 @@ from hiera_video.training.resume import (
     load_checkpoint,
     load_optimizer,
 )
+from hiera_video.training.starting import Start, keep_clips, start_run
 from hiera_video.training.trackers import (
     LOG_FILE,
     Validations,
@@ -85,12 +86,11 @@ def pretrain(run: PretrainRun) -> None:
     _train(run, pretraining_part)
 
 
-def _train(run: R, make_part: Callable[[R], Part]) -> None:
+def _train(run: R, make_part: Callable[[R, Start | None], Part]) -> None:
     """What training and pre-training share: from a model on the CPU to the last checkpoint."""
     check_decoder(run.data.decoder)
     check_trackers(run.trackers)
-    check_kind(run)
-    part, images, model = _make_parts(run, make_part)
+    run, part, images, model = _make_parts(keep_clips(run), make_part)
     output_dir = make_output_directory(run.output_dir)
     saved = load_checkpoint(find_resume(run.resume, output_dir), model)
     if saved is not None:
@@ -153,15 +153,20 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
 
 
 def _make_parts(
-    run: R, make_part: Callable[[R], Part]
-) -> tuple[Part, Part | None, PretrainedModel]:
-    """Clips, or what there is alone; images beside them, if any; and the model that learns both."""
-    part = make_part(run)
+    run: R, make_part: Callable[[R, Start | None], Part]
+) -> tuple[R, Part, Part | None, PretrainedModel]:
+    """The run with what it has from the weights that it starts from; clips, or what there is alone;
+    images beside them, if any; and the model that learns both."""
+    run, start = start_run(run)
+    check_kind(run)
+    part = make_part(run, start)
     if run.images is None:
-        return part, None, part.model
+        return run, part, None, part.model
     check_joint(run)
-    images = make_part(image_run(run, run.init_from if part.model.inflated else None))
-    return part, images, HieraForJointTraining(images.model, part.model)
+    twin = image_run(run, run.init_from if part.model.inflated else None)
+    twin, start = start_run(twin, "images.")
+    images = make_part(twin, start)
+    return run, part, images, HieraForJointTraining(images.model, part.model)
 
 
 def _rewind_output(
