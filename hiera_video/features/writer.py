@@ -5,6 +5,7 @@ Axes: N windows, D width; maps are ``(N, T, H, W, D)``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ from hiera_video.errors import ManifestError, UserError
 from hiera_video.files import atomic_path
 
 INDEX_FILE = "index.parquet"
+
+#: As long as a name may be on the file systems of Linux, macOS and Windows.
+_LONGEST_NAME_BYTES = 255
 
 #: Files that are looked at side by side: each takes milliseconds on a network's file system.
 _PARALLEL_LOOKS = 32
@@ -78,12 +82,13 @@ class FeatureWriter:
     def location(self, path: str) -> str:
         """Where the features of a manifest's ``path`` go, relative to ``output_dir``.
 
-        An absolute path keeps its folders, without the root; ``..`` may not leave ``output_dir``.
+        An absolute path keeps its folders, without the root; ``..`` may not leave ``output_dir``. A
+        name that the suffix would make too long for file systems ends in a hash of the whole path.
         """
         if ".." in path.split("/"):
             raise UserError(f"{path}: features cannot be placed above output_dir; set data.root")
         # Paths as text take a tenth of the time, which shows at a million rows.
-        return os.path.normpath(path).lstrip("/") + ".safetensors"
+        return _short_enough(os.path.normpath(path).lstrip("/"), ".safetensors")
 
     def check_locations(self, manifest: Manifest) -> None:
         """Make sure that every row has a place of its own.
@@ -153,6 +158,17 @@ class FeatureWriter:
         table = pa.Table.from_pylist(columns, schema=_INDEX_SCHEMA)
         with atomic_path(self.output_dir / INDEX_FILE) as path:
             pq.write_table(table, path)
+
+
+def _short_enough(path: str, suffix: str) -> str:
+    """``path`` with ``suffix``; its name is cut where it would be too long with it, and a hash of
+    the whole path then tells it from others that begin alike."""
+    folder, slash, name = path.rpartition("/")
+    if len(name.encode()) + len(suffix) <= _LONGEST_NAME_BYTES:
+        return path + suffix
+    ending = f"-{hashlib.sha256(path.encode()).hexdigest()[:32]}{suffix}"
+    beginning = name.encode()[: _LONGEST_NAME_BYTES - len(ending)].decode(errors="ignore")
+    return f"{folder}{slash}{beginning}{ending}"
 
 
 def _identity(file: Path | ShardMember) -> str:
