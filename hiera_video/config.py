@@ -206,6 +206,9 @@ class TrainSettings(Settings):
     repeated_sampling: int = Field(1, ge=1, description="clips taken from each decoded video")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     gradient_checkpointing: bool = Field(False, description="less memory, a third more compute")
+    check_memory: bool = Field(
+        False, description="refuse a run whose steps need more memory than is there, not just warn"
+    )
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="average weights over steps; validate and save the average"
     )

@@ -22,10 +22,11 @@ def introduce(
     state: TrainingState,
     order: TrainingOrder,
     changed: Sequence[str],
+    memory: str,
     accelerator: Accelerator,
 ) -> None:
     """Print, in the main process, what is about to happen; ``changed`` are settings that a run
-    goes on with otherwise than it began."""
+    goes on with otherwise than it began, ``memory`` is what a step needs."""
     run = part.run
     clip, view, whole = (
         ("image", "view", "image") if run.clip.is_image else ("clip", "clip", "video")
@@ -55,6 +56,7 @@ def introduce(
         f"{_count(run.train.repeated_sampling, view)} per {whole} and pass",
         *_describe_rates(run, state.optimizer, effective),
         f"device     {accelerator.device}, {run.precision}",
+        f"memory     {memory}",
     ]
     if state.progress.step:
         lines += [f"changed    {setting}" for setting in changed]

@@ -40,6 +40,12 @@ from hiera_video.training.checkpoint import (
 from hiera_video.training.introduction import introduce
 from hiera_video.training.joint import JointTask, check_joint, image_run
 from hiera_video.training.loop import Task, train_epochs
+from hiera_video.training.memory import (
+    available_memory,
+    check_memory,
+    estimate_memory,
+    in_bytes,
+)
 from hiera_video.training.meters import restore_tallies
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
@@ -105,6 +111,7 @@ def _train(run: R, make_part: Callable[[R, Start | None], Part]) -> None:
         project_config=ProjectConfiguration(logging_dir=str(output_dir)),
     )
     _check_sharding(run, accelerator)
+    memory = _check_memory(part, images, model, accelerator)
     check_same_step(saved)
     order = _training_order(run, part.manifest, accelerator)
     loader = _training_loader(part, images, order, accelerator)
@@ -127,7 +134,7 @@ def _train(run: R, make_part: Callable[[R, Start | None], Part]) -> None:
             failures.forget()
     validations = _read_validations(output_dir, checkpoints, accelerator)
     start_trackers(accelerator, run)
-    introduce(part, images, state, order, changed, accelerator)
+    introduce(part, images, state, order, changed, memory, accelerator)
 
     with Signals() as signals:
         watch = Watch(accelerator, signals, part.manifest, checkpoints)
@@ -223,6 +230,25 @@ def _check_sharding(run: TrainingRun, accelerator: Accelerator) -> None:
         raise ConfigError("fsdp_config.fsdp_version of accelerate's settings: wanted 2")
     if run.train.ema_decay is not None:
         raise ConfigError("train.ema_decay: cannot average weights that are sharded (FSDP)")
+
+
+def _check_memory(
+    part: Part, images: Part | None, model: PretrainedModel, accelerator: Accelerator
+) -> str:
+    """What a step needs and what is there, in words.
+
+    Raises:
+        ConfigError: under ``train.check_memory``, if that is not enough.
+    """
+    runs = [part.run] if images is None else [part.run, images.run]
+    device = accelerator.device
+    needed = estimate_memory(runs, model, accelerator)
+    there = available_memory(device)
+    if device.type == "cpu":  # the model is in it already
+        there += sum(weight.nbytes for weight in model.parameters())
+    check_memory(part.run, needed.on(device), there, accelerator.is_main_process)
+    kind = "memory" if device.type == "cpu" else "GPU memory"
+    return f"about {in_bytes(needed.on(device))} of {kind} for a step, {in_bytes(there)} here"
 
 
 def _training_order(
