@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 _BYTES_PER_WEIGHT = 4  # whatever the precision: autocast copies weights, and the copies are counted
 #: Batches that a loader's worker has ready or at work, as torch's DataLoader has it.
 _BATCHES_PER_WORKER = 2
-#: What a process on a CPU takes for each byte of a step that is alive: the C library keeps some of
-#: what was freed (measured: docs/scaling.md).
-_TAKEN_PER_LIVE_BYTE = 1.25
+#: What the C library keeps of freed memory, for each byte of a step that is alive; as much again
+#: where blocks are recomputed (measured: docs/scaling.md). GPUs use it again.
+_KEPT_PER_LIVE_BYTE, _KEPT_WHERE_RECOMPUTED = 0.25, 1.0
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -47,19 +47,19 @@ class StepMemory:
     """Bytes that a process needs for a training step.
 
     ``state``: weights, moments of the optimizer, and the average of weights; ``step``: the most
-    that gradients, clips and intermediate results take at once; ``read_ahead``: clips that workers
-    have ready, which are not on a GPU.
+    that gradients, clips and intermediate results take at once. On a CPU, there are besides
+    ``kept``, what is freed and not given back, and ``read_ahead``, clips that workers have ready.
     """
 
     state: int
     step: int
+    kept: int
     read_ahead: int
 
     def on(self, device: torch.device) -> int:
         """What the device's memory has to hold."""
-        if device.type != "cpu":
-            return self.state + self.step
-        return self.state + int(self.step * _TAKEN_PER_LIVE_BYTE) + self.read_ahead
+        besides = self.kept + self.read_ahead if device.type == "cpu" else 0
+        return self.state + self.step + besides
 
 
 class _LiveBytes(TorchDispatchMode):
@@ -130,7 +130,9 @@ def estimate_memory(
         step += weights
     batches = sum(torch.Size(shape).numel() for shape in clips)
     read_ahead = _BATCHES_PER_WORKER * run.data.num_workers * batches
-    return StepMemory((1 + moments + averages) * weights, step, read_ahead)
+    recomputes = run.train.gradient_checkpointing
+    kept = int(step * (_KEPT_WHERE_RECOMPUTED if recomputes else _KEPT_PER_LIVE_BYTE))
+    return StepMemory((1 + moments + averages) * weights, step, kept, read_ahead)
 
 
 def _num_shards(accelerator: Accelerator) -> int:
@@ -156,8 +158,10 @@ def _peak_of_step(
     model.train()
     # Of other devices than these two, PyTorch may not know all operations without content.
     kind = device.type if device.type in ("cpu", "cuda") else "cpu"
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        model.to_empty(device=kind)
+    with FakeTensorMode():
+        for module in model.modules():
+            for name, weight in list(module.named_parameters(recurse=False)):
+                setattr(module, name, nn.Parameter(torch.empty(weight.shape, device=kind)))
         weights = list(model.parameters())
         with _LiveBytes(weights) as counted:
             if keeps_gradients:
@@ -249,6 +253,6 @@ def check_memory(run: TrainingRun, needed: int, there: int, is_main_process: boo
         logger.warning("%s", message)
 
 
-def in_bytes(number: int) -> str:
+def in_bytes(number: float) -> str:
     """A number of bytes as people read it."""
     return f"{number / 1e9:.3g} GB" if number >= 0.95e9 else f"{number / 1e6:.3g} MB"

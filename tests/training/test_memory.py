@@ -93,8 +93,9 @@ def test_what_lowers_it_and_what_adds_to_it() -> None:
         assert estimate(*training(less)).step < 0.75 * base.step
     batch = 6 * 3 * 8 * 64 * 64
     assert base.read_ahead == 2 * 2 * batch  # two workers
-    on_cpu = base.state + int(1.25 * base.step) + base.read_ahead
+    on_cpu = base.state + base.step + base.kept + base.read_ahead
     assert base.on(torch.device("cpu")) == on_cpu
+    assert base.kept == int(0.25 * base.step)
     assert base.on(torch.device("cuda")) == base.state + base.step
     assert estimate(*training("data.num_workers=0")).read_ahead == 0
 
