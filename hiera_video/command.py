@@ -70,8 +70,7 @@ def _end(message: str, status: int, in_all_processes: bool = False) -> None:
         # launcher stops all of them when one ends. What only this one found, it tells then.
         time.sleep(5)
     if is_first or not in_all_processes:
-        # Past a progress bar, if one is shown, on a line of its own.
-        tqdm.write(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", file=sys.stderr)
+        say_error(message)
     sys.exit(status)
 
 
@@ -91,6 +90,12 @@ def open_output(run: RunSettings) -> Iterator[Path]:
     output_dir = make_output_directory(run.output_dir)
     with locked(output_dir) if _is_first_process() else nullcontext():
         yield output_dir
+
+
+def say_error(message: str) -> None:
+    """One line on standard error, after the name of the command; past a progress bar, if one is
+    shown, on a line of its own."""
+    tqdm.write(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", file=sys.stderr)
 
 
 class Signals:

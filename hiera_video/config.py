@@ -130,7 +130,7 @@ class ClipSettings(Settings):
             raise ValueError(
                 f"short_side={self.short_side} is smaller than crop_size={self.crop_size}"
             )
-        if self.frames_per_second and self.sampling in ("videomae", "mmaction2", "segments"):
+        if self.frames_per_second and self.counts_own_frames:
             raise ValueError(
                 f"frames_per_second={self.frames_per_second:g}: sampling={self.sampling} counts "
                 "the video's own frames; leave it out"
@@ -148,6 +148,11 @@ class ClipSettings(Settings):
     def is_image(self) -> bool:
         """Whether a clip is a single image."""
         return self.num_frames == 1
+
+    @property
+    def counts_own_frames(self) -> bool:
+        """Whether the sampling rule knows no other frame rate than the video's own."""
+        return self.sampling in ("videomae", "mmaction2", "segments")
 
     @property
     def spans_video(self) -> bool:
@@ -220,6 +225,9 @@ class TrainSettings(Settings):
     repeated_sampling: int = Field(1, ge=1, description="clips taken from each decoded video")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     gradient_checkpointing: bool = Field(False, description="less memory, a third more compute")
+    check_memory: bool = Field(
+        False, description="refuse a run whose steps need more memory than is there, not just warn"
+    )
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="average weights over steps; validate and save the average"
     )

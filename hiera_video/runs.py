@@ -82,7 +82,9 @@ class TrainingRun(RunSettings):
     )
 
     init_from: str | None = Field(
-        None, description="weights to start from: directory, file, hub id"
+        None,
+        description="weights to start from: directory, file, hub id; their architecture and clips "
+        "are the defaults",
     )
     resume: str = Field("auto", description="auto (newest checkpoint, if any), never, or DIR")
     trackers: list[str] = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,27 +11,34 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from hiera_video.config import EvaluateSettings
+from hiera_video.config import ClipSettings, EvaluateSettings
 from hiera_video.data.loader import read_files
+from hiera_video.data.preparation import VIDEO_SUFFIXES, find_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions
-from hiera_video.errors import ConfigError
+from hiera_video.decoding.source import IMAGE_SUFFIXES
+from hiera_video.errors import ConfigError, UserError, VideoError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.views import score_batch
 from hiera_video.models.finite import FiniteOutputs
 
+#: What an address of a file that can be downloaded begins with.
+_DOWNLOADS = {"http", "https", "ftp", "s3", "gs", "hf"}
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of a video, best first, each with its probability."""
+    """The most probable classes of a video, best first, each with its probability; or the reason
+    why there are none."""
 
     path: str
     classes: list[tuple[str, float]]
+    reason: str | None = None
 
 
 def predict(
     checkpoint: str,
-    videos: Sequence[Path],
+    files: Sequence[str | Path],
     evaluate: EvaluateSettings,
     *,
     overrides: Mapping[str, Any] | None = None,
@@ -39,35 +48,99 @@ def predict(
 ) -> Iterator[Prediction]:
     """Predict one video or image after the other, averaging views as in an evaluation.
 
+    A file that cannot be read, an image where the model takes clips, and a video where it takes
+    images have a reason in place of classes.
+
     Args:
+        files: videos or images, as the model takes; folders, for all of those below them; and
+            patterns such as ``clips/*.mp4``.
         overrides: fields of ``ClipSettings`` in place of the checkpoint's own.
         classes: names in index order, which published weights often come without.
+        top_k: how many classes to give, from 1; all of them if there are no more.
 
     Raises:
         CheckpointError: if the checkpoint cannot be used.
-        ConfigError: if ``overrides`` or ``classes`` do not fit it.
-        VideoError: for a video where images are wanted, or an image where clips are; and when one
-            that cannot be read is reached.
+        ConfigError: if ``overrides`` or ``classes`` do not fit it, or for ``top_k``.
         NotFiniteError: when what the model says of a video is not finite.
+        UserError: for an address, a stream or a device, before anything starts.
     """
     check_decoder(decoder)
+    check_are_files(files)
+    if top_k < 1:
+        raise ConfigError(f"top_k={top_k}: wanted the number of classes to show, 1 or more")
     model, clip, names = load_trained(checkpoint, overrides or {})
     if classes is not None and len(classes) != len(names):
         raise ConfigError(f"classes: {len(classes)} names, and the model has {len(names)} classes")
     names = list(classes or names)
+    views = evaluate.of(clip)
     device = Accelerator().device
     model.to(device).eval()
-    outputs = FiniteOutputs(model, "logits", lambda row: str(videos[row]))
-    for row, batch in read_files(videos, clip, evaluate.of(clip), DecodingOptions(decoder)):
+    path = Path()
+    outputs = FiniteOutputs(model, "logits", lambda _: str(path))
+    for path, reason in _each_file(files, clip):
+        try:
+            if reason is not None:
+                raise VideoError(str(path), reason)
+            ((row, batch),) = read_files([path], clip, views, DecodingOptions(decoder))
+        except VideoError as error:
+            yield Prediction(error.path, [], error.reason)
+            continue
         scores = score_batch(model, batch, clip, len(batch), device, outputs)[0]
         outputs.look(wait=True)
         best = scores.topk(min(top_k, len(names)))
-        yield Prediction(
-            row.path,
-            [
-                (names[index], probability)
-                for index, probability in zip(
-                    best.indices.tolist(), best.values.tolist(), strict=True
-                )
-            ],
-        )
+        probabilities = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        yield Prediction(row.path, [(names[index], value) for index, value in probabilities])
+
+
+def check_are_files(files: Sequence[str | Path]) -> None:
+    """Make sure that nothing has to be fetched or recorded before it can be read.
+
+    Raises:
+        UserError: for the first address, stream or device, with what to do instead.
+    """
+    for given in map(str, files):
+        scheme = re.match(r"([a-z][a-z0-9+.-]*):/", given, re.IGNORECASE)
+        path = Path(given)
+        if given == "-":
+            raise UserError("-: standard input is not read; write it to a file, and name that")
+        if scheme and not _exists(path):
+            instead = "download it" if scheme[1].lower() in _DOWNLOADS else "record it to a file"
+            raise UserError(f"{given}: only files are read; {instead}, and name the file")
+        is_something_else = _exists(path) and not path.is_file() and not path.is_dir()
+        if given.startswith("/dev/") or is_something_else:
+            raise UserError(
+                f"{given}: devices and pipes are not read; record it to a file, and name that"
+            )
+
+
+def _each_file(
+    given: Sequence[str | Path], clip: ClipSettings
+) -> Iterator[tuple[Path, str | None]]:
+    """Files as they are given, those below folders, and those that a pattern stands for; with the
+    reason, if what was given stands for none."""
+    suffixes = IMAGE_SUFFIXES if clip.is_image else VIDEO_SUFFIXES
+    for path in map(Path, given):
+        found = [path]
+        if glob.has_magic(str(path)) and not _exists(path):
+            # Path.glob takes no absolute patterns.
+            found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
+            if not found:
+                yield path, "no file matches this pattern"
+        for file in found:
+            if not _exists(file) or not file.is_dir():
+                yield file, None
+                continue
+            below = [
+                file / each.relative_to(file.absolute()) for each in find_files(file, suffixes)
+            ]
+            yield from ((each, None) for each in below)
+            if not below:
+                yield file, f"no files in this folder that end in {' '.join(sorted(suffixes))}"
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a path, as far as can be told."""
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that is closed
+        return False

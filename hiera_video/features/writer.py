@@ -31,6 +31,9 @@ INDEX_FILE = "index.parquet"
 #: What a folder is called, below that of the features, that stands for a ``..`` of a path.
 _PARENT = "__parent__"
 
+#: As long as a name may be on the file systems of Linux, macOS and Windows.
+_LONGEST_NAME_BYTES = 255
+
 #: Files that are looked at side by side: each takes milliseconds on a network's file system.
 _PARALLEL_LOOKS = 32
 
@@ -86,14 +89,15 @@ class FeatureWriter:
         """Where the features of a manifest's ``path`` go, relative to ``output_dir``.
 
         It is the path itself; of one that leads out of the data root, :func:`_place_inside`. Where
-        such a place is that of another path, too, a hash of its own path goes before it.
+        such a place is that of another path, too, a hash of its own path goes before it. A name
+        that the suffix would make too long for file systems ends in a hash of the whole path.
         """
         # Paths as text take a tenth of the time, which shows at a million rows.
         path = os.path.normpath(path)
         place = _place_inside(path)
         if place in self._contested and place != path:
             place = f"{hashlib.sha256(path.encode()).hexdigest()[:16]}/{place}"
-        return f"{place}.safetensors"
+        return _short_enough(place, ".safetensors")
 
     def check_locations(self, manifest: Manifest) -> None:
         """Give every path a place of its own.
@@ -174,6 +178,17 @@ def _place_inside(path: str) -> str:
     while path.startswith("../", 3 * depth):
         depth += 1
     return f"{_PARENT}/" * depth + path[3 * depth :].lstrip("/")
+
+
+def _short_enough(path: str, suffix: str) -> str:
+    """``path`` with ``suffix``; its name is cut where it would be too long with it, and a hash of
+    the whole path then tells it from others that begin alike."""
+    folder, slash, name = path.rpartition("/")
+    if len(name.encode()) + len(suffix) <= _LONGEST_NAME_BYTES:
+        return path + suffix
+    ending = f"-{hashlib.sha256(path.encode()).hexdigest()[:32]}{suffix}"
+    beginning = name.encode()[: _LONGEST_NAME_BYTES - len(ending)].decode(errors="ignore")
+    return f"{folder}{slash}{beginning}{ending}"
 
 
 def _identity(file: Path | ShardMember) -> str:

@@ -60,7 +60,7 @@ def inflate(
 ) -> Checkpoint:
     """An image checkpoint as one for clips; heads stay as they are."""
     config = HieraConfig.from_dict(
-        {**checkpoint.config.to_dict(), **_video_fields(checkpoint.config, num_frames)},
+        {**checkpoint.config.to_dict(), **video_fields(checkpoint.config, num_frames)},
         **{name: value for name, value in overrides.items() if name in HieraConfig.model_fields},
     )
     weights = dict(checkpoint.weights)
@@ -97,7 +97,7 @@ def inflate_into(checkpoint: Checkpoint, config: HieraConfig) -> Checkpoint:
     fields = {
         name: value
         for name, value in config.to_dict().items()
-        if name in _video_fields(config, 1) and name not in ("image_size", "global_position_size")
+        if name in video_fields(config, 1) and name not in ("image_size", "global_position_size")
     }
     inflated = inflate(checkpoint, config.image_size[0], "center", fields)
     if config.decoder_depth is not None:
@@ -106,7 +106,7 @@ def inflate_into(checkpoint: Checkpoint, config: HieraConfig) -> Checkpoint:
     return inflated
 
 
-def _video_fields(config: HieraConfig, num_frames: int) -> dict[str, Any]:
+def video_fields(config: HieraConfig, num_frames: int) -> dict[str, Any]:
     """The fields of the published video models, for the spatial sizes of ``config``."""
     fields: dict[str, Any] = {
         "image_size": [num_frames, *config.image_size],

@@ -10,7 +10,7 @@ from hiera_video.config import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.layouts import PREPROCESSOR_FILE
+from hiera_video.models.layouts import PREPROCESSOR_FILE, Checkpoint
 
 
 def dump_preprocessor(clip: ClipSettings) -> bytes:
@@ -47,8 +47,32 @@ def load_preprocessor(
     return clip
 
 
+def known_clip(checkpoint: Checkpoint, source: str) -> dict[str, Any]:
+    """What is known of the clips that weights were trained on: fields of :class:`ClipSettings`.
+
+    With a ``preprocessor.json`` these are all of them. Without, they are the number of frames, the
+    size of views where these are square, and the published models' mean and deviation.
+
+    Args:
+        source: where the checkpoint is, for messages.
+
+    Raises:
+        CheckpointError: if its ``preprocessor.json`` cannot be understood, or contradicts it.
+    """
+    config = checkpoint.config
+    if checkpoint.preprocessor is not None:
+        return _parse(checkpoint.preprocessor, config, source).model_dump()
+    num_frames, height, width = _view(config)
+    known: dict[str, Any] = {"num_frames": num_frames}
+    if height == width:
+        known["crop_size"] = height
+    published = ClipSettings() if config.is_video else ImageSettings()
+    if len(published.mean) == config.num_channels:
+        known |= {"mean": published.mean, "std": published.std}
+    return known
+
+
 def _stored(model: PretrainedModel) -> ClipSettings:
-    file = f"{model.source}: {PREPROCESSOR_FILE}"
     num_frames, height, width = _view(model.config)
     if height != width:
         raise CheckpointError(
@@ -58,11 +82,16 @@ def _stored(model: PretrainedModel) -> ClipSettings:
         if model.config.is_video:
             return ClipSettings(num_frames=num_frames, crop_size=height)
         return ImageSettings(crop_size=height, short_side=round(height * 8 / 7))
+    return _parse(model.preprocessor, model.config, model.source)
+
+
+def _parse(preprocessor: bytes, config: HieraConfig, source: str) -> ClipSettings:
+    file = f"{source}: {PREPROCESSOR_FILE}"
     try:
-        clip = ClipSettings(**json.loads(model.preprocessor))
+        clip = ClipSettings(**json.loads(preprocessor))
     except (ValueError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{file}: cannot be understood ({error})") from None
-    if misfit := _misfit(clip, model.config):
+    if misfit := _misfit(clip, config):
         raise CheckpointError(f"{file}: {misfit}")
     return clip
 

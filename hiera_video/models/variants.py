@@ -60,6 +60,12 @@ def list_models() -> list[str]:
     return [*images, *clips, *(f"mae_{name}" for name in images + clips)]
 
 
+def published_variant(config: HieraConfig) -> str | None:
+    """The name in :data:`VARIANTS` of what has this width, these blocks and these heads, if any."""
+    size = (config.embed_dim, tuple(config.depths), tuple(config.num_heads))
+    return next((name for name, variant in VARIANTS.items() if variant[:3] == size), None)
+
+
 def variant_config(name: str, **overrides: Any) -> HieraConfig:
     """The configuration of a named variant, with some fields replaced.
 

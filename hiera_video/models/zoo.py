@@ -13,7 +13,7 @@ from hiera_video.models.classification import (
 )
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.inflate import inflate_into
-from hiera_video.models.layouts import read_checkpoint
+from hiera_video.models.layouts import Checkpoint, read_checkpoint
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.variants import list_models, variant_config, variant_fields
 
@@ -40,29 +40,37 @@ def create_model(name: str, pretrained: str | Path | None = None, **overrides: A
         CheckpointError: if ``pretrained`` is missing or holds another architecture.
     """
     config = variant_config(name, **overrides)
-    cls: type[NamedModel]
-    if name.startswith("mae_"):
-        cls = HieraForPreTraining
-    else:
-        cls = HieraForVideoClassification if config.is_video else HieraForImageClassification
     if pretrained is None:
-        return cls(config)
+        return _class_of(name, config)(config)
     if not isinstance(pretrained, str | os.PathLike):
         raise ConfigError(f"pretrained={pretrained!r}: wanted a directory, a file or a hub id")
     checkpoint = read_checkpoint(pretrained, hints={"num_heads": config.num_heads})
+    return create_from_checkpoint(name, checkpoint, str(pretrained), **overrides)
+
+
+def create_from_checkpoint(
+    name: str, checkpoint: Checkpoint, source: str, **overrides: Any
+) -> NamedModel:
+    """What :func:`create_model` does after reading; ``source`` is for messages."""
+    config = variant_config(name, **overrides)
     if config.is_video and not checkpoint.config.is_video:
         checkpoint = inflate_into(checkpoint, config)
-    _check_architecture(name, config, checkpoint.config, pretrained)
+    _check_architecture(name, config, checkpoint.config, source)
     fields = {key: value for key, value in variant_fields(name).items() if key != "num_labels"}
     if checkpoint.architecture == "HieraModel":
         # Perhaps from a pre-trained model, which leaves out the pooling before the last stage.
         fields["num_query_pool"] = config.num_query_pool
-    return cls.from_checkpoint(checkpoint, str(pretrained), {**fields, **overrides})
+    cls = _class_of(name, config)
+    return cls.from_checkpoint(checkpoint, source, {**fields, **overrides})
 
 
-def _check_architecture(
-    name: str, wanted: HieraConfig, found: HieraConfig, source: str | Path
-) -> None:
+def _class_of(name: str, config: HieraConfig) -> type[NamedModel]:
+    if name.startswith("mae_"):
+        return HieraForPreTraining
+    return HieraForVideoClassification if config.is_video else HieraForImageClassification
+
+
+def _check_architecture(name: str, wanted: HieraConfig, found: HieraConfig, source: str) -> None:
     differences = [
         f"{field}={getattr(found, field)} instead of {getattr(wanted, field)}"
         for field in _ARCHITECTURE

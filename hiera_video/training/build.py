@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -17,13 +17,14 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.variants import variant_config
-from hiera_video.models.zoo import create_model
+from hiera_video.models.zoo import create_from_checkpoint, create_model
 from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
 from hiera_video.seeding import derive_seed
 from hiera_video.training.classification import Classification
 from hiera_video.training.loop import Task
 from hiera_video.training.pretraining import PreTraining
 from hiera_video.training.resume import names_to_keep
+from hiera_video.training.starting import Start
 
 M = TypeVar("M", bound=PretrainedModel)
 
@@ -35,9 +36,10 @@ class Part(NamedTuple):
     model: PretrainedModel
     manifest: Manifest
     make_task: Callable[[FailurePolicy, Accelerator], Task]
+    start: Sequence[str] = ()  #: what to say of the weights that the model starts from
 
 
-def classification_part(run: TrainRun) -> Part:
+def classification_part(run: TrainRun, start: Start | None) -> Part:
     """What fine-tuning needs.
 
     Raises:
@@ -50,23 +52,27 @@ def classification_part(run: TrainRun) -> Part:
     val_manifest = None
     if run.data.val.manifest is not None:
         val_manifest = open_manifest(run.data, "data.val.manifest", run.clip, classes=classes)
-    model = build_classifier(run, classes)
+    model = build_classifier(run, classes, start)
 
     def make_task(failures: FailurePolicy, accelerator: Accelerator) -> Task:
         return Classification(run, len(classes), val_manifest, failures, accelerator)
 
-    return Part(run, model, manifest, make_task)
+    return Part(run, model, manifest, make_task, start.notes if start else ())
 
 
-def pretraining_part(run: PretrainRun) -> Part:
+def pretraining_part(run: PretrainRun, start: Start | None) -> Part:
     """What pre-training needs.
 
     Raises:
         UserError: as :func:`classification_part` does.
     """
     manifest = open_manifest(run.data, "data.train.manifest", run.clip, labelled=False)
-    model = build_pretraining_model(run)
-    return Part(run, model, manifest, lambda _, accelerator: PreTraining(run, accelerator))
+    model = build_pretraining_model(run, start)
+
+    def make_task(_: FailurePolicy, accelerator: Accelerator) -> Task:
+        return PreTraining(run, accelerator)
+
+    return Part(run, model, manifest, make_task, start.notes if start else ())
 
 
 def check_kind(run: TrainingRun) -> None:
@@ -88,24 +94,24 @@ def check_kind(run: TrainingRun) -> None:
         )
 
 
-def build_pretraining_model(run: PretrainRun) -> HieraForPreTraining:
-    """The model that ``run.model`` describes, with the weights of ``init_from``.
+def build_pretraining_model(run: PretrainRun, start: Start | None) -> HieraForPreTraining:
+    """The model that ``run.model`` describes, with the weights of ``start``.
 
     Raises:
         ConfigError: if it is none to pre-train, or does not fit the clips.
-        CheckpointError: if ``init_from`` cannot be used.
+        CheckpointError: if the weights cannot be used.
     """
     if not run.model.name.startswith("mae_"):
         raise ConfigError(f"model.name={run.model.name}: pre-training wants a mae_ model")
-    return _build(run, HieraForPreTraining, run.model.overrides)
+    return _build(run, HieraForPreTraining, run.model.overrides, start)
 
 
-def build_classifier(run: TrainRun, classes: list[str]) -> HieraClassifier:
-    """The model that ``run.model`` describes, for ``classes``, with the weights of ``init_from``.
+def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> HieraClassifier:
+    """The model that ``run.model`` describes, for ``classes``, with the weights of ``start``.
 
     Raises:
         ConfigError: if the model does not fit the clips, or a field does not fit.
-        CheckpointError: if ``init_from`` cannot be used.
+        CheckpointError: if the weights cannot be used.
     """
     if run.model.name.startswith("mae_"):
         raise ConfigError(
@@ -119,10 +125,10 @@ def build_classifier(run: TrainRun, classes: list[str]) -> HieraClassifier:
             f"model.num_labels={num_labels}: the training videos have {len(classes)} classes; "
             "leave it out"
         )
-    return _build(run, HieraClassifier, {**run.model.overrides, **labels})
+    return _build(run, HieraClassifier, {**run.model.overrides, **labels}, start)
 
 
-def _build(run: TrainingRun, kind: type[M], overrides: dict[str, Any]) -> M:
+def _build(run: TrainingRun, kind: type[M], overrides: dict[str, Any], start: Start | None) -> M:
     clip_size = [run.clip.crop_size] * 2
     if not run.clip.is_image:
         clip_size = [run.clip.num_frames, *clip_size]
@@ -134,7 +140,10 @@ def _build(run: TrainingRun, kind: type[M], overrides: dict[str, Any]) -> M:
         raise ConfigError("; ".join(faults) or str(error)) from None
     _check_clip(run, config, clip_size)
     torch.manual_seed(derive_seed(run.seed))  # for what starts at random
-    model = create_model(run.model.name, pretrained=run.init_from, **overrides)
+    if start is None:
+        model = create_model(run.model.name, **overrides)
+    else:
+        model = create_from_checkpoint(run.model.name, start.checkpoint, start.source, **overrides)
     assert isinstance(model, kind)
     model.preprocessor = dump_preprocessor(run.clip)
     return model

@@ -23,10 +23,11 @@ def introduce(
     state: TrainingState,
     order: TrainingOrder,
     changed: Sequence[str],
+    memory: str,
     accelerator: Accelerator,
 ) -> None:
     """Print, in the main process, what is about to happen; ``changed`` are settings that a run
-    goes on with otherwise than it began."""
+    goes on with otherwise than it began, ``memory`` is what a step needs."""
     run = part.run
     clip, view, whole = (
         ("image", "view", "image") if run.clip.is_image else ("clip", "clip", "video")
@@ -38,6 +39,9 @@ def introduce(
     if run.init_from is not None:
         origin = ", of images, inflated to clips" if part.model.inflated else ""
         lines.append(f"weights    {run.init_from}{origin}")
+        if not state.progress.step:  # later, a run goes on from its own
+            notes = [*part.start, *(images.start if images else ())]
+            lines += [f"           {note}" for note in notes]
     lines.append(f"data       {_describe(part)}")
     lines += _describe_labels(part)
     if images is not None:
@@ -55,6 +59,7 @@ def introduce(
         f"{_count(run.train.repeated_sampling, view)} per {whole} and pass",
         *_describe_rates(run, state.optimizer, effective),
         f"device     {accelerator.device}, {run.precision}",
+        f"memory     {memory}",
     ]
     if state.progress.step:
         lines += [f"changed    {setting}" for setting in changed]

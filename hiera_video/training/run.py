@@ -40,6 +40,12 @@ from hiera_video.training.checkpoint import (
 from hiera_video.training.introduction import introduce
 from hiera_video.training.joint import JointTask, check_joint, image_run
 from hiera_video.training.loop import Task, train_epochs
+from hiera_video.training.memory import (
+    available_memory,
+    check_memory,
+    estimate_memory,
+    in_bytes,
+)
 from hiera_video.training.meters import restore_tallies
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
@@ -51,6 +57,7 @@ from hiera_video.training.resume import (
     load_checkpoint,
     load_optimizer,
 )
+from hiera_video.training.starting import Start, start_run
 from hiera_video.training.trackers import (
     LOG_FILE,
     Validations,
@@ -85,12 +92,11 @@ def pretrain(run: PretrainRun) -> None:
     _train(run, pretraining_part)
 
 
-def _train(run: R, make_part: Callable[[R], Part]) -> None:
+def _train(run: R, make_part: Callable[[R, Start | None], Part]) -> None:
     """What training and pre-training share: from a model on the CPU to the last checkpoint."""
     check_decoder(run.data.decoder)
     check_trackers(run.trackers)
-    check_kind(run)
-    part, images, model = _make_parts(run, make_part)
+    run, part, images, model = _make_parts(keep_clips(run), make_part)
     with open_output(run) as output_dir:
         _train_into(output_dir, run, part, images, model)
 
@@ -112,6 +118,7 @@ def _train_into(
         project_config=ProjectConfiguration(logging_dir=str(output_dir)),
     )
     _check_sharding(run, accelerator)
+    memory = _check_memory(part, images, model, accelerator)
     check_same_step(saved)
     order = _training_order(run, part.manifest, accelerator)
     loader = _training_loader(part, images, order, accelerator)
@@ -134,7 +141,7 @@ def _train_into(
             failures.forget()
     validations = _read_validations(output_dir, checkpoints, accelerator)
     start_trackers(accelerator, run)
-    introduce(part, images, state, order, changed, accelerator)
+    introduce(part, images, state, order, changed, memory, accelerator)
 
     with Signals() as signals:
         watch = Watch(accelerator, signals, part.manifest, checkpoints)
@@ -162,15 +169,20 @@ def _train_into(
 
 
 def _make_parts(
-    run: R, make_part: Callable[[R], Part]
-) -> tuple[Part, Part | None, PretrainedModel]:
-    """Clips, or what there is alone; images beside them, if any; and the model that learns both."""
-    part = make_part(run)
+    run: R, make_part: Callable[[R, Start | None], Part]
+) -> tuple[R, Part, Part | None, PretrainedModel]:
+    """The run with what it has from the weights that it starts from; clips, or what there is alone;
+    images beside them, if any; and the model that learns both."""
+    run, start = start_run(run)
+    check_kind(run)
+    part = make_part(run, start)
     if run.images is None:
-        return part, None, part.model
+        return run, part, None, part.model
     check_joint(run)
-    images = make_part(image_run(run, run.init_from if part.model.inflated else None))
-    return part, images, HieraForJointTraining(images.model, part.model)
+    twin = image_run(run, run.init_from if part.model.inflated else None)
+    twin, start = start_run(twin, "images.")
+    images = make_part(twin, start)
+    return run, part, images, HieraForJointTraining(images.model, part.model)
 
 
 def _rewind_output(
@@ -227,6 +239,25 @@ def _check_sharding(run: TrainingRun, accelerator: Accelerator) -> None:
         raise ConfigError("fsdp_config.fsdp_version of accelerate's settings: wanted 2")
     if run.train.ema_decay is not None:
         raise ConfigError("train.ema_decay: cannot average weights that are sharded (FSDP)")
+
+
+def _check_memory(
+    part: Part, images: Part | None, model: PretrainedModel, accelerator: Accelerator
+) -> str:
+    """What a step needs and what is there, in words.
+
+    Raises:
+        ConfigError: under ``train.check_memory``, if that is not enough.
+    """
+    runs = [part.run] if images is None else [part.run, images.run]
+    device = accelerator.device
+    needed = estimate_memory(runs, model, accelerator)
+    there = available_memory(device)
+    if device.type == "cpu":  # the model is in it already
+        there += sum(weight.nbytes for weight in model.parameters())
+    check_memory(part.run, needed.on(device), there, accelerator.is_main_process)
+    kind = "memory" if device.type == "cpu" else "GPU memory"
+    return f"about {in_bytes(needed.on(device))} of {kind} for a step, {in_bytes(there)} here"
 
 
 def _training_order(

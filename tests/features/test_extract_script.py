@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -105,6 +106,35 @@ def test_a_file_per_video_at_its_relative_path_and_an_index(extracted: Path) -> 
         "shape": [[64], [64], [64]],
         "reason": [None, None, None],
     }
+
+
+def test_names_as_long_as_file_systems_let_them_be(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    """243 bytes are left for a name before `.safetensors`; others are cut, and stay apart."""
+    names = ["b" * 239 + ".mp4", "b" * 240 + ".mp4", "a" * 250 + "1.mp4", "a" * 250 + "2.mp4"]
+    names.append("é" * 125 + "x.mp4")  # two bytes each: none is cut in half
+    paths = [f"{folder}/{name}" for folder in ("one", "two") for name in names]
+    first = write_video(tmp_path / paths[0], num_frames=8, frame_rate=12, size=32)
+    (tmp_path / "two").mkdir()
+    for path in paths[1:]:
+        shutil.copy(first, tmp_path / path)
+    manifest = write_manifest(tmp_path / "videos.csv", [(path,) for path in paths], "path")
+    output_dir = tmp_path / "features"
+    extract_here(tiny_checkpoint, manifest, output_dir)
+    index = pq.read_table(output_dir / "index.parquet").to_pydict()
+    assert index["path"] == paths
+    assert index["reason"] == [None] * len(paths)
+    assert sorted([*index["features"], "index.parquet"]) == files_below(output_dir)
+    assert index["features"][0] == f"{paths[0]}.safetensors"
+    for path, location in list(zip(paths, index["features"], strict=True))[1:5]:
+        digest = hashlib.sha256(path.encode()).hexdigest()[:32]
+        assert location.endswith(f"-{digest}.safetensors")
+        beginning = location.removesuffix(f"-{digest}.safetensors")
+        assert path.startswith(beginning)
+        assert 254 <= len(Path(location).name.encode()) <= 255
+        assert load_file(output_dir / location)["features"].shape == (1, 64)
+    written = {path: (output_dir / path).stat().st_mtime_ns for path in index["features"]}
+    extract_here(tiny_checkpoint, manifest, output_dir)
+    assert {path: (output_dir / path).stat().st_mtime_ns for path in written} == written
 
 
 def test_windows_cover_the_video(extracted: Path) -> None:

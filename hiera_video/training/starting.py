@@ -1,0 +1,314 @@
+"""What a run takes over from the weights that it starts from, ``init_from``.
+
+Weights bring their architecture and what is known of the clips that they were trained on. Both are
+the defaults of a run that starts from them: what its recipe or command line sets, holds, except
+where the weights could not be used so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from hiera_video.config import ClipSettings
+from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.inflate import video_fields
+from hiera_video.models.layouts import Checkpoint, read_checkpoint
+from hiera_video.models.preprocessor import known_clip
+from hiera_video.models.variants import VARIANTS, list_models, published_variant, variant_fields
+from hiera_video.runs import TrainingRun
+from hiera_video.settings import load_yaml
+from hiera_video.training.checkpoint import SETTINGS_FILE
+from hiera_video.training.resume import find_resume
+
+R = TypeVar("R", bound=TrainingRun)
+
+#: Fields that weights fit in one value only, or would mean something else with another one.
+FIXED = (
+    "embed_dim",
+    "depths",
+    "num_heads",
+    "embed_dim_multiplier",
+    "mlp_ratio",
+    "num_channels",
+    "patch_size",
+    "query_stride",
+    "masked_unit_size",
+    "separate_position_embeddings",
+)
+#: The same, from pre-training to pre-training: other models leave fusion and decoder out.
+FIXED_IN_PRETRAINING = (
+    "num_query_pool",
+    "decoder_hidden_size",
+    "decoder_depth",
+    "decoder_num_heads",
+)
+#: Fields of the architecture that may change: position tables are resized, or no weight depends on
+#: them. (Of ``global_position_size``, only the value; not whether there is one.)
+FREE = (
+    "patch_stride",
+    "patch_padding",
+    "masked_unit_attention",
+    "hidden_act",
+    "layer_norm_eps",
+    "global_position_size",
+)
+_PER_AXIS = ("patch_size", "query_stride", "masked_unit_size")
+#: What a model of clips has from images that its weights were trained on.
+_OF_IMAGES = ("crop_size", "mean", "std")
+
+
+class Start(NamedTuple):
+    """The weights that a run starts from, and what to say of them, a line each."""
+
+    source: str
+    checkpoint: Checkpoint
+    notes: list[str]
+
+
+def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
+    """``run`` with what it takes over from ``init_from``, and that; without one, ``run`` itself.
+
+    Args:
+        prefix: what stands before the run's keys where a user sets them: of images, ``images.``.
+
+    Raises:
+        CheckpointError: if ``init_from`` cannot be read, or does not fit what ``run`` sets.
+        ConfigError: if settings of clips do not fit together.
+    """
+    if run.init_from is None:
+        return run, None
+    given = run.model.overrides
+    checkpoint = read_checkpoint(run.init_from, hints={"num_heads": _known_heads(run)})
+    takes_clips = _takes_clips(run, checkpoint.config)
+    name = run.model.name
+    if "name" not in run.model.model_fields_set:
+        name = _fitting_name(name, checkpoint.config, takes_clips)
+    taken = _take_architecture(name, given, checkpoint, run.init_from, prefix)
+    from_images = takes_clips and not checkpoint.config.is_video
+    known = known_clip(checkpoint, run.init_from)
+    if from_images:
+        known = {key: known[key] for key in _OF_IMAGES if key in known}
+    try:
+        clip = _with_defaults(run.clip, known)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{prefix}clip: {error}; what is not set is as init_from={run.init_from} was trained"
+        ) from None
+    started = run.model_copy(
+        update={"model": type(run.model)(**{**given, "name": name, **taken}), "clip": clip}
+    )
+    notes = list(_notes(run, started, taken, known, prefix))
+    return started, Start(run.init_from, checkpoint, notes)
+
+
+def keep_clips(run: R) -> R:
+    """``run``, if it goes on, with the settings of clips that it began with and does not set.
+
+    Weights bring defaults of their own only where a run starts from them.
+
+    Raises:
+        CheckpointError: as :func:`find_resume` does.
+        ConfigError: if the settings that it began with cannot be read, or those that are set now do
+            not fit to them.
+    """
+    saved = find_resume(run.resume, run.output_dir) if run.init_from is not None else []
+    config = saved[0].parents[1] / SETTINGS_FILE if saved else None
+    if config is None or not config.exists():
+        return run
+    before = load_yaml(config)
+    update: dict[str, Any] = {"clip": _with_defaults(run.clip, before.get("clip") or {})}
+    if run.images is not None:
+        of_images = (before.get("images") or {}).get("clip") or {}
+        clip = _with_defaults(run.images.clip, of_images)
+        update["images"] = run.images.model_copy(update={"clip": clip})
+    return run.model_copy(update=update)
+
+
+def _known_heads(run: TrainingRun) -> list[int] | None:
+    """Attention heads, for weights that do not tell them, in an architecture of one's own."""
+    given = run.model.overrides
+    fields = {**variant_fields(run.model.name), **given}
+    published = [[variant.embed_dim, list(variant.depths)] for variant in VARIANTS.values()]
+    is_published = [fields["embed_dim"], fields["depths"]] in published
+    return None if is_published and "num_heads" not in given else fields["num_heads"]
+
+
+def _takes_clips(run: TrainingRun, found: HieraConfig) -> bool:
+    """Whether the model is one of clips: as its name says, or else the clips, or else the weights.
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
+    if "name" in run.model.model_fields_set:
+        return len(variant_fields(run.model.name).get("image_size", ())) == 3
+    if run.images is not None:
+        return True
+    return not run.clip.is_image if "num_frames" in run.clip.model_fields_set else found.is_video
+
+
+def _fitting_name(default: str, found: HieraConfig, takes_clips: bool) -> str:
+    """The name of a model like ``default``, to pre-train or not, with the architecture of
+    ``found``; of an architecture that has no name, that of Hiera-B, from which fields differ."""
+    prefix = "mae_" if default.startswith("mae_") else ""
+    size = "16x224" if takes_clips else "224"
+    name = f"{prefix}hiera_{published_variant(found) or 'base'}_{size}"
+    return name if name in list_models() else f"{prefix}hiera_base_{size}"
+
+
+def _take_architecture(
+    name: str, given: Mapping[str, Any], checkpoint: Checkpoint, source: str, prefix: str
+) -> dict[str, Any]:
+    """The fields that ``given`` leaves open and in which the weights are no model of this name.
+
+    Raises:
+        CheckpointError: if the name, or one of the ``given`` fields, contradicts the weights.
+    """
+    named = variant_fields(name)
+    takes_clips = len(named.get("image_size", ())) == 3
+    if checkpoint.config.is_video and not takes_clips:
+        raise CheckpointError(
+            f"{prefix}model.name={name}: takes images, and the weights of init_from={source} "
+            f"are of clips; wanted {_fitting_name(name, checkpoint.config, takes_clips=True)}"
+        )
+    found = _found_fields(name, checkpoint, takes_clips)
+    _check_given(name, given, found, checkpoint, source, prefix)
+    fitting = _fitting_name(name, checkpoint.config, takes_clips)
+    size = ("embed_dim", "depths", "num_heads")
+    published = published_variant(checkpoint.config)
+    if (
+        published
+        and f"hiera_{published}_" in fitting
+        and any({**named, **given}[field] != found[field] for field in size)
+    ):
+        raise CheckpointError(
+            f"{prefix}model.name={name}: the weights of init_from={source} are those of another "
+            f"variant; wanted {prefix}model.name={fitting}"
+        )
+    own = HieraConfig(**named).to_dict()
+    return {
+        field: value for field, value in found.items() if field not in given and value != own[field]
+    }
+
+
+def _found_fields(name: str, checkpoint: Checkpoint, takes_clips: bool) -> dict[str, Any]:
+    """The architecture of a model of this name that has the checkpoint's weights."""
+    config = checkpoint.config
+    stored = config.to_dict()
+    fields = {field: stored[field] for field in (*FIXED, *FREE)}
+    inflates = takes_clips and not config.is_video
+    if inflates:
+        of_clips = video_fields(config, variant_fields(name)["image_size"][0])
+        fields |= {field: value for field, value in of_clips.items() if field in fields}
+        fields["masked_unit_attention"] = stored["masked_unit_attention"]
+    if _keeps_decoder(name, checkpoint, inflates):
+        fields |= {field: stored[field] for field in FIXED_IN_PRETRAINING}
+    else:
+        fields["num_query_pool"] = _num_query_pool(name, checkpoint)
+    return fields
+
+
+def _keeps_decoder(name: str, checkpoint: Checkpoint, inflates: bool) -> bool:
+    to_pretrain = name.startswith("mae_")
+    return to_pretrain and checkpoint.architecture == "HieraForPreTraining" and not inflates
+
+
+def _num_query_pool(name: str, checkpoint: Checkpoint) -> int:
+    """How often a model pools: pre-training leaves out the last pooling, and an encoder alone may
+    be from either; else it is as the weights were trained."""
+    config, to_pretrain = checkpoint.config, name.startswith("mae_")
+    is_classifier = checkpoint.architecture not in ("HieraForPreTraining", "HieraModel")
+    if is_classifier and not to_pretrain:
+        return config.num_query_pool
+    most = max(0, len(config.depths) - (2 if to_pretrain else 1))
+    units = list(zip(config.masked_unit_size, config.query_stride, strict=True))
+    return next(n for n in range(most, -1, -1) if all(unit % pool**n == 0 for unit, pool in units))
+
+
+def _check_given(
+    name: str,
+    given: Mapping[str, Any],
+    found: Mapping[str, Any],
+    checkpoint: Checkpoint,
+    source: str,
+    prefix: str,
+) -> None:
+    inflates = len(found["patch_size"]) > len(checkpoint.config.patch_size)
+    fixed = list(FIXED)
+    if inflates:  # time is new to the weights
+        fixed.remove("separate_position_embeddings")
+    if _keeps_decoder(name, checkpoint, inflates):
+        fixed += FIXED_IN_PRETRAINING
+
+    def differs(field: str) -> bool:
+        ours, theirs = given[field], found[field]
+        if inflates and field in _PER_AXIS and isinstance(ours, list):
+            ours, theirs = ours[1:], theirs[1:]
+        return bool(ours != theirs)
+
+    wrong = [field for field in fixed if field in given and differs(field)]
+    global_size = "global_position_size"
+    if global_size in given and (given[global_size] is None) != (found[global_size] is None):
+        wrong.append(global_size)
+    if wrong:
+        keys = ", ".join(f"{prefix}model.{field}={_shown(given[field])}" for field in wrong)
+        wanted = ", ".join(f"{field}={_shown(found[field])}" for field in wrong)
+        raise CheckpointError(
+            f"{keys}: contradicts init_from={source}: its weights have {wanted}; leave it out"
+        )
+
+
+C = TypeVar("C", bound=ClipSettings)
+
+
+def _with_defaults(clip: C, defaults: Mapping[str, Any]) -> C:
+    """``clip`` with ``defaults`` in place of what was not set, where they fit what was.
+
+    Raises:
+        ConfigError: if that is no clip.
+    """
+    given = {key: getattr(clip, key) for key in clip.model_fields_set}
+    taken = {key: value for key, value in defaults.items() if key in type(clip).model_fields}
+    values = {**taken, **given}
+    rule = ClipSettings(sampling=values.get("sampling", clip.sampling))
+    # What only some rules know, and a short side that was for views of another size.
+    left_out = {
+        "frames_per_second": rule.counts_own_frames,
+        "short_video": rule.spans_video,
+        "short_side": values.get("crop_size") != defaults.get("crop_size"),
+    }
+    if "sampling" in given or "crop_size" in given:
+        values = {k: v for k, v in values.items() if k in given or not left_out.get(k)}
+    return type(clip)(**values)
+
+
+def _notes(
+    run: TrainingRun,
+    started: TrainingRun,
+    taken: Mapping[str, Any],
+    known: Mapping[str, Any],
+    prefix: str,
+) -> Iterator[str]:
+    """What ``started`` has from the weights, and what ``run`` sets otherwise than they have it."""
+    given = run.clip.model_fields_set
+    settings = [f"{prefix}model.{field}={_shown(value)}" for field, value in taken.items()]
+    for key in known:
+        value = getattr(started.clip, key)
+        if key not in given and value != getattr(run.clip, key):
+            settings.append(f"{prefix}clip.{key}={_shown(value)}")
+    if settings:
+        yield f"from there: {', '.join(settings)}"
+    for key, value in known.items():
+        unused = key == "stride" and started.clip.spans_video
+        if key in given and not unused and getattr(run.clip, key) != value:
+            yield (
+                f"{prefix}clip.{key}={_shown(getattr(run.clip, key))} differs from "
+                f"{_shown(value)}, with which init_from was trained"
+            )
+
+
+def _shown(value: Any) -> str:
+    """A value as it would be set."""
+    return value if isinstance(value, str) else json.dumps(value)
