@@ -57,7 +57,7 @@ from hiera_video.training.resume import (
     load_checkpoint,
     load_optimizer,
 )
-from hiera_video.training.starting import Start, start_run
+from hiera_video.training.starting import Start, keep_clips, start_run
 from hiera_video.training.trackers import (
     LOG_FILE,
     Validations,
