@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch.utils.data import Sampler
@@ -19,9 +20,13 @@ from hiera_video.seeding import derive_seed
 
 @dataclass
 class JointBatch(ClipBatch):
-    """A batch of clips, and one of images beside it; ``failures`` are those of both."""
+    """A batch of clips, and one of images beside it; ``failures`` are those of both.
+
+    The first batch of an optimizer step says how many clips and images its step has, ``of_step``.
+    """
 
     images: ClipBatch | None = None
+    of_step: tuple[int, int] | None = None
 
 
 class ImageOrder(Sampler[list[tuple[int, int]]]):
@@ -58,20 +63,32 @@ class ImageOrder(Sampler[list[tuple[int, int]]]):
 
 
 class JointLoader:
-    """Pairs the batches of two loaders, whose orders are as long as each other."""
+    """Pairs the batches of two loaders, whose orders are as long as each other.
 
-    def __init__(self, clips: Iterable[ClipBatch], images: Iterable[ClipBatch]) -> None:
+    The ``accumulate_steps`` pairs of an optimizer step are read before the first is given: by how
+    many clips and images their losses are to be divided must be known before they are computed, for
+    one gradient holds both.
+    """
+
+    def __init__(
+        self, clips: Iterable[ClipBatch], images: Iterable[ClipBatch], accumulate_steps: int
+    ) -> None:
         self.clips = clips
         self.images = images
+        self.accumulate_steps = accumulate_steps
 
     def __iter__(self) -> Iterator[JointBatch]:
-        for clips, images in zip(self.clips, self.images, strict=True):
-            yield JointBatch(
-                clips.pixel_values,
-                clips.rows,
-                clips.labels,
-                clips.start_seconds,
-                clips.end_seconds,
-                clips.failures + images.failures,
-                images,
-            )
+        pairs = zip(self.clips, self.images, strict=True)
+        while step := list(islice(pairs, self.accumulate_steps)):
+            of_step = sum(len(clips) for clips, _ in step), sum(len(images) for _, images in step)
+            for number, (clips, images) in enumerate(step):
+                yield JointBatch(
+                    clips.pixel_values,
+                    clips.rows,
+                    clips.labels,
+                    clips.start_seconds,
+                    clips.end_seconds,
+                    clips.failures + images.failures,
+                    images,
+                    of_step if number == 0 else None,
+                )

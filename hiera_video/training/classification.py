@@ -18,6 +18,7 @@ from hiera_video.evaluation.views import Scorer
 from hiera_video.runs import TrainRun
 from hiera_video.training.losses import no_loss
 from hiera_video.training.meters import ClipMean
+from hiera_video.training.step import share_of_batch
 
 
 class Classification:
@@ -32,6 +33,7 @@ class Classification:
         accelerator: Accelerator,
     ) -> None:
         self.clip = run.clip
+        self.batch_size = run.train.batch_size
         self.label_smoothing = run.train.label_smoothing
         self.device = accelerator.device
         self.mixing = Mixing(run.augment, num_classes, run.train.repeated_sampling)
@@ -44,7 +46,7 @@ class Classification:
             )
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The mean loss over the batch's clips."""
+        """The sum of the losses of the batch's clips, divided by ``train.batch_size``."""
         if not len(batch):
             return no_loss(model, batch, self.device)
         pixel_values = batch.normalized(self.device, self.clip.mean, self.clip.std)
@@ -55,7 +57,7 @@ class Classification:
         correct = logits.argmax(1) == targets.argmax(1)
         self.means["train/loss"].update(loss, len(batch))
         self.means["train/accuracy"].update(correct.float().mean(), len(batch))
-        return loss
+        return share_of_batch(loss, batch, self.batch_size)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Accuracies over the validation videos; empty where there are none."""

@@ -26,6 +26,7 @@ from hiera_video.training.checkpoint import (
 )
 from hiera_video.training.meters import ClipMean, read_tallies
 from hiera_video.training.optim import learning_rate, scale_to_batch, set_learning_rate
+from hiera_video.training.step import StepShares
 from hiera_video.training.trackers import Stopwatch, Validations
 from hiera_video.training.watch import Watch
 
@@ -45,7 +46,8 @@ class Task(Protocol):
         """What is logged: means over clips, which :meth:`loss` updates."""
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The loss of a batch, to go backward from; see ``losses.no_loss`` for an empty one."""
+        """The sum of the losses of a batch's clips, divided by the number of clips of a whole
+        batch, to go backward from; see ``losses.no_loss`` for an empty one."""
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Figures on held-out videos; ``val/top1``, if there, decides which checkpoint is best."""
@@ -61,6 +63,7 @@ def train_epochs(
     validations: Validations,
     failures: FailurePolicy,
     watch: Watch,
+    shares: StepShares,
     accelerator: Accelerator,
 ) -> None:
     """Train from ``state.progress`` to the last epoch.
@@ -72,6 +75,7 @@ def train_epochs(
     """
     model, optimizer, progress = state.model, state.optimizer, state.progress
     rates = scale_to_batch(run.optimizer, clips_per_step(run, accelerator))
+    clips_wanted, num_clips = run.train.batch_size * run.train.accumulate_steps, 0
 
     def save() -> None:
         watch.settle()
@@ -101,7 +105,13 @@ def train_epochs(
                 with accelerator.autocast():
                     loss = task.loss(model, batch)
                 watch.see_loss(progress.step + 1, loss, batch.rows)
+                num_clips += len(batch)
+                if accelerator.sync_gradients:  # the last batch of its step
+                    shares.begin([num_clips], [clips_wanted])
+                    num_clips = 0
                 accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    shares.rescale(model)
                 if accelerator.sync_gradients and run.train.clip_grad_norm:
                     norm = accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
                     watch.see_gradient_norm(progress.step + 1, norm)

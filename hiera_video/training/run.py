@@ -51,6 +51,7 @@ from hiera_video.training.resume import (
     load_checkpoint,
     load_optimizer,
 )
+from hiera_video.training.step import StepShares
 from hiera_video.training.trackers import (
     LOG_FILE,
     Validations,
@@ -110,7 +111,8 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
     loader = _training_loader(part, images, order, accelerator)
     state = _prepare(run, model, len(part.manifest), saved, accelerator)
     failures = FailurePolicy(run.data.on_error, output_dir)
-    task = _make_task(part, images, failures, accelerator)
+    shares = StepShares(accelerator, run.data.on_error)
+    task = _make_task(part, images, failures, shares, accelerator)
     if saved is not None:
         failures.num_failed = restore_tallies(
             saved.tallies,
@@ -141,6 +143,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
             validations,
             failures,
             watch,
+            shares,
             accelerator,
         )
 
@@ -234,14 +237,20 @@ def _training_order(
 
 
 def _make_task(
-    part: Part, images: Part | None, failures: FailurePolicy, accelerator: Accelerator
+    part: Part,
+    images: Part | None,
+    failures: FailurePolicy,
+    shares: StepShares,
+    accelerator: Accelerator,
 ) -> Task:
     task = part.make_task(failures, accelerator)
     if images is None:
         return task
     assert part.run.images is not None
     of_images = images.make_task(failures, accelerator)
-    return JointTask(task, of_images, part.run.images.loss_weight)
+    batches = part.run.train.accumulate_steps
+    wanted = part.run.train.batch_size * batches, part.run.images.batch_size * batches
+    return JointTask(task, of_images, part.run.images.loss_weight, wanted, shares)
 
 
 def _training_loader(
@@ -251,7 +260,8 @@ def _training_loader(
     if images is None:
         return loader
     image_order = ImageOrder(len(images.manifest), order, images.run.train.batch_size)
-    return JointLoader(loader, _clip_loader(images, image_order, accelerator))
+    of_images = _clip_loader(images, image_order, accelerator)
+    return JointLoader(loader, of_images, order.accumulate_steps)
 
 
 def _clip_loader(
