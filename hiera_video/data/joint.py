@@ -33,8 +33,7 @@ class ImageOrder(Sampler[list[tuple[int, int]]]):
     """This process's share of the images that go with each batch of clips: ``(epoch, row)`` keys.
 
     Images stand in an endless row, one permutation after the other; each is a function of (seed,
-    epoch of the images). The place in it follows from that of ``clips``, so that a resumed run
-    needs no place of its own.
+    epoch of the images). ``clips.first_image`` is the place in it that an iteration starts at.
     """
 
     def __init__(self, num_rows: int, clips: TrainingOrder, batch_size: int) -> None:
@@ -47,11 +46,10 @@ class ImageOrder(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         clips = self.clips
-        per_pass = clips.first_batch + len(clips)
         permutations: dict[int, list[int]] = {}
-        for batch in range(clips.first_batch, per_pass):
-            share = (clips.epoch * per_pass + batch) * clips.num_processes + clips.process_index
-            first = share * self.batch_size
+        for batch in range(len(clips)):
+            share = batch * clips.num_processes + clips.process_index
+            first = clips.first_image + share * self.batch_size
             places = [divmod(first + k, self.num_rows) for k in range(self.batch_size)]
             epochs = {epoch for epoch, _ in places}
             permutations = {e: permutations.get(e) or self._permutation(e) for e in epochs}

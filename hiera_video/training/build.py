@@ -34,6 +34,7 @@ class Part(NamedTuple):
     model: PretrainedModel
     manifest: Manifest
     make_task: Callable[[FailurePolicy, Accelerator], Task]
+    val_manifest: Manifest | None = None
 
 
 def classification_part(run: TrainRun) -> Part:
@@ -52,7 +53,7 @@ def classification_part(run: TrainRun) -> Part:
     def make_task(failures: FailurePolicy, accelerator: Accelerator) -> Task:
         return Classification(run, len(classes), val_manifest, failures, accelerator)
 
-    return Part(run, model, manifest, make_task)
+    return Part(run, model, manifest, make_task, val_manifest)
 
 
 def pretraining_part(run: PretrainRun) -> Part:

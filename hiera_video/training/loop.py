@@ -76,6 +76,8 @@ def train_epochs(
     model, optimizer, progress = state.model, state.optimizer, state.progress
     rates = scale_to_batch(run.optimizer, clips_per_step(run, accelerator))
     clips_wanted, num_clips = run.train.batch_size * run.train.accumulate_steps, 0
+    batches_per_step = accelerator.num_processes * run.train.accumulate_steps
+    images_per_step = run.images.batch_size * batches_per_step if run.images else 0
 
     def save() -> None:
         watch.settle()
@@ -86,18 +88,19 @@ def train_epochs(
         save()
         _validate(run, task, state, validations, checkpoints, accelerator)
     stopwatch = Stopwatch()
-    while progress.passes < run.train.num_passes:
+    while progress.epochs < run.train.epochs:
         order.epoch, order.first_row = progress.passes, progress.rows
+        order.first_image, progress.repeats = progress.images, run.train.repeated_sampling
         if order.first_row == 0:
             failures.num_failed = 0
         model.train()
-        bar = _progress_bar(run, order, accelerator)
+        received = 0
+        bar = _progress_bar(run, progress, order, accelerator)
         for number, batch in enumerate(stopwatch.waiting(loader), start=order.first_batch):
             failures.handle(batch.failures)
             stopwatch.count(len(batch))
             # Accumulated batches share the rate of the first of them, as one large batch would.
-            epoch = progress.passes + progress.rows / (order.steps_per_epoch * order.rows_per_step)
-            epoch *= run.train.repeated_sampling
+            epoch = progress.epochs + progress.repeats * progress.rows / progress.num_rows
             set_learning_rate(optimizer, learning_rate(rates, epoch, run.train.epochs))
             _seed_batch(run.seed, progress.passes, number, accelerator)
 
@@ -123,13 +126,16 @@ def train_epochs(
                 continue
             progress.step += 1
             progress.rows += order.rows_per_step
+            progress.images += images_per_step
             if state.average is not None:
                 state.average.update_parameters(unwrapped(model, accelerator))
             if progress.step % run.train.log_steps == 0:
                 _log(task, watch, stopwatch, optimizer, progress, epoch, bar, accelerator)
             received = watch.agree(progress.step)
             checkpoints.check()
-            if received or _checkpoint_is_due(run, order, progress):
+            if not _is_within_pass(order, progress):  # the end of one is saved below
+                continue
+            if received or _checkpoint_is_due(run, progress):
                 save()
             if received:
                 bar.close()
@@ -138,7 +144,10 @@ def train_epochs(
         _advise(run, stopwatch.pass_wait_share, accelerator)
         _check_failed_share(run, progress, failures.num_failed, accelerator)
         progress.passes, progress.rows = progress.passes + 1, 0
+        progress.epochs += progress.repeats
         save()  # first, so that nothing is lost if the run is ended while it validates
+        if received:
+            _stop(received, progress, checkpoints, accelerator)
         _validate(run, task, state, validations, checkpoints, accelerator)
         stopwatch = Stopwatch()
     checkpoints.wait()
@@ -150,11 +159,14 @@ def clips_per_step(run: TrainingRun, accelerator: Accelerator) -> int:
     return run.train.batch_size * accelerator.num_processes * run.train.accumulate_steps
 
 
-def _checkpoint_is_due(run: TrainingRun, order: TrainingOrder, progress: Progress) -> bool:
-    """Within an epoch, every ``train.checkpoint_steps``; its end is saved in any case."""
+def _is_within_pass(order: TrainingOrder, progress: Progress) -> bool:
+    return progress.rows + order.rows_per_step <= order.num_rows
+
+
+def _checkpoint_is_due(run: TrainingRun, progress: Progress) -> bool:
+    """Within a pass, every ``train.checkpoint_steps``; its end is saved in any case."""
     every = run.train.checkpoint_steps
-    within = progress.rows + order.rows_per_step <= order.num_rows
-    return within and every is not None and progress.step % every == 0
+    return every is not None and progress.step % every == 0
 
 
 def _stop(
@@ -184,11 +196,13 @@ def _seed_batch(seed: int, epoch: int, number: int, accelerator: Accelerator) ->
     torch.manual_seed(derive_seed(seed, epoch, number, accelerator.process_index))
 
 
-def _progress_bar(run: TrainingRun, order: TrainingOrder, accelerator: Accelerator) -> Any:
+def _progress_bar(
+    run: TrainingRun, progress: Progress, order: TrainingOrder, accelerator: Accelerator
+) -> Any:
     return progress_bar(
         total=order.first_batch + len(order),
         initial=order.first_batch,
-        desc=f"epoch {(order.epoch + 1) * run.train.repeated_sampling}/{run.train.epochs}",
+        desc=f"epoch {progress.epochs + progress.repeats}/{run.train.epochs}",
         unit="batch",
         disable=not accelerator.is_main_process,
     )
@@ -231,9 +245,9 @@ def _validate(
     accelerator: Accelerator,
 ) -> None:
     """Validate the end of a pass, if that is due and was not done before."""
-    progress, epochs_per_pass = state.progress, run.train.repeated_sampling
-    epoch, every = progress.passes * epochs_per_pass, run.train.validate_epochs
-    is_due = epoch // every > (epoch - epochs_per_pass) // every or epoch == run.train.epochs
+    progress, every = state.progress, run.train.validate_epochs
+    epoch, before = progress.epochs, progress.epochs - progress.repeats
+    is_due = epoch // every > before // every or epoch == run.train.epochs
     if not (task.validates and is_due) or progress.step <= validations.last_step:
         return
     metrics = task.validate(evaluated_model(state, accelerator))

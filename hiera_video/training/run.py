@@ -30,6 +30,13 @@ from hiera_video.training.build import (
     classification_part,
     pretraining_part,
 )
+from hiera_video.training.changes import (
+    changed_settings,
+    first_progress,
+    go_on,
+    is_judged_otherwise,
+    settings_of_run,
+)
 from hiera_video.training.checkpoint import (
     SETTINGS_FILE,
     Checkpoints,
@@ -44,9 +51,8 @@ from hiera_video.training.meters import restore_tallies
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
     SavedState,
-    changed_settings,
-    check_same_order,
     check_same_step,
+    check_unfinished,
     find_resume,
     load_checkpoint,
     load_optimizer,
@@ -93,10 +99,15 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
     check_kind(run)
     part, images, model = _make_parts(run, make_part)
     output_dir = make_output_directory(run.output_dir)
-    saved = load_checkpoint(find_resume(run.resume, output_dir), model)
+    progress = begin = first_progress(
+        run, part.manifest, images.manifest if images else None, part.val_manifest
+    )
+    saved = load_checkpoint(find_resume(run.resume, output_dir), model, run)
+    changed: list[str] = []
     if saved is not None:
-        check_same_order(saved, len(part.manifest), run.seed)
-    changed = changed_settings(run, output_dir, saved) if saved is not None else []
+        progress, changed = go_on(saved.progress, begin, run, saved.checkpoint)
+        changed = [*changed_settings(saved.settings, run), *changed]
+        check_unfinished(run, progress, changed, output_dir)
     if run.train.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     accelerator = make_accelerator(
@@ -109,7 +120,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
     check_same_step(saved)
     order = _training_order(run, part.manifest, accelerator)
     loader = _training_loader(part, images, order, accelerator)
-    state = _prepare(run, model, len(part.manifest), saved, accelerator)
+    state = _prepare(run, model, progress, saved, accelerator)
     failures = FailurePolicy(run.data.on_error, output_dir)
     shares = StepShares(accelerator, run.data.on_error)
     task = _make_task(part, images, failures, shares, accelerator)
@@ -127,7 +138,11 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
         _rewind_output(run, output_dir, state.progress, checkpoints)
         if saved is None:
             failures.forget()
-    validations = _read_validations(output_dir, checkpoints, accelerator)
+    validations = _read_validations(output_dir, progress, checkpoints, accelerator)
+    if saved and is_judged_otherwise(saved.progress, begin, saved.settings, run):
+        validations.forget()
+        progress.judged_after = validations.last_step
+        changed.append("what is validated: earlier checkpoints are not compared with later ones")
     start_trackers(accelerator, run)
     introduce(part, images, state, order, changed, accelerator)
 
@@ -150,7 +165,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
     if accelerator.is_main_process:
         plot_curves(read_log(output_dir / LOG_FILE), output_dir / "curves.png")
         print(f"done: {state.progress.step} steps, {run.train.epochs} epochs  -> {output_dir}")
-        if validations.best_step:
+        if validations.best_accuracy >= 0:
             print(f"best top-1 {validations.best_accuracy:.4f} at step {validations.best_step}")
     accelerator.end_training()
 
@@ -178,11 +193,12 @@ def _rewind_output(
 
 
 def _read_validations(
-    output_dir: Path, checkpoints: Checkpoints, accelerator: Accelerator
+    output_dir: Path, progress: Progress, checkpoints: Checkpoints, accelerator: Accelerator
 ) -> Validations:
     """What was validated before, as the main process reads it in the log; the same in all."""
     kept = [int(path.name.removeprefix("step-")) for path in saved_checkpoints(output_dir)]
-    (validations,) = broadcast_object_list([Validations(read_log(output_dir / LOG_FILE), kept)])
+    found = Validations(read_log(output_dir / LOG_FILE), kept, progress.judged_after)
+    (validations,) = broadcast_object_list([found])
     if validations.best_step and accelerator.is_main_process:
         checkpoints.mark_best(validations.best_step)
     return validations
@@ -191,7 +207,7 @@ def _read_validations(
 def _prepare(
     run: TrainingRun,
     model: PretrainedModel,
-    num_rows: int,
+    progress: Progress,
     saved: SavedState | None,
     accelerator: Accelerator,
 ) -> TrainingState:
@@ -205,13 +221,11 @@ def _prepare(
     if saved and saved.weights:  # until here, the model held what was shared: the average
         model.load_state_dict(saved.weights)
     prepared, optimizer = accelerator.prepare(model, make_optimizer(model, run.optimizer))
-    progress = saved.progress if saved else Progress()
     if saved:
         load_optimizer(optimizer, saved)
         if accelerator.scaler and saved.scaler:
             accelerator.scaler.load_state_dict(saved.scaler)
-    progress.num_rows, progress.seed = num_rows, run.seed
-    return TrainingState(prepared, optimizer, progress, template, average)
+    return TrainingState(prepared, optimizer, progress, template, average, settings_of_run(run))
 
 
 def _check_sharding(run: TrainingRun, accelerator: Accelerator) -> None:

@@ -111,18 +111,27 @@ def rewind_log(path: Path, step: int) -> None:
 class Validations:
     """Which steps were validated, and which was the best, as the log has it.
 
-    Only those of ``kept`` steps, whose checkpoints are still there, can be the best.
+    Only those of ``kept`` steps, whose checkpoints are still there, can be the best. Those up to
+    step ``judged_after`` were measured otherwise: the best of them is, until there is another.
     """
 
-    def __init__(self, log: Iterable[dict[str, Any]], kept: Container[int]) -> None:
+    def __init__(
+        self, log: Iterable[dict[str, Any]], kept: Container[int], judged_after: int = 0
+    ) -> None:
         self.last_step = 0
         self.best_step = 0
         self.best_accuracy = -1.0
         for record in log:
             if "val/top1" in record:
+                if record["step"] > judged_after >= self.last_step:
+                    self.forget()
                 self.last_step = record["step"]
                 if record["step"] in kept:
                     self.add(record["step"], record["val/top1"])
+
+    def forget(self) -> None:
+        """Compare none of those so far with those to come."""
+        self.best_accuracy = -1.0
 
     def add(self, step: int, accuracy: float) -> bool:
         """Take note of the accuracy of ``step``; whether it is the best so far."""
