@@ -121,7 +121,7 @@ class JointTask:
         """What is logged of both."""
         return self.clips.means | _of_images(self.images.means)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> dict[str, float | None]:
         """Figures of both; the clips decide which checkpoint is best."""
         return self.clips.validate(model) | _of_images(self.images.validate(model))
 

@@ -49,8 +49,9 @@ class Task(Protocol):
         """The sum of the losses of a batch's clips, divided by the number of clips of a whole
         batch, to go backward from; see ``losses.no_loss`` for an empty one."""
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Figures on held-out videos; ``val/top1``, if there, decides which checkpoint is best."""
+    def validate(self, model: nn.Module) -> dict[str, float | None]:
+        """Figures on held-out videos, None where there is nothing to measure; ``val/top1`` decides
+        which checkpoint is best."""
 
 
 def train_epochs(
@@ -76,6 +77,7 @@ def train_epochs(
     model, optimizer, progress = state.model, state.optimizer, state.progress
     rates = scale_to_batch(run.optimizer, clips_per_step(run, accelerator))
     clips_wanted, num_clips = run.train.batch_size * run.train.accumulate_steps, 0
+    logged_step = progress.step
     batches_per_step = accelerator.num_processes * run.train.accumulate_steps
     images_per_step = run.images.batch_size * batches_per_step if run.images else 0
 
@@ -83,6 +85,13 @@ def train_epochs(
         watch.settle()
         tallies = read_tallies(task.means.values(), failures.num_failed)
         checkpoints.save(accelerator, state, tallies)
+
+    def log(epoch: float) -> None:
+        """What was counted since it was called last."""
+        nonlocal logged_step
+        if progress.step > logged_step:
+            _log(task, watch, stopwatch, optimizer, progress, epoch, bar, accelerator)
+        logged_step = progress.step
 
     if progress.passes and not progress.rows:  # the run may have ended before it was validated
         save()
@@ -94,7 +103,7 @@ def train_epochs(
         if order.first_row == 0:
             failures.num_failed = 0
         model.train()
-        received = 0
+        epoch, received = float(progress.epochs), 0
         bar = _progress_bar(run, progress, order, accelerator)
         for number, batch in enumerate(stopwatch.waiting(loader), start=order.first_batch):
             failures.handle(batch.failures)
@@ -130,7 +139,7 @@ def train_epochs(
             if state.average is not None:
                 state.average.update_parameters(unwrapped(model, accelerator))
             if progress.step % run.train.log_steps == 0:
-                _log(task, watch, stopwatch, optimizer, progress, epoch, bar, accelerator)
+                log(epoch)
             received = watch.agree(progress.step)
             checkpoints.check()
             if not _is_within_pass(order, progress):  # the end of one is saved below
@@ -139,14 +148,18 @@ def train_epochs(
                 save()
             if received:
                 bar.close()
+                log(epoch)
                 _stop(received, progress, checkpoints, accelerator)
         bar.close()
         _advise(run, stopwatch.pass_wait_share, accelerator)
         _check_failed_share(run, progress, failures.num_failed, accelerator)
         progress.passes, progress.rows = progress.passes + 1, 0
         progress.epochs += progress.repeats
+        if progress.epochs >= run.train.epochs:  # before it is saved: nothing is counted further
+            log(epoch)
         save()  # first, so that nothing is lost if the run is ended while it validates
         if received:
+            log(epoch)
             _stop(received, progress, checkpoints, accelerator)
         _validate(run, task, state, validations, checkpoints, accelerator)
         stopwatch = Stopwatch()
@@ -254,7 +267,10 @@ def _validate(
     accelerator.log({**metrics, "epoch": epoch}, step=progress.step)
     accelerator.print(
         f"epoch {epoch}: "
-        + "  ".join(f"{name.removeprefix('val/')} {value:.4f}" for name, value in metrics.items())
+        + "  ".join(
+            f"{name.removeprefix('val/')} {'undefined' if value is None else f'{value:.4f}'}"
+            for name, value in metrics.items()
+        )
     )
     is_best = validations.add(progress.step, metrics["val/top1"])
     if is_best and accelerator.is_main_process:

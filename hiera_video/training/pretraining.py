@@ -34,6 +34,6 @@ class PreTraining:
         self.means["train/loss"].update(loss, len(batch))
         return share_of_batch(loss, batch, self.batch_size)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> dict[str, float | None]:
         """Nothing."""
         return {}

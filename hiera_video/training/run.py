@@ -44,10 +44,11 @@ from hiera_video.training.checkpoint import (
     TrainingState,
     saved_checkpoints,
 )
+from hiera_video.training.curves import CURVES_FILE, CurvesTracker
 from hiera_video.training.introduction import introduce
 from hiera_video.training.joint import JointTask, check_joint, image_run
 from hiera_video.training.loop import Task, train_epochs
-from hiera_video.training.meters import restore_tallies
+from hiera_video.training.meters import has_clips, restore_tallies
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
     SavedState,
@@ -68,7 +69,6 @@ from hiera_video.training.trackers import (
     start_trackers,
 )
 from hiera_video.training.watch import Watch
-from hiera_video.visualization.curves import plot_curves
 
 R = TypeVar("R", bound=TrainingRun)
 
@@ -113,7 +113,10 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
     accelerator = make_accelerator(
         run,
         gradient_accumulation_steps=run.train.accumulate_steps,
-        log_with=make_trackers(run.trackers, output_dir),
+        log_with=[
+            *make_trackers(run.trackers, output_dir),
+            CurvesTracker(output_dir / LOG_FILE, output_dir / CURVES_FILE),
+        ],
         project_config=ProjectConfiguration(logging_dir=str(output_dir)),
     )
     _check_sharding(run, accelerator)
@@ -135,7 +138,7 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
         output_dir, run.train.keep_checkpoints, saved.checkpoint if saved else None
     )
     if accelerator.is_main_process:
-        _rewind_output(run, output_dir, state.progress, checkpoints)
+        _rewind_output(run, output_dir, state.progress, saved, checkpoints)
         if saved is None:
             failures.forget()
     validations = _read_validations(output_dir, progress, checkpoints, accelerator)
@@ -163,7 +166,6 @@ def _train(run: R, make_part: Callable[[R], Part]) -> None:
         )
 
     if accelerator.is_main_process:
-        plot_curves(read_log(output_dir / LOG_FILE), output_dir / "curves.png")
         print(f"done: {state.progress.step} steps, {run.train.epochs} epochs  -> {output_dir}")
         if validations.best_accuracy >= 0:
             print(f"best top-1 {validations.best_accuracy:.4f} at step {validations.best_step}")
@@ -183,12 +185,17 @@ def _make_parts(
 
 
 def _rewind_output(
-    run: TrainingRun, output_dir: Path, progress: Progress, checkpoints: Checkpoints
+    run: TrainingRun,
+    output_dir: Path,
+    progress: Progress,
+    saved: SavedState | None,
+    checkpoints: Checkpoints,
 ) -> None:
     """Settings as they are now; logs and checkpoints as they were at ``progress``."""
     with atomic_path(output_dir / SETTINGS_FILE) as path:
         path.write_text(dump_yaml(run), encoding="utf-8")
-    rewind_log(output_dir / LOG_FILE, progress.step)
+    goes_on_counting = saved is not None and has_clips(saved.tallies)
+    rewind_log(output_dir / LOG_FILE, progress.step, goes_on_counting)
     checkpoints.rewind(progress)
 
 
