@@ -35,7 +35,13 @@ def plot_curves(records: Sequence[dict[str, Any]], path: Path) -> None:
         for name, points in lines.items():
             # A figure of its own for each epoch, or a single point, would be no line to be seen.
             marker = "o" if name.startswith("val/") or len(points) == 1 else None
-            axes.plot(*zip(*points, strict=True), label=name, marker=marker, markersize=3)
+            axes.plot(
+                *zip(*points, strict=True),
+                label=name,
+                marker=marker,
+                markersize=3,
+                clip_on=title != "accuracy",  # an accuracy of 1 lies on the edge
+            )
         axes.set_xlabel("epoch")
         axes.set_title(title)
         axes.grid(alpha=0.3)

@@ -181,7 +181,7 @@ class FixedLoss:
         assert batch is self.batch
         return torch.tensor(self.value)
 
-    def validate(self, _: nn.Module) -> dict[str, float]:
+    def validate(self, _: nn.Module) -> dict[str, float | None]:
         return {}
 
 

@@ -112,7 +112,7 @@ def descend(model: nn.Module, loss: Callable[[int], Tensor]) -> None:
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.grad is not None:
-                    parameter -= RATE * parameter.grad
+                    parameter.sub_(parameter.grad, alpha=RATE)
 
 
 def assert_same(trained: nn.Module, expected: nn.Module, start: nn.Module) -> None:

@@ -32,7 +32,7 @@ def test_lines_are_those_of_the_records(tmp_path: Path, monkeypatch: pytest.Monk
         save(figure, path, **options)
 
     monkeypatch.setattr(Figure, "savefig", keep)
-    records = [
+    records: list[dict[str, Any]] = [
         {"step": 4, "epoch": 0.5, "train/loss": 2.0, "train/accuracy": 0.25, "lr": 0.1},
         {"step": 8, "epoch": 1.0, "train/loss": 1.5, "train/accuracy": 0.5, "lr": 0.2},
         {"step": 8, "epoch": 1.0, "val/top1": 0.75, "val/top5": 1.0, "val/loss": 1.25},
