@@ -100,11 +100,13 @@ def doubts(metrics: dict[str, Any], manifest: Manifest) -> list[str]:
             f"all videos are of one class, {manifest.classes[label]!r}: their accuracy does not "
             "say whether the model tells it from others"
         )
-    paths = Counter(video["path"] for video in metrics["failed"])
+    # Of a video with several segments, all have to fail.
+    failed = Counter(video["path"] for video in metrics["failed"])
+    failed.subtract(Counter(manifest.paths))
     read = Counter(
         label
         for path, label in zip(manifest.paths, manifest.labels, strict=True)
-        if not paths[path]
+        if failed[path] < 0
     )
     lost = [manifest.classes[label] for label in sorted(total) if not read[label]]
     if lost:
