@@ -212,7 +212,7 @@ def _faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str
     return faults
 
 
-def _group(annotation: Any) -> type[BaseModel] | None:
+def group_of(annotation: Any) -> type[BaseModel] | None:
     """The group of settings that an annotation stands for, if it does; one may be left out."""
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -226,7 +226,7 @@ def _list_keys(cls: type[Settings], open_groups: OpenGroups) -> str:
     def of_group(group: type[BaseModel], prefix: str) -> Iterator[str]:
         for name, field in group.model_fields.items():
             key = f"{prefix}{name}"
-            if inner := _group(field.annotation):
+            if inner := group_of(field.annotation):
                 yield from of_group(inner, f"{key}.")
             elif key not in (*cls.unused, *open_groups):
                 default = "required" if field.is_required() else _default(field)

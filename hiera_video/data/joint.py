@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch.utils.data import Sampler
@@ -19,17 +20,20 @@ from hiera_video.seeding import derive_seed
 
 @dataclass
 class JointBatch(ClipBatch):
-    """A batch of clips, and one of images beside it; ``failures`` are those of both."""
+    """A batch of clips, and one of images beside it; ``failures`` are those of both.
+
+    The first batch of an optimizer step says how many clips and images its step has, ``of_step``.
+    """
 
     images: ClipBatch | None = None
+    of_step: tuple[int, int] | None = None
 
 
 class ImageOrder(Sampler[list[tuple[int, int]]]):
     """This process's share of the images that go with each batch of clips: ``(epoch, row)`` keys.
 
     Images stand in an endless row, one permutation after the other; each is a function of (seed,
-    epoch of the images). The place in it follows from that of ``clips``, so that a resumed run
-    needs no place of its own.
+    epoch of the images). ``clips.first_image`` is the place in it that an iteration starts at.
     """
 
     def __init__(self, num_rows: int, clips: TrainingOrder, batch_size: int) -> None:
@@ -42,11 +46,10 @@ class ImageOrder(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         clips = self.clips
-        per_pass = clips.first_batch + len(clips)
         permutations: dict[int, list[int]] = {}
-        for batch in range(clips.first_batch, per_pass):
-            share = (clips.epoch * per_pass + batch) * clips.num_processes + clips.process_index
-            first = share * self.batch_size
+        for batch in range(len(clips)):
+            share = batch * clips.num_processes + clips.process_index
+            first = clips.first_image + share * self.batch_size
             places = [divmod(first + k, self.num_rows) for k in range(self.batch_size)]
             epochs = {epoch for epoch, _ in places}
             permutations = {e: permutations.get(e) or self._permutation(e) for e in epochs}
@@ -58,21 +61,33 @@ class ImageOrder(Sampler[list[tuple[int, int]]]):
 
 
 class JointLoader:
-    """Pairs the batches of two loaders, whose orders are as long as each other."""
+    """Pairs the batches of two loaders, whose orders are as long as each other.
 
-    def __init__(self, clips: Iterable[ClipBatch], images: Iterable[ClipBatch]) -> None:
+    The ``accumulate_steps`` pairs of an optimizer step are read before the first is given: by how
+    many clips and images their losses are to be divided must be known before they are computed, for
+    one gradient holds both.
+    """
+
+    def __init__(
+        self, clips: Iterable[ClipBatch], images: Iterable[ClipBatch], accumulate_steps: int
+    ) -> None:
         self.clips = clips
         self.images = images
+        self.accumulate_steps = accumulate_steps
 
     def __iter__(self) -> Iterator[JointBatch]:
-        for clips, images in zip(self.clips, self.images, strict=True):
-            yield JointBatch(
-                clips.pixel_values,
-                clips.rows,
-                clips.labels,
-                clips.start_seconds,
-                clips.end_seconds,
-                clips.failures + images.failures,
-                clips.notices + images.notices,
-                images,
-            )
+        pairs = zip(self.clips, self.images, strict=True)
+        while step := list(islice(pairs, self.accumulate_steps)):
+            of_step = sum(len(clips) for clips, _ in step), sum(len(images) for _, images in step)
+            for number, (clips, images) in enumerate(step):
+                yield JointBatch(
+                    clips.pixel_values,
+                    clips.rows,
+                    clips.labels,
+                    clips.start_seconds,
+                    clips.end_seconds,
+                    clips.failures + images.failures,
+                    clips.notices + images.notices,
+                    images,
+                    of_step if number == 0 else None,
+                )

@@ -45,7 +45,8 @@ class TrainingOrder(Sampler[list[tuple[int, int]]]):
     Each epoch is a new permutation, a function of (seed, epoch). Rows that do not fill a last step
     are left out of that epoch. ``epoch`` and ``first_row`` (a position in the permutation, over all
     processes) say where the next iteration starts: a resumed run goes on without decoding what it
-    has seen, whatever its batches and processes were before.
+    has seen, whatever its batches and processes were before. ``first_image`` says the same of the
+    images that go with the clips, if any.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class TrainingOrder(Sampler[list[tuple[int, int]]]):
         self.seed = seed
         self.epoch = 0
         self.first_row = 0
+        self.first_image = 0
         self.accumulate_steps = accumulate_steps
         self.rows_per_step = rows_per_batch * num_processes * accumulate_steps
         self.steps_per_epoch = num_rows // self.rows_per_step

@@ -161,6 +161,13 @@ class Manifest:
         """The class index of each row of a manifest with labels."""
         return self._rows.table["label"].to_pylist()
 
+    @property
+    def segments(self) -> list[tuple[float | None, float | None]]:
+        """Where each row's segment of its video starts and ends, in seconds."""
+        table = self._rows.table
+        columns = (table[name].to_pylist() for name in ("start_seconds", "end_seconds"))
+        return list(zip(*columns, strict=True))
+
     def check_files(self) -> None:
         """Make sure that every file exists, or every shard, as long as the manifest says.
 

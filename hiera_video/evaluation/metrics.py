@@ -6,6 +6,7 @@ Axes: V videos, K classes.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
@@ -82,3 +83,36 @@ class VideoAccuracies:
                 for failure in failures
             ],
         }
+
+
+def doubts(metrics: dict[str, Any], manifest: Manifest) -> list[str]:
+    """What speaks against taking ``metrics`` of a manifest's videos at their word, in sentences."""
+    if metrics["num_failed"] == metrics["num_videos"]:
+        return [
+            f"none of {metrics['num_videos']} videos could be read, and each counts as wrong: the "
+            "accuracies say nothing about the model"
+        ]
+    found = []
+    total = Counter(manifest.labels)
+    if len(total) == 1:
+        (label,) = total
+        found.append(
+            f"all videos are of one class, {manifest.classes[label]!r}: their accuracy does not "
+            "say whether the model tells it from others"
+        )
+    # Of a video with several segments, all have to fail.
+    failed = Counter(video["path"] for video in metrics["failed"])
+    failed.subtract(Counter(manifest.paths))
+    read = Counter(
+        label
+        for path, label in zip(manifest.paths, manifest.labels, strict=True)
+        if failed[path] < 0
+    )
+    lost = [manifest.classes[label] for label in sorted(total) if not read[label]]
+    if lost:
+        others = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        found.append(
+            f"no video of {', '.join(map(repr, lost[:5]))}{others} could be read, and each counts "
+            "as wrong: the accuracy of 0 says nothing about the model"
+        )
+    return found

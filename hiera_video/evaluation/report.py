@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def write_evaluation(
     rows: np.ndarray,
     scores: np.ndarray,
     metrics: dict[str, Any],
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write all three files into ``directory``. ``rows`` ``(V,)``, in ascending order, are those of
     the manifest that have ``scores`` ``(V, K)``."""
@@ -36,7 +38,7 @@ def write_evaluation(
     with atomic_path(directory / PREDICTIONS_FILE) as path:
         pq.write_table(table, path)
     with atomic_path(directory / REPORT_FILE) as path:
-        path.write_text(render_report(metrics, _confusions(table)), encoding="utf-8")
+        path.write_text(render_report(metrics, _confusions(table), warnings), encoding="utf-8")
     with atomic_path(directory / METRICS_FILE) as path:
         path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
@@ -64,10 +66,16 @@ def predictions_table(manifest: Manifest, rows: np.ndarray, scores: np.ndarray) 
     )
 
 
-def render_report(metrics: dict[str, Any], confusions: list[tuple[str, str, int]]) -> str:
+def render_report(
+    metrics: dict[str, Any],
+    confusions: list[tuple[str, str, int]],
+    warnings: Sequence[str] = (),
+) -> str:
     """The metrics as one HTML page that needs no other file."""
     environment = Environment(loader=PackageLoader("hiera_video.evaluation"), autoescape=True)
-    return environment.get_template("report.html").render(metrics=metrics, confusions=confusions)
+    return environment.get_template("report.html").render(
+        metrics=metrics, confusions=confusions, warnings=warnings
+    )
 
 
 def _confusions(table: pa.Table, most: int = 20) -> list[tuple[str, str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ManifestError
-from hiera_video.evaluation.metrics import VideoAccuracies
+from hiera_video.evaluation.metrics import VideoAccuracies, doubts
 from hiera_video.evaluation.report import write_evaluation
 from hiera_video.evaluation.views import Scorer, gather_scores
 from hiera_video.labels import describe_order
@@ -20,6 +21,8 @@ from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.loading import load_classifier
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runs import EvaluateRun
+
+logger = logging.getLogger(__name__)
 
 
 def load_trained(
@@ -85,7 +88,10 @@ def _evaluate(
     metrics["settings"] = _describe(run, clip, views, manifest)
     rows, scores = gather_scores(scored)
     if accelerator.is_main_process:
-        write_evaluation(output_dir, manifest, rows, scores, metrics)
+        warnings = doubts(metrics, manifest)
+        for warning in warnings:
+            logger.warning("%s: %s", manifest.path, warning)
+        write_evaluation(output_dir, manifest, rows, scores, metrics, warnings)
         print(
             f"top-1 {metrics['top1']:.4f}  top-5 {metrics['top5']:.4f}  "
             f"{metrics['num_videos']} videos, {metrics['num_failed']} failed  -> {output_dir}"

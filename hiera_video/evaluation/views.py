@@ -123,6 +123,11 @@ def score_batch(
     return logits.float().softmax(-1).unflatten(0, (-1, num_views)).mean(1)
 
 
+def log_scores(scores: Tensor) -> Tensor:
+    """Their logarithms, finite where a probability is too small for its type."""
+    return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
+
+
 def gather_scores(
     batches: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,7 @@ class Part(NamedTuple):
     model: PretrainedModel
     manifest: Manifest
     make_task: Callable[[FailurePolicy, Accelerator], Task]
+    val_manifest: Manifest | None = None
     start: Sequence[str] = ()  #: what to say of the weights that the model starts from
 
 
@@ -57,7 +58,8 @@ def classification_part(run: TrainRun, start: Start | None) -> Part:
     def make_task(failures: FailurePolicy, accelerator: Accelerator) -> Task:
         return Classification(run, len(classes), val_manifest, failures, accelerator)
 
-    return Part(run, model, manifest, make_task, start.notes if start else ())
+    notes = start.notes if start else ()
+    return Part(run, model, manifest, make_task, val_manifest, notes)
 
 
 def pretraining_part(run: PretrainRun, start: Start | None) -> Part:
@@ -72,7 +74,7 @@ def pretraining_part(run: PretrainRun, start: Start | None) -> Part:
     def make_task(_: FailurePolicy, accelerator: Accelerator) -> Task:
         return PreTraining(run, accelerator)
 
-    return Part(run, model, manifest, make_task, start.notes if start else ())
+    return Part(run, model, manifest, make_task, start=start.notes if start else ())
 
 
 def check_kind(run: TrainingRun) -> None:

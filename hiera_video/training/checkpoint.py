@@ -19,7 +19,7 @@ import copy
 import json
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,17 @@ CHECKSUMS_FILE = "checksums.json"
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """Where a run stands, in units that do not depend on batches and processes.
 
-    Optimizer steps done; passes over the videos done; rows done of the pass begun, which goes
-    through ``num_rows`` in the order of ``seed``. Rows are counted over all processes, so another
-    number of them, with other batches, goes on with the same video.
+    Optimizer steps done; passes over the videos done, and how many clips these took of each video
+    (``epochs``); rows done of the pass begun, which goes through ``num_rows`` in the order of
+    ``seed`` and takes ``repeats`` clips of each (or, between passes, did); ``images`` that went
+    with them, of ``num_images``, one permutation after the other. Rows and images are counted over
+    all processes.
+
+    ``videos``, ``labels``, ``image_files`` and ``validation`` tell the contents of the manifests
+    apart (:func:`~hiera_video.training.resume.digest`); empty where an older version saved this.
+    What was validated up to step ``judged_after`` was measured otherwise than what came after it.
     """
 
     step: int = 0
@@ -56,6 +62,15 @@ class Progress:
     rows: int = 0
     num_rows: int = 0
     seed: int = 0
+    epochs: int = 0
+    repeats: int = 1
+    images: int = 0
+    num_images: int = 0
+    videos: str = ""
+    labels: str = ""
+    image_files: str = ""
+    validation: str = ""
+    judged_after: int = 0
 
 
 @dataclass
@@ -65,6 +80,7 @@ class TrainingState:
     ``model`` and ``optimizer`` are those that Accelerator prepared; ``average``, if there is one,
     is the moving average of the weights, which is then what is evaluated and shared. ``template``
     is the model without weights (on the meta device), as it was before it was prepared.
+    ``settings`` are those of the run, under dotted keys.
     """
 
     model: nn.Module
@@ -72,6 +88,7 @@ class TrainingState:
     progress: Progress
     template: PretrainedModel
     average: AveragedModel | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def unwrapped(model: nn.Module, accelerator: Accelerator) -> nn.Module:
@@ -133,6 +150,7 @@ def take_snapshot(
         "optimizer": copy_to_host(optimizer, keep=True),
         "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
         "progress": asdict(state.progress),
+        "settings": state.settings,
         "tallies": tallies,
         # Without an average, the trained weights are those that are shared.
         "weights": weights if average else None,

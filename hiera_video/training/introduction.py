@@ -51,10 +51,12 @@ def introduce(
             f"{batches} batches of a step"
         )
         lines += _describe_labels(images)
+    left = run.train.epochs - state.progress.epochs
+    num_passes = state.progress.passes + max(left, 0) // run.train.repeated_sampling
     lines += [
         f"step       {_count(effective, clip)}: {run.train.batch_size} x {processes} x "
         f"{run.train.accumulate_steps} accumulated",
-        f"epochs     {run.train.epochs}: {_count(run.train.num_passes, 'pass')} of "
+        f"epochs     {run.train.epochs}: {_count(num_passes, 'pass')} of "
         f"{_count(order.steps_per_epoch, 'step')}, "
         f"{_count(run.train.repeated_sampling, view)} per {whole} and pass",
         *_describe_rates(run, state.optimizer, effective),

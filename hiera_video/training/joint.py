@@ -18,6 +18,7 @@ from hiera_video.errors import ConfigError
 from hiera_video.runs import TrainingRun, TrainRun
 from hiera_video.training.loop import Task
 from hiera_video.training.meters import ClipMean
+from hiera_video.training.step import StepShares
 
 #: Fields of a model that have a value per axis, time first for clips.
 _PER_AXIS = ("patch_size", "patch_stride", "patch_padding", "query_stride", "masked_unit_size")
@@ -78,19 +79,37 @@ def image_run(run: R, init_from: str | None) -> R:
 
 
 class JointTask:
-    """A task on clips and one on images. Figures of images are named ``train/image_loss``..."""
+    """A task on clips and one on images. Figures of images are named ``train/image_loss``...
 
-    def __init__(self, clips: Task, images: Task, image_loss_weight: float) -> None:
+    ``wanted`` are the clips and the images that a process has for an optimizer step, if none fails.
+    """
+
+    def __init__(
+        self,
+        clips: Task,
+        images: Task,
+        image_loss_weight: float,
+        wanted: tuple[int, int],
+        shares: StepShares,
+    ) -> None:
         self.clips = clips
         self.images = images
         self.image_loss_weight = image_loss_weight
+        self._wanted = wanted
+        self._shares = shares
+        self._weight_of_step = image_loss_weight
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
         """The loss of the clips, and that of the images times its weight."""
         assert isinstance(batch, JointBatch)
         assert batch.images is not None
+        if batch.of_step is not None:
+            self._shares.begin(batch.of_step, self._wanted)
+            of_clips, of_images = self._shares.finish()
+            # The loop divides the gradient by the share of the clips: images have their own.
+            self._weight_of_step = self.image_loss_weight * of_clips / of_images
         images = self.images.loss(model, batch.images)
-        return self.clips.loss(model, batch) + self.image_loss_weight * images
+        return self.clips.loss(model, batch) + self._weight_of_step * images
 
     @property
     def validates(self) -> bool:
@@ -102,7 +121,7 @@ class JointTask:
         """What is logged of both."""
         return self.clips.means | _of_images(self.images.means)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> dict[str, float | None]:
         """Figures of both; the clips decide which checkpoint is best."""
         return self.clips.validate(model) | _of_images(self.images.validate(model))
 

@@ -26,6 +26,7 @@ from hiera_video.training.checkpoint import (
 )
 from hiera_video.training.meters import ClipMean, read_tallies
 from hiera_video.training.optim import learning_rate, scale_to_batch, set_learning_rate
+from hiera_video.training.step import StepShares
 from hiera_video.training.trackers import Stopwatch, Validations
 from hiera_video.training.watch import Watch
 
@@ -45,10 +46,12 @@ class Task(Protocol):
         """What is logged: means over clips, which :meth:`loss` updates."""
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The loss of a batch, to go backward from; see ``losses.no_loss`` for an empty one."""
+        """The sum of the losses of a batch's clips, divided by the number of clips of a whole
+        batch, to go backward from; see ``losses.no_loss`` for an empty one."""
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Figures on held-out videos; ``val/top1``, if there, decides which checkpoint is best."""
+    def validate(self, model: nn.Module) -> dict[str, float | None]:
+        """Figures on held-out videos, None where there is nothing to measure; ``val/top1`` decides
+        which checkpoint is best."""
 
 
 def train_epochs(
@@ -61,6 +64,7 @@ def train_epochs(
     validations: Validations,
     failures: FailurePolicy,
     watch: Watch,
+    shares: StepShares,
     accelerator: Accelerator,
 ) -> None:
     """Train from ``state.progress`` to the last epoch.
@@ -72,28 +76,40 @@ def train_epochs(
     """
     model, optimizer, progress = state.model, state.optimizer, state.progress
     rates = scale_to_batch(run.optimizer, clips_per_step(run, accelerator))
+    clips_wanted, num_clips = run.train.batch_size * run.train.accumulate_steps, 0
+    logged_step = progress.step
+    batches_per_step = accelerator.num_processes * run.train.accumulate_steps
+    images_per_step = run.images.batch_size * batches_per_step if run.images else 0
 
     def save() -> None:
         watch.settle()
         tallies = read_tallies(task.means.values(), failures.num_failed)
         checkpoints.save(accelerator, state, tallies)
 
+    def log(epoch: float) -> None:
+        """What was counted since it was called last."""
+        nonlocal logged_step
+        if progress.step > logged_step:
+            _log(task, watch, stopwatch, optimizer, progress, epoch, bar, accelerator)
+        logged_step = progress.step
+
     if progress.passes and not progress.rows:  # the run may have ended before it was validated
         save()
         _validate(run, task, state, validations, checkpoints, accelerator)
     stopwatch = Stopwatch()
-    while progress.passes < run.train.num_passes:
+    while progress.epochs < run.train.epochs:
         order.epoch, order.first_row = progress.passes, progress.rows
+        order.first_image, progress.repeats = progress.images, run.train.repeated_sampling
         if order.first_row == 0:
             failures.num_failed = 0
         model.train()
-        bar = _progress_bar(run, order, accelerator)
+        epoch, received = float(progress.epochs), 0
+        bar = _progress_bar(run, progress, order, accelerator)
         for number, batch in enumerate(stopwatch.waiting(loader), start=order.first_batch):
             failures.handle(batch)
             stopwatch.count(len(batch))
             # Accumulated batches share the rate of the first of them, as one large batch would.
-            epoch = progress.passes + progress.rows / (order.steps_per_epoch * order.rows_per_step)
-            epoch *= run.train.repeated_sampling
+            epoch = progress.epochs + progress.repeats * progress.rows / progress.num_rows
             set_learning_rate(optimizer, learning_rate(rates, epoch, run.train.epochs))
             _seed_batch(run.seed, progress.passes, number, accelerator)
 
@@ -101,7 +117,13 @@ def train_epochs(
                 with accelerator.autocast():
                     loss = task.loss(model, batch)
                 watch.see_loss(progress.step + 1, loss, batch.rows)
+                num_clips += len(batch)
+                if accelerator.sync_gradients:  # the last batch of its step
+                    shares.begin([num_clips], [clips_wanted])
+                    num_clips = 0
                 accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    shares.rescale(model)
                 if accelerator.sync_gradients and run.train.clip_grad_norm:
                     norm = accelerator.clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
                     watch.see_gradient_norm(progress.step + 1, norm)
@@ -113,22 +135,32 @@ def train_epochs(
                 continue
             progress.step += 1
             progress.rows += order.rows_per_step
+            progress.images += images_per_step
             if state.average is not None:
                 state.average.update_parameters(unwrapped(model, accelerator))
             if progress.step % run.train.log_steps == 0:
-                _log(task, watch, stopwatch, optimizer, progress, epoch, bar, accelerator)
+                log(epoch)
             received = watch.agree(progress.step)
             checkpoints.check()
-            if received or _checkpoint_is_due(run, order, progress):
+            if not _is_within_pass(order, progress):  # the end of one is saved below
+                continue
+            if received or _checkpoint_is_due(run, progress):
                 save()
             if received:
                 bar.close()
+                log(epoch)
                 _stop(received, progress, checkpoints, accelerator)
         bar.close()
         _advise(run, stopwatch.pass_wait_share, accelerator)
         _check_failed_share(run, progress, failures.num_failed, accelerator)
         progress.passes, progress.rows = progress.passes + 1, 0
+        progress.epochs += progress.repeats
+        if progress.epochs >= run.train.epochs:  # before it is saved: nothing is counted further
+            log(epoch)
         save()  # first, so that nothing is lost if the run is ended while it validates
+        if received:
+            log(epoch)
+            _stop(received, progress, checkpoints, accelerator)
         _validate(run, task, state, validations, checkpoints, accelerator)
         stopwatch = Stopwatch()
     checkpoints.wait()
@@ -140,11 +172,14 @@ def clips_per_step(run: TrainingRun, accelerator: Accelerator) -> int:
     return run.train.batch_size * accelerator.num_processes * run.train.accumulate_steps
 
 
-def _checkpoint_is_due(run: TrainingRun, order: TrainingOrder, progress: Progress) -> bool:
-    """Within an epoch, every ``train.checkpoint_steps``; its end is saved in any case."""
+def _is_within_pass(order: TrainingOrder, progress: Progress) -> bool:
+    return progress.rows + order.rows_per_step <= order.num_rows
+
+
+def _checkpoint_is_due(run: TrainingRun, progress: Progress) -> bool:
+    """Within a pass, every ``train.checkpoint_steps``; its end is saved in any case."""
     every = run.train.checkpoint_steps
-    within = progress.rows + order.rows_per_step <= order.num_rows
-    return within and every is not None and progress.step % every == 0
+    return every is not None and progress.step % every == 0
 
 
 def _stop(
@@ -174,11 +209,13 @@ def _seed_batch(seed: int, epoch: int, number: int, accelerator: Accelerator) ->
     torch.manual_seed(derive_seed(seed, epoch, number, accelerator.process_index))
 
 
-def _progress_bar(run: TrainingRun, order: TrainingOrder, accelerator: Accelerator) -> Any:
+def _progress_bar(
+    run: TrainingRun, progress: Progress, order: TrainingOrder, accelerator: Accelerator
+) -> Any:
     return progress_bar(
         total=order.first_batch + len(order),
         initial=order.first_batch,
-        desc=f"epoch {(order.epoch + 1) * run.train.repeated_sampling}/{run.train.epochs}",
+        desc=f"epoch {progress.epochs + progress.repeats}/{run.train.epochs}",
         unit="batch",
         disable=not accelerator.is_main_process,
     )
@@ -221,16 +258,19 @@ def _validate(
     accelerator: Accelerator,
 ) -> None:
     """Validate the end of a pass, if that is due and was not done before."""
-    progress, epochs_per_pass = state.progress, run.train.repeated_sampling
-    epoch, every = progress.passes * epochs_per_pass, run.train.validate_epochs
-    is_due = epoch // every > (epoch - epochs_per_pass) // every or epoch == run.train.epochs
+    progress, every = state.progress, run.train.validate_epochs
+    epoch, before = progress.epochs, progress.epochs - progress.repeats
+    is_due = epoch // every > before // every or epoch == run.train.epochs
     if not (task.validates and is_due) or progress.step <= validations.last_step:
         return
     metrics = task.validate(evaluated_model(state, accelerator))
     accelerator.log({**metrics, "epoch": epoch}, step=progress.step)
     accelerator.print(
         f"epoch {epoch}: "
-        + "  ".join(f"{name.removeprefix('val/')} {value:.4f}" for name, value in metrics.items())
+        + "  ".join(
+            f"{name.removeprefix('val/')} {'undefined' if value is None else f'{value:.4f}'}"
+            for name, value in metrics.items()
+        )
     )
     is_best = validations.add(progress.step, metrics["val/top1"])
     if is_best and accelerator.is_main_process:

@@ -34,6 +34,11 @@ def read_tallies(means: Iterable[ClipMean], num_failed: int) -> list[list[float]
     return gather(counted[None]).tolist()
 
 
+def has_clips(tallies: list[list[float]]) -> bool:
+    """Whether :func:`read_tallies` found any clips that had not been read."""
+    return any(any(counted[1:-1:2]) for counted in tallies)
+
+
 def restore_tallies(
     tallies: list[list[float]], means: Iterable[ClipMean], num_processes: int, process_index: int
 ) -> int:

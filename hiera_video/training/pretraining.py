@@ -9,6 +9,7 @@ from hiera_video.batch import ClipBatch
 from hiera_video.runs import PretrainRun
 from hiera_video.training.losses import no_loss
 from hiera_video.training.meters import ClipMean
+from hiera_video.training.step import share_of_batch
 
 
 class PreTraining:
@@ -16,12 +17,14 @@ class PreTraining:
 
     def __init__(self, run: PretrainRun, accelerator: Accelerator) -> None:
         self.clip = run.clip
+        self.batch_size = run.train.batch_size
         self.device = accelerator.device
         self.means = {"train/loss": ClipMean(self.device)}
         self.validates = False  # an encoder shows its worth after fine-tuning
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The mean loss over hidden patches.
+        """The sum of the losses of the batch's clips, means over hidden patches, divided by
+        ``train.batch_size``.
 
         Mask noise is drawn from torch's global generator.
         """
@@ -29,8 +32,8 @@ class PreTraining:
             return no_loss(model, batch, self.device)
         loss = model(batch.normalized(self.device, self.clip.mean, self.clip.std)).loss
         self.means["train/loss"].update(loss, len(batch))
-        return loss
+        return share_of_batch(loss, batch, self.batch_size)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> dict[str, float | None]:
         """Nothing."""
         return {}

@@ -16,10 +16,11 @@ from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.labels import normalize_label, same_names
 from hiera_video.models.checkpoints import PretrainedModel, load_weights
 from hiera_video.models.classification import HieraClassifier
-from hiera_video.models.joint import IMAGES_FOLDER
+from hiera_video.models.joint import IMAGES_FOLDER, HieraForJointTraining
 from hiera_video.models.layouts import bare_name, read_label_names
 from hiera_video.runs import TrainingRun
 from hiera_video.settings import flat_settings, load_yaml
+from hiera_video.training.changes import refuse_settings, settings_of_run
 from hiera_video.training.checkpoint import (
     SETTINGS_FILE,
     SHARDS_FOLDER,
@@ -28,10 +29,9 @@ from hiera_video.training.checkpoint import (
     saved_checkpoints,
     verify_checksums,
 )
+from hiera_video.training.rules import rule_of
 from hiera_video.training.sharding import read_shards
 
-#: Fields of the model that a run may change when it goes on.
-_MAY_CHANGE = {"drop_path_rate", "head_dropout"}
 #: Fields that weights for pre-training bring with them, which mean nothing to a classifier.
 _OF_PRETRAINING = {
     "decoder_hidden_size",
@@ -47,7 +47,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class SavedState:
-    """What a checkpoint held beside the weights that are shared."""
+    """What a checkpoint held beside the weights that are shared.
+
+    ``settings`` are those of the run that saved it; empty where they cannot be told.
+    """
 
     checkpoint: Path
     progress: Progress
@@ -55,6 +58,7 @@ class SavedState:
     scaler: dict[str, Any] | None
     tallies: list[list[float]]
     weights: dict[str, torch.Tensor] | None
+    settings: dict[str, Any]
 
 
 def find_resume(resume: str, output_dir: Path) -> list[Path]:
@@ -112,23 +116,28 @@ def names_to_keep(run: TrainingRun, classes: Sequence[str]) -> list[str] | None:
     return None
 
 
-def load_checkpoint(candidates: list[Path], model: PretrainedModel) -> SavedState | None:
+def load_checkpoint(
+    candidates: list[Path], model: PretrainedModel, run: TrainingRun | None = None
+) -> SavedState | None:
     """Load the weights of the first whole candidate into ``model``; return the rest of it.
 
     Damaged ones are passed over with a warning.
 
     Raises:
-        CheckpointError: if there are candidates and none is whole, or it is of another model.
+        CheckpointError: if there are candidates and none is whole, or it is of another model, or
+            has other settings than ``run`` where they may not change.
     """
     reasons = []
     for candidate in candidates:
         try:
             verify_checksums(candidate)
-            state = _read_state(candidate)
-            saved = type(model).from_pretrained(candidate / "model")
+            state = _read_state(candidate, run)
         except CheckpointError as error:
             reasons.append(str(error))
             continue
+        if run is not None:
+            refuse_settings(state.settings, settings_of_run(run), candidate)
+        saved = type(model).from_pretrained(candidate / "model")
         _check_same_model(saved, model, candidate)
         weights = {bare_name(name): tensor for name, tensor in saved.state_dict().items()}
         load_weights(model, weights, str(candidate))
@@ -168,46 +177,19 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
     optimizer.load_state_dict(values)
 
 
-def check_same_order(saved: SavedState, num_rows: int, seed: int) -> None:
-    """In the middle of a pass, the videos must be those that it began with, in the same order.
+def check_unfinished(
+    run: TrainingRun, progress: Progress, changed: Sequence[str], output_dir: Path
+) -> None:
+    """A run that is finished is not begun again with other settings.
 
     Raises:
-        CheckpointError: if their number or the seed is another.
+        ConfigError: naming them, since nothing would come of them.
     """
-    progress = saved.progress
-    if progress.rows and (progress.num_rows, progress.seed) != (num_rows, seed):
-        raise CheckpointError(
-            f"{saved.checkpoint}: was made in the middle of a pass over {progress.num_rows} videos "
-            f"with seed={progress.seed}, and now there are {num_rows} with seed={seed}; go on with "
-            "the same ones, or from a checkpoint at the end of a pass"
-        )
-
-
-def changed_settings(run: TrainingRun, output_dir: Path, saved: SavedState) -> list[str]:
-    """What a run that goes on in its own folder sets otherwise than before: ``key old -> new``.
-
-    Raises:
-        ConfigError: if the run is finished, so that nothing would come of it.
-    """
-    config = output_dir / SETTINGS_FILE
-    if not config.exists():  # it goes on from another folder's checkpoint
-        return []
-    before, now = (flat_settings(s) for s in (load_yaml(config), run.model_dump(mode="json")))
-    # A field of the model stands there only where it was given. (Other keys that one side lacks
-    # are another version's.)
-    fields = [key for key in before | now if key.startswith(("model.", "images.model."))]
-    before, now = (dict.fromkeys(fields, "default") | settings for settings in (before, now))
-    changed = [
-        f"{key} {before[key]} -> {now[key]}"
-        for key in now
-        if key in before and before[key] != now[key] and key not in ("output_dir", "resume")
-    ]
-    if changed and saved.progress.passes >= run.train.num_passes:
+    if changed and progress.epochs >= run.train.epochs:
         raise ConfigError(
             f"{output_dir}: this run is finished, with other settings ({', '.join(changed)}); give "
             "another output_dir"
         )
-    return changed
 
 
 def check_same_step(saved: SavedState | None) -> None:
@@ -237,17 +219,11 @@ def _check_same_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -
 
 
 def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Path) -> None:
-    given, wanted = saved.config.to_dict(), model.config.to_dict()
-    may_change = _MAY_CHANGE
-    if isinstance(model, HieraClassifier):
-        may_change = may_change | _OF_PRETRAINING
-    if same_names(saved.config.id2label, model.config.id2label):
-        may_change = may_change | {"id2label", "label2id"}  # written otherwise
-    differences = [
-        f"{name}={given[name]} instead of {wanted[name]}"
-        for name in wanted
-        if given[name] != wanted[name] and name not in may_change
-    ]
+    differences = _differences(saved, model)
+    if isinstance(saved, HieraForJointTraining) and isinstance(model, HieraForJointTraining):
+        differences = _differences(saved.clips, model.clips) + [
+            f"images.model.{difference}" for difference in _differences(saved.images, model.images)
+        ]
     if differences:
         raise CheckpointError(
             f"{source}: cannot go on with another model ({'; '.join(differences)}); give another "
@@ -255,12 +231,43 @@ def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Pa
         )
 
 
-def _read_state(checkpoint: Path) -> SavedState:
+def _differences(saved: PretrainedModel, model: PretrainedModel) -> list[str]:
+    """Fields of two models that may not differ, and do."""
+    given, wanted = saved.config.to_dict(), model.config.to_dict()
+    meaningless = _OF_PRETRAINING if isinstance(model, HieraClassifier) else set()
+    if same_names(saved.config.id2label, model.config.id2label):
+        meaningless = meaningless | {"id2label", "label2id"}  # written otherwise
+    return [
+        f"{name}={given[name]} instead of {wanted[name]}"
+        for name in wanted
+        if given[name] != wanted[name]
+        and name not in meaningless
+        and rule_of(f"model.{name}").kind == "refused"
+    ]
+
+
+def _read_state(checkpoint: Path, run: TrainingRun | None) -> SavedState:
     path = checkpoint / STATE_FILE
     try:
         # Mapped: each process of a machine reads all of it, and together they hold it once.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if "settings" not in state:
+            _complete(state, checkpoint, run)
         return SavedState(checkpoint, **{**state, "progress": Progress(**state["progress"])})
     except Exception as error:  # what a file of another kind raises depends on what it is
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path}: cannot be read ({reason})") from None
+
+
+def _complete(state: dict[str, Any], checkpoint: Path, run: TrainingRun | None) -> None:
+    """Add what version 0.1.0 did not store, from the settings beside the checkpoint; where there
+    are none, they are taken for those of ``run``."""
+    config = checkpoint.parent.parent / SETTINGS_FILE
+    before = flat_settings(load_yaml(config)) if config.exists() else {}
+    state["settings"] = before
+    before = before or (settings_of_run(run) if run is not None else {})
+    repeats = before.get("train.repeated_sampling", 1)
+    progress = state["progress"]
+    progress |= {"epochs": progress["passes"] * repeats, "repeats": repeats}
+    batches = progress["step"] * before.get("train.accumulate_steps", 1) * len(state["tallies"])
+    progress["images"] = batches * before.get("images.batch_size", 0)

@@ -30,6 +30,13 @@ from hiera_video.training.build import (
     classification_part,
     pretraining_part,
 )
+from hiera_video.training.changes import (
+    changed_settings,
+    first_progress,
+    go_on,
+    is_judged_otherwise,
+    settings_of_run,
+)
 from hiera_video.training.checkpoint import (
     SETTINGS_FILE,
     Checkpoints,
@@ -37,6 +44,7 @@ from hiera_video.training.checkpoint import (
     TrainingState,
     saved_checkpoints,
 )
+from hiera_video.training.curves import CURVES_FILE, CurvesTracker
 from hiera_video.training.introduction import introduce
 from hiera_video.training.joint import JointTask, check_joint, image_run
 from hiera_video.training.loop import Task, train_epochs
@@ -46,18 +54,18 @@ from hiera_video.training.memory import (
     estimate_memory,
     in_bytes,
 )
-from hiera_video.training.meters import restore_tallies
+from hiera_video.training.meters import has_clips, restore_tallies
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
     SavedState,
-    changed_settings,
-    check_same_order,
     check_same_step,
+    check_unfinished,
     find_resume,
     load_checkpoint,
     load_optimizer,
 )
 from hiera_video.training.starting import Start, keep_clips, start_run
+from hiera_video.training.step import StepShares
 from hiera_video.training.trackers import (
     LOG_FILE,
     Validations,
@@ -68,7 +76,6 @@ from hiera_video.training.trackers import (
     start_trackers,
 )
 from hiera_video.training.watch import Watch
-from hiera_video.visualization.curves import plot_curves
 
 R = TypeVar("R", bound=TrainingRun)
 
@@ -105,16 +112,24 @@ def _train_into(
     output_dir: Path, run: R, part: Part, images: Part | None, model: PretrainedModel
 ) -> None:
     """What :func:`_train` does when all is checked and the folder is its own."""
-    saved = load_checkpoint(find_resume(run.resume, output_dir), model)
+    progress = begin = first_progress(
+        run, part.manifest, images.manifest if images else None, part.val_manifest
+    )
+    saved = load_checkpoint(find_resume(run.resume, output_dir), model, run)
+    changed: list[str] = []
     if saved is not None:
-        check_same_order(saved, len(part.manifest), run.seed)
-    changed = changed_settings(run, output_dir, saved) if saved is not None else []
+        progress, changed = go_on(saved.progress, begin, run, saved.checkpoint)
+        changed = [*changed_settings(saved.settings, run), *changed]
+        check_unfinished(run, progress, changed, output_dir)
     if run.train.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     accelerator = make_accelerator(
         run,
         gradient_accumulation_steps=run.train.accumulate_steps,
-        log_with=make_trackers(run.trackers, output_dir),
+        log_with=[
+            *make_trackers(run.trackers, output_dir),
+            CurvesTracker(output_dir / LOG_FILE, output_dir / CURVES_FILE),
+        ],
         project_config=ProjectConfiguration(logging_dir=str(output_dir)),
     )
     _check_sharding(run, accelerator)
@@ -122,9 +137,10 @@ def _train_into(
     check_same_step(saved)
     order = _training_order(run, part.manifest, accelerator)
     loader = _training_loader(part, images, order, accelerator)
-    state = _prepare(run, model, len(part.manifest), saved, accelerator)
+    state = _prepare(run, model, progress, saved, accelerator)
     failures = FailurePolicy(run.data.on_error, output_dir)
-    task = _make_task(part, images, failures, accelerator)
+    shares = StepShares(accelerator, run.data.on_error)
+    task = _make_task(part, images, failures, shares, accelerator)
     if saved is not None:
         failures.num_failed = restore_tallies(
             saved.tallies,
@@ -136,10 +152,14 @@ def _train_into(
         output_dir, run.train.keep_checkpoints, saved.checkpoint if saved else None
     )
     if accelerator.is_main_process:
-        _rewind_output(run, output_dir, state.progress, checkpoints)
+        _rewind_output(run, output_dir, state.progress, saved, checkpoints)
         if saved is None:
             failures.forget()
-    validations = _read_validations(output_dir, checkpoints, accelerator)
+    validations = _read_validations(output_dir, progress, checkpoints, accelerator)
+    if saved and is_judged_otherwise(saved.progress, begin, saved.settings, run):
+        validations.forget()
+        progress.judged_after = validations.last_step
+        changed.append("what is validated: earlier checkpoints are not compared with later ones")
     start_trackers(accelerator, run)
     introduce(part, images, state, order, changed, memory, accelerator)
 
@@ -155,13 +175,13 @@ def _train_into(
             validations,
             failures,
             watch,
+            shares,
             accelerator,
         )
 
     if accelerator.is_main_process:
-        plot_curves(read_log(output_dir / LOG_FILE), output_dir / "curves.png")
         print(f"done: {state.progress.step} steps, {run.train.epochs} epochs  -> {output_dir}")
-        if validations.best_step:
+        if validations.best_accuracy >= 0:
             print(f"best top-1 {validations.best_accuracy:.4f} at step {validations.best_step}")
         if told := failures.summary():
             print(told)
@@ -186,21 +206,27 @@ def _make_parts(
 
 
 def _rewind_output(
-    run: TrainingRun, output_dir: Path, progress: Progress, checkpoints: Checkpoints
+    run: TrainingRun,
+    output_dir: Path,
+    progress: Progress,
+    saved: SavedState | None,
+    checkpoints: Checkpoints,
 ) -> None:
     """Settings as they are now; logs and checkpoints as they were at ``progress``."""
     with atomic_path(output_dir / SETTINGS_FILE) as path:
         path.write_text(dump_yaml(run), encoding="utf-8")
-    rewind_log(output_dir / LOG_FILE, progress.step)
+    goes_on_counting = saved is not None and has_clips(saved.tallies)
+    rewind_log(output_dir / LOG_FILE, progress.step, goes_on_counting)
     checkpoints.rewind(progress)
 
 
 def _read_validations(
-    output_dir: Path, checkpoints: Checkpoints, accelerator: Accelerator
+    output_dir: Path, progress: Progress, checkpoints: Checkpoints, accelerator: Accelerator
 ) -> Validations:
     """What was validated before, as the main process reads it in the log; the same in all."""
     kept = [int(path.name.removeprefix("step-")) for path in saved_checkpoints(output_dir)]
-    (validations,) = broadcast_object_list([Validations(read_log(output_dir / LOG_FILE), kept)])
+    found = Validations(read_log(output_dir / LOG_FILE), kept, progress.judged_after)
+    (validations,) = broadcast_object_list([found])
     if validations.best_step and accelerator.is_main_process:
         checkpoints.mark_best(validations.best_step)
     return validations
@@ -209,7 +235,7 @@ def _read_validations(
 def _prepare(
     run: TrainingRun,
     model: PretrainedModel,
-    num_rows: int,
+    progress: Progress,
     saved: SavedState | None,
     accelerator: Accelerator,
 ) -> TrainingState:
@@ -223,13 +249,11 @@ def _prepare(
     if saved and saved.weights:  # until here, the model held what was shared: the average
         model.load_state_dict(saved.weights)
     prepared, optimizer = accelerator.prepare(model, make_optimizer(model, run.optimizer))
-    progress = saved.progress if saved else Progress()
     if saved:
         load_optimizer(optimizer, saved)
         if accelerator.scaler and saved.scaler:
             accelerator.scaler.load_state_dict(saved.scaler)
-    progress.num_rows, progress.seed = num_rows, run.seed
-    return TrainingState(prepared, optimizer, progress, template, average)
+    return TrainingState(prepared, optimizer, progress, template, average, settings_of_run(run))
 
 
 def _check_sharding(run: TrainingRun, accelerator: Accelerator) -> None:
@@ -274,14 +298,20 @@ def _training_order(
 
 
 def _make_task(
-    part: Part, images: Part | None, failures: FailurePolicy, accelerator: Accelerator
+    part: Part,
+    images: Part | None,
+    failures: FailurePolicy,
+    shares: StepShares,
+    accelerator: Accelerator,
 ) -> Task:
     task = part.make_task(failures, accelerator)
     if images is None:
         return task
     assert part.run.images is not None
     of_images = images.make_task(failures, accelerator)
-    return JointTask(task, of_images, part.run.images.loss_weight)
+    batches = part.run.train.accumulate_steps
+    wanted = part.run.train.batch_size * batches, part.run.images.batch_size * batches
+    return JointTask(task, of_images, part.run.images.loss_weight, wanted, shares)
 
 
 def _training_loader(
@@ -291,7 +321,8 @@ def _training_loader(
     if images is None:
         return loader
     image_order = ImageOrder(len(images.manifest), order, images.run.train.batch_size)
-    return JointLoader(loader, _clip_loader(images, image_order, accelerator))
+    of_images = _clip_loader(images, image_order, accelerator)
+    return JointLoader(loader, of_images, order.accumulate_steps)
 
 
 def _clip_loader(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -49,8 +50,14 @@ class JsonLinesTracker(GeneralTracker):
     @on_main_process
     def log(self, values: dict[str, Any], step: int | None = None, **_: Any) -> None:
         """Append a line."""
+        # JSON has no word for what is not a number.
+        known = {name: _or_none(value) for name, value in values.items()}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.write(json.dumps({"step": step, **known}, allow_nan=False) + "\n")
+
+
+def _or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -101,9 +108,18 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def rewind_log(path: Path, step: int) -> None:
-    """Drop what was logged after ``step``: a run that resumes there will log it again."""
-    records = [record for record in read_log(path) if record["step"] <= step]
+def rewind_log(path: Path, step: int, goes_on_counting: bool = False) -> None:
+    """Drop what was logged after ``step``: a run that resumes there will log it again.
+
+    Where it ``goes_on_counting``, the line of ``step`` itself has but the beginning of what the
+    next one will have.
+    """
+    records = [
+        record
+        for record in read_log(path)
+        if record["step"] < step
+        or (record["step"] == step and not (goes_on_counting and "lr" in record))
+    ]
     with atomic_path(path) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
 
@@ -111,23 +127,32 @@ def rewind_log(path: Path, step: int) -> None:
 class Validations:
     """Which steps were validated, and which was the best, as the log has it.
 
-    Only those of ``kept`` steps, whose checkpoints are still there, can be the best.
+    Only those of ``kept`` steps, whose checkpoints are still there, can be the best. Those up to
+    step ``judged_after`` were measured otherwise: the best of them is, until there is another.
     """
 
-    def __init__(self, log: Iterable[dict[str, Any]], kept: Container[int]) -> None:
+    def __init__(
+        self, log: Iterable[dict[str, Any]], kept: Container[int], judged_after: int = 0
+    ) -> None:
         self.last_step = 0
         self.best_step = 0
         self.best_accuracy = -1.0
         for record in log:
             if "val/top1" in record:
+                if record["step"] > judged_after >= self.last_step:
+                    self.forget()
                 self.last_step = record["step"]
                 if record["step"] in kept:
                     self.add(record["step"], record["val/top1"])
 
-    def add(self, step: int, accuracy: float) -> bool:
-        """Take note of the accuracy of ``step``; whether it is the best so far."""
+    def forget(self) -> None:
+        """Compare none of those so far with those to come."""
+        self.best_accuracy = -1.0
+
+    def add(self, step: int, accuracy: float | None) -> bool:
+        """Take note of the accuracy of ``step``, if it has one; whether it is the best so far."""
         self.last_step = step
-        if accuracy <= self.best_accuracy:
+        if accuracy is None or accuracy <= self.best_accuracy:
             return False
         self.best_step, self.best_accuracy = step, accuracy
         return True

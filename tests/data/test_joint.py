@@ -30,6 +30,7 @@ def keys(
                 seed=0,
             )
             clips.epoch, clips.first_row = number, first_batch * 4
+            clips.first_image = (number * 3 + first_batch) * batch_size
             orders.append(list(ImageOrder(num_images, clips, batch_size // num_processes)))
         batches += [[*chain(*shares)] for shares in zip(*orders, strict=True)]
     return batches

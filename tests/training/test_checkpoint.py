@@ -32,7 +32,6 @@ from hiera_video.training.checkpoint import (
 )
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
-    check_same_order,
     check_same_step,
     find_resume,
     load_checkpoint,
@@ -258,21 +257,6 @@ def test_every_byte_counts(tmp_path: Path, save: Save) -> None:
             with pytest.raises(CheckpointError, match=r"differs from what|cannot be read"):
                 verify_checksums(checkpoint)
             (checkpoint / name).write_bytes(before)
-
-
-def test_another_order_of_videos_is_refused_in_the_middle_of_a_pass(
-    tmp_path: Path, save: Save, model: HieraForVideoClassification
-) -> None:
-    save(1)
-    state = load_checkpoint(find_resume("auto", tmp_path), model)
-    assert state is not None
-    state.progress = Progress(step=3, passes=1, rows=8, num_rows=36, seed=0)
-    check_same_order(state, 36, seed=0)
-    for num_rows, seed in ((40, 0), (36, 1)):
-        with pytest.raises(CheckpointError, match="in the middle of a pass over 36 videos with se"):
-            check_same_order(state, num_rows, seed)
-    state.progress.rows = 0
-    check_same_order(state, 40, seed=1)
 
 
 def test_the_optimizer_goes_on_with_the_settings_of_now(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -23,6 +24,7 @@ from hiera_video.training.checkpoint import Checkpoints
 from hiera_video.training.joint import JointTask, image_run
 from hiera_video.training.meters import ClipMean
 from hiera_video.training.run import pretrain, train
+from hiera_video.training.step import StepShares
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_IMAGE,
@@ -179,7 +181,7 @@ class FixedLoss:
         assert batch is self.batch
         return torch.tensor(self.value)
 
-    def validate(self, _: nn.Module) -> dict[str, float]:
+    def validate(self, _: nn.Module) -> dict[str, float | None]:
         return {}
 
 
@@ -188,8 +190,11 @@ def test_the_loss_of_images_is_weighted() -> None:
     clips = JointBatch.of_failure(Failure(0, "0.mp4", ""), (3, 4, 32, 32))
     assert isinstance(clips, JointBatch)
     clips.images = images
-    task = JointTask(FixedLoss(3.0, clips), FixedLoss(8.0, images), image_loss_weight=0.25)
+    shares = StepShares(Accelerator(cpu=True), "skip")
+    task = JointTask(FixedLoss(3.0, clips), FixedLoss(8.0, images), 0.25, (6, 4), shares)
     assert task.loss(nn.Identity(), clips).item() == 3.0 + 0.25 * 8.0
+    clips.of_step = 3, 1  # the gradient will be divided by 3 / 6: images make up for that
+    assert task.loss(nn.Identity(), clips).item() == 3.0 + 0.25 * 8.0 * (3 / 6) / (1 / 4)
 
 
 def test_the_weight_is_that_of_the_settings(

@@ -1,0 +1,183 @@
+"""What a run that goes on has otherwise than before, by the rules in ``rules.py``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hiera_video.data.manifest import Manifest
+from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.runs import TrainingRun
+from hiera_video.settings import flat_settings
+from hiera_video.training.checkpoint import Progress
+from hiera_video.training.rules import rule_of
+
+
+def settings_of_run(run: TrainingRun) -> dict[str, Any]:
+    """The settings of a run under dotted keys, as a checkpoint keeps them."""
+    return flat_settings(run.model_dump(mode="json"))
+
+
+def digest(manifest: Manifest | None) -> tuple[str, str]:
+    """What tells the videos of a manifest, in their order, from others; and their labels.
+
+    Paths count from the folder that all are in, so that videos may be moved.
+    """
+    if manifest is None:
+        return "", ""
+    paths = manifest.paths
+    # The first and the last of them differ soonest; relative and absolute ones may be mixed.
+    folder = os.path.commonprefix([min(paths), max(paths)]).rfind("/") + 1  # noqa: RUF071
+    named = zip(paths, manifest.segments, strict=True)
+    rows = (f"{path[folder:]}\0{segment}\n" for path, segment in named)
+    labels = [manifest.classes, manifest.labels]
+    return _short("".join(rows)), _short(str(labels))
+
+
+def _short(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def first_progress(
+    run: TrainingRun, videos: Manifest, images: Manifest | None, validation: Manifest | None
+) -> Progress:
+    """Where a run begins."""
+    files, labels = digest(videos)
+    return Progress(
+        num_rows=len(videos),
+        seed=run.seed,
+        repeats=run.train.repeated_sampling,
+        num_images=len(images) if images else 0,
+        videos=files,
+        labels=labels,
+        image_files=digest(images)[0],
+        validation="".join(digest(validation)),
+    )
+
+
+def refuse_settings(before: Mapping[str, Any], now: Mapping[str, Any], source: Path) -> None:
+    """Make sure that settings that may not change did not. (The model is compared by itself.)
+
+    Raises:
+        CheckpointError: naming all that did, and both values.
+    """
+    differences = [
+        f"{key}={now[key]} instead of {before[key]}"
+        for key in now
+        if key in before and before[key] != now[key] and not _fits(key, before[key], now[key])
+    ]
+    with_images = [settings.get("images.train.manifest") is not None for settings in (before, now)]
+    if before and with_images[0] != with_images[1]:
+        differences.append(
+            f"images.train.manifest was {'' if with_images[0] else 'not '}given before"
+        )
+    if differences:
+        raise CheckpointError(
+            f"{source}: cannot go on with {'; '.join(differences)}; go on with the same, or give "
+            "another output_dir, and init_from to start from its weights"
+        )
+
+
+def _fits(key: str, before: Any, now: Any) -> bool:
+    """Whether a setting may be ``now`` where it was ``before``."""
+    if key == "optimizer.layer_decay":  # of 1: groups of parameters are others
+        return (before < 1) == (now < 1)
+    of_model = key.startswith(("model.", "images.model."))
+    return of_model or rule_of(key).kind != "refused"
+
+
+def go_on(
+    saved: Progress, begin: Progress, run: TrainingRun, source: Path
+) -> tuple[Progress, list[str]]:
+    """Where a run stands that goes on from ``saved`` with what ``begin`` has; what is other now.
+
+    Raises:
+        CheckpointError: in the middle of a pass, if that cannot be gone on with.
+        ConfigError: if what is left is not whole passes.
+    """
+    _check_within_pass(saved, begin, source)
+    left = run.train.epochs - saved.epochs
+    if left > 0 and left % begin.repeats:
+        raise ConfigError(
+            f"train.repeated_sampling={begin.repeats}: does not divide the {left} epochs that are "
+            f"left of train.epochs={run.train.epochs}, which count clips per video"
+        )
+    changed = []
+    for key, before, now in (
+        ("data.train.manifest: other videos", saved.videos, begin.videos),
+        ("data.train.manifest: other labels", saved.labels, begin.labels),
+        ("data.val.manifest: other videos or labels", saved.validation, begin.validation),
+        ("images.train.manifest: other images", saved.image_files, begin.image_files),
+    ):
+        if before and before != now:
+            changed.append(key)
+    images = saved.images
+    if saved.image_files and saved.image_files != begin.image_files:
+        # The next permutation: of the one begun, other images would be left.
+        images = -(-images // max(saved.num_images, 1)) * begin.num_images
+    # Between passes, `repeats` still says what the last one took.
+    progress = replace(
+        begin,
+        step=saved.step,
+        passes=saved.passes,
+        rows=saved.rows,
+        epochs=saved.epochs,
+        repeats=saved.repeats,
+        images=images,
+        judged_after=saved.judged_after,
+    )
+    return progress, changed
+
+
+def _check_within_pass(saved: Progress, begin: Progress, source: Path) -> None:
+    if not saved.rows:
+        return
+    before, now = (
+        {
+            "videos": progress.num_rows,
+            "seed": progress.seed,
+            "train.repeated_sampling": progress.repeats,
+        }
+        for progress in (saved, begin)
+    )
+    others = saved.videos and saved.videos != begin.videos and saved.num_rows == begin.num_rows
+    if before != now or others:
+        differences = [
+            f"{name}={now[name]} instead of {before[name]}"
+            for name in before
+            if before[name] != now[name]
+        ]
+        differences += ["other videos, or in another order"] * bool(others)
+        raise CheckpointError(
+            f"{source}: was made in the middle of a pass over {saved.num_rows} videos with "
+            f"seed={saved.seed}, which cannot go on with {', '.join(differences)}; go on with the "
+            "same ones, or from a checkpoint at the end of a pass (resume=DIR, in another "
+            "output_dir)"
+        )
+
+
+def changed_settings(before: Mapping[str, Any], run: TrainingRun) -> list[str]:
+    """What a run sets otherwise than ``before``: ``key old -> new``."""
+    now = settings_of_run(run)
+    # A field of the model stands there only where it was given. (Other keys that one side lacks
+    # are another version's.)
+    fields = [key for key in {**before, **now} if key.startswith(("model.", "images.model."))]
+    before, now = ({**dict.fromkeys(fields, "default"), **values} for values in (before, now))
+    return [
+        f"{key} {before[key]} -> {now[key]}"
+        for key in now
+        if key in before and before[key] != now[key] and key not in ("output_dir", "resume")
+    ]
+
+
+def is_judged_otherwise(
+    saved: Progress, begin: Progress, before: Mapping[str, Any], run: TrainingRun
+) -> bool:
+    """Whether validation measures something else than it did."""
+    keys = [change.partition(" ")[0] for change in changed_settings(before, run)]
+    others = bool(saved.validation) and saved.validation != begin.validation
+    return others or any(rule_of(key).new_best for key in keys if key != "data.val.manifest")

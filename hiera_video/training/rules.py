@@ -1,0 +1,154 @@
+"""What may change when a run goes on: one rule for every setting of training and pre-training.
+
+``resume.py`` follows these rules, and ``docs/scaling.md`` shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel
+
+from hiera_video.models.config import HieraConfig
+from hiera_video.runs import TrainingRun
+from hiera_video.settings import group_of
+
+
+class Rule(NamedTuple):
+    """What becomes of a changed setting; ``keys`` may hold ``*``.
+
+    ``free``: the new value holds from here on, and where the run stands does not depend on it.
+    ``converted``: so it does, and where the run stands is counted in units that do not depend on
+    it, or is converted. ``refused``: the run does not go on. With ``between_passes``, it is refused
+    in the middle of a pass. With ``new_best``, checkpoints that were measured before are not
+    compared with those to come.
+    """
+
+    keys: str
+    kind: Literal["free", "converted", "refused"]
+    why: str
+    between_passes: bool = False
+    new_best: bool = False
+
+
+#: The first one that fits counts.
+RULES = (
+    Rule("output_dir", "free", "with `resume=DIR`; logs and the best checkpoint begin anew there"),
+    Rule("resume", "free", "where to go on from"),
+    Rule("init_from", "free", "not read again: weights are the checkpoint's"),
+    Rule("seed", "converted", "the next pass has the new order and clips", between_passes=True),
+    Rule("precision", "free", "weights and optimizer are fp32 in all of them"),
+    Rule("compile", "free", "computes the same"),
+    Rule("trackers", "free", "figures go there from here on"),
+    Rule(
+        "data.train.manifest",
+        "converted",
+        "the same videos in the same order, wherever they are, go on; other videos begin with the "
+        "next pass; other labels hold from here on, and other classes are another model: refused",
+        between_passes=True,
+    ),
+    Rule(
+        "data.val.manifest",
+        "converted",
+        "with other videos or labels, earlier checkpoints are not compared with those to come",
+        new_best=True,
+    ),
+    Rule("data.*", "free", "where and how videos are read"),
+    Rule("clip.num_frames", "refused", "positions of the model are for this size"),
+    Rule("clip.crop_size", "refused", "positions of the model are for this size"),
+    Rule(
+        "clip.*",
+        "converted",
+        "clips are taken so from here on; earlier checkpoints are not compared with those to come",
+        new_best=True,
+    ),
+    Rule("augment.*", "free", "views are made so from here on"),
+    Rule("model.drop_path_rate", "free", "holds from here on"),
+    Rule("model.head_dropout", "free", "holds from here on"),
+    Rule("model.*", "refused", "it would be another model"),
+    Rule(
+        "train.epochs",
+        "converted",
+        "the run stands at the same epoch; the rate is that of the new schedule there",
+    ),
+    Rule("train.batch_size", "converted", "the pass goes on with the next video"),
+    Rule("train.accumulate_steps", "converted", "the pass goes on with the next video"),
+    Rule(
+        "train.repeated_sampling",
+        "converted",
+        "the run stands at the same epoch, which counts clips per video; it has to divide the "
+        "epochs that are left",
+        between_passes=True,
+    ),
+    Rule("train.ema_decay", "free", "an average that is new begins with the weights of now"),
+    Rule("train.log_steps", "free", "what was counted since the last line goes into the next one"),
+    Rule("train.*", "free", "holds from here on"),
+    Rule("optimizer.name", "refused", "its state would not fit"),
+    Rule(
+        "optimizer.layer_decay",
+        "refused",
+        "from 1 or to 1: its state would not fit; other values hold from here on",
+    ),
+    Rule("optimizer.*", "free", "the new schedule and decay hold from here on"),
+    Rule("evaluate.batch_size", "free", "computes the same"),
+    Rule(
+        "evaluate.*",
+        "converted",
+        "earlier checkpoints are not compared with those to come",
+        new_best=True,
+    ),
+    Rule(
+        "images.train.manifest",
+        "converted",
+        "other images begin with a pass of their own; with or without images is refused",
+    ),
+    Rule("images.batch_size", "converted", "images go on with the next one"),
+    Rule("images.model.head_dropout", "free", "holds from here on"),
+    Rule("images.model.drop_path_rate", "free", "has no effect: the encoder has that of `model`"),
+    Rule("images.model.*", "refused", "it would be another model"),
+    Rule("images.clip.crop_size", "refused", "positions of the model are for this size"),
+    Rule("images.*", "free", "holds from here on; clips decide which checkpoint is best"),
+)
+#: What is no setting, but may be another when a run goes on.
+_PROCESSES = Rule(
+    "number of processes", "converted", "the pass goes on with the next video; any kind of sharding"
+)
+
+
+def rule_of(key: str) -> Rule:
+    """The rule for a setting.
+
+    Raises:
+        KeyError: if it has none.
+    """
+    for rule in RULES:
+        if fnmatchcase(key, rule.keys):
+            return rule
+    raise KeyError(key)
+
+
+def settings_of(run: type[TrainingRun]) -> list[str]:
+    """All settings that a kind of run makes use of, fields of its models included."""
+
+    def of_group(group: type[BaseModel], prefix: str) -> Iterator[str]:
+        for name, field in group.model_fields.items():
+            if inner := group_of(field.annotation):
+                yield from of_group(inner, f"{prefix}{name}.")
+            elif prefix + name != "images.model":
+                yield prefix + name
+
+    fields = [f"model.{name}" for name in HieraConfig.model_fields]
+    keys = [*of_group(run, ""), *fields, *(f"images.{field}" for field in fields)]
+    return [key for key in keys if not {key, key.removeprefix("images.")} & {*run.unused}]
+
+
+def rules_table() -> str:
+    """The rules as a table in Markdown."""
+    lines = ["| setting | changed when a run goes on | |", "|---|---|---|"]
+    for rule in (*RULES, _PROCESSES):
+        name = rule.keys if rule is _PROCESSES else f"`{rule.keys}`"
+        within = "; refused within a pass" if rule.between_passes else ""
+        lines.append(f"| {name} | {rule.kind}{within} | {rule.why} |")
+    return "\n".join(lines) + "\n"
