@@ -51,7 +51,7 @@ def display_matrix(a: int, b: int, c: int, d: int) -> Patch:
 
 
 def key_flags_of_avi(is_key: Callable[[int, bool], bool]) -> Patch:
-    """AVI: which chunks the index calls keyframes; ``is_key`` gets their number and today's flag."""
+    """AVI: which chunks the index calls keyframes: ``is_key`` of their number and today's flag."""
 
     def patch(data: bytes) -> bytes:
         start = data.rindex(b"idx1") + 4

@@ -6,7 +6,7 @@ Axes: T frames, H rows, W columns.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -34,7 +34,7 @@ class Video(Protocol):
 
 
 def fault(path: Path, decoder: str, truths: Sequence[Truth]) -> str:
-    """What is wrong with how a decoder reads a file; empty if it is all of one of the ``truths``.
+    """What is wrong with how the package reads a file; empty if it is all of one of the ``truths``.
 
     ``refused: REASON`` where it refuses the file. Whatever else is raised is a fault of the reader
     and passes through.
@@ -46,18 +46,22 @@ def fault(path: Path, decoder: str, truths: Sequence[Truth]) -> str:
                 return "read, although neither the program nor PyAV gives frames of one size"
             return min((_fault(video, truth) for truth in truths), key=len)
     except VideoError as error:
-        assert error.path == str(path)
-        return f"refused: {error.reason}"
+        return f"refused: {error.reason}" if error.path == str(path) else f"path {error.path}"
 
 
 def _fault(video: Video, truth: Truth) -> str:
+    wrong = wrong_frames(video.num_frames, lambda wanted: video.frames(wanted), truth)
+    return wrong or _wrong_times(video, truth)
+
+
+def wrong_frames(count: int, read: Callable[[list[int]], Tensor], truth: Truth) -> str:
+    """What is wrong with the frames that ``read`` gives of a video of ``count`` frames."""
     total = len(truth.frames)
-    if video.num_frames != total:
-        return f"{video.num_frames} frames instead of {total}"
-    for wanted in _orders(total):
-        if message := wrong_frame(video.frames(wanted), wanted, truth):
-            return message
-    return _wrong_times(video, truth)
+    if count != total:
+        return f"{count} frames instead of {total}"
+    return next(
+        filter(None, (wrong_frame(read(order), order, truth) for order in _orders(total))), ""
+    )
 
 
 def _orders(total: int) -> Iterator[list[int]]:
@@ -71,7 +75,7 @@ def _orders(total: int) -> Iterator[list[int]]:
 
 
 def wrong_frame(frames: Tensor, wanted: Sequence[int], truth: Truth) -> str:
-    """Which of the frames ``(T, C, H, W)`` read as ``wanted`` is another one, if one is."""
+    """Which of the frames ``(T, C, H, W)`` read as ``wanted`` is not what it should be."""
     got = frames.permute(0, 2, 3, 1).numpy()
     right = truth.frames[list(wanted)]
     if got.shape != right.shape:
@@ -81,9 +85,10 @@ def wrong_frame(frames: Tensor, wanted: Sequence[int], truth: Truth) -> str:
     if errors[worst] <= LARGEST_ERROR:
         return ""
     nearest = int(np.argmin([_error(got[worst], frame) for frame in truth.frames]))
+    kind = "has other colours" if nearest == wanted[worst] else f"is {nearest}"
     return (
-        f"frame {wanted[worst]} of {len(truth.frames)} is another one (mean error "
-        f"{errors[worst]:.1f}; frame {nearest} is nearest) when {_shortened(wanted)} are read"
+        f"frame {wanted[worst]} {kind}: mean error {errors[worst]:.1f} when {_shortened(wanted)} "
+        f"of {len(truth.frames)} are read"
     )
 
 
@@ -92,7 +97,7 @@ def _error(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _shortened(wanted: Sequence[int]) -> str:
-    return "all" if len(wanted) > 8 else ", ".join(map(str, wanted))
+    return "many" if len(wanted) > 8 else ", ".join(map(str, wanted))
 
 
 def _wrong_times(video: Video, truth: Truth) -> str:

@@ -145,7 +145,7 @@ def cut_off(make_source: Make, share: float) -> Make:
 
 
 def with_cover(path: Path) -> None:
-    """An MP4 file with a picture for libraries of films, stored as a video stream before the film."""
+    """A film in MP4 with a cover picture, which is stored as a video stream before the film."""
     source = path.with_name("film.mp4")
     H264_MP4(source)
     cover = Picture("mjpeg", 1, pix_fmt="yuvj420p")

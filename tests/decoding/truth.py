@@ -24,8 +24,8 @@ _HARMLESS = ("monoton", "repeated")
 
 @dataclass(frozen=True)
 class Truth:
-    """``frames``: RGB ``(T, H, W, 3)``. ``seconds``: when they are shown, from the first one on; empty
-    where the decoder's timestamps do not ascend."""
+    """``frames``: RGB ``(T, H, W, 3)``. ``seconds``: when they are shown, from the first one on;
+    empty where the decoder's timestamps do not ascend."""
 
     frames: np.ndarray
     seconds: tuple[float, ...] = ()
