@@ -76,3 +76,44 @@ def with_short_avi_index(data: bytes) -> bytes:
     """AVI: the index breaks off after its first half, and the file with it."""
     start = data.rindex(b"idx1")
     return data[: start + 8 + (len(data) - start - 8) // 32 * 16]
+
+
+def edit_list(*parts: tuple[int, int]) -> Patch:
+    """MP4: which parts are shown, each ``(milliseconds, start in media ticks)``; a start of -1 is a
+    pause. The list takes the place of one as long or of fewer parts, whose box grows."""
+
+    def patch(data: bytes) -> bytes:
+        start = data.index(b"elst") - 4
+        (size,) = struct.unpack_from(">I", data, start)
+        rows = b"".join(struct.pack(">IiI", *part, 1 << 16) for part in parts)
+        box = struct.pack(">I4sII", 16 + len(rows), b"elst", 0, len(parts)) + rows
+        grown = bytearray(data[:start] + box + data[start + size :])
+        for name in (b"edts", b"trak", b"moov"):  # which contain it; the frames stand before
+            at = data.rindex(name, 0, start) - 4
+            (old,) = struct.unpack_from(">I", data, at)
+            struct.pack_into(">I", grown, at, old + len(box) - size)
+        return bytes(grown)
+
+    return patch
+
+
+def sync_samples(numbers: tuple[int, ...]) -> Patch:
+    """MP4: the table of keyframes has these in the place of its own, which are as many."""
+
+    def patch(data: bytes) -> bytes:
+        start = _after(data, b"stss") + 4
+        table = struct.pack(f">{len(numbers) + 1}I", len(numbers), *numbers)
+        return data[:start] + table + data[start + len(table) :]
+
+    return patch
+
+
+#: MP4: there are no times of display, only of decoding.
+without_composition_times = replaced(b"ctts", b"free")
+
+
+def without_jpeg_tables(data: bytes) -> bytes:
+    """A JPEG picture without its Huffman tables, as capture cards write them into AVI."""
+    at = data.index(b"\xff\xc4")
+    (size,) = struct.unpack_from(">H", data, at + 2)
+    return data[:at] + data[at + 2 + size :]

@@ -611,7 +611,7 @@ KINDS = [
     ),
     Kind(
         "an edit list that starts after a pause",
-        "pause.mp4",
+        "pause_program.mp4",
         program(f"{IN} -f lavfi -i sine=d=2 -filter_complex [0:v]setpts=PTS+0.6/TB {H264}"),
     ),
     Kind(
@@ -809,4 +809,106 @@ KINDS = [
         "mirrored_turned.mp4",
         patched(program(f"{IN} {H264}"), boxes.display_matrix(0, 1, 1, 0)),
     ),
+    Kind(
+        "cut between keyframes, H.264",
+        "cut_h264.avi",
+        program(f"{IN} {H264} whole.avi", "-ss 0.5 -i whole.avi -c copy"),
+    ),
+    Kind(
+        "H.264 turned by a message within",
+        "turned_sei.ts",
+        program(
+            f"{IN} {H264_PLAIN} whole.ts", "-i whole.ts -c copy -bsf:v h264_metadata=rotate=90"
+        ),
+    ),
+    Kind("a track of timecodes", "timecode.mov", program(f"{IN} {H264} -timecode 01:00:00:00")),
+    Kind(
+        "sound first",
+        "sound_first.mp4",
+        program(f"-f lavfi -i sine=d=1.2 {IN} -map 0 -map 1 {H264}"),
+    ),
+    Kind(
+        "H.264, times in milliseconds",
+        "milliseconds.mp4",
+        program(f"{IN} {H264} -video_track_timescale 1000 -vf setpts=N*1.001/30/TB -r 30000/1001"),
+    ),
+    Kind("FLV with an index", "indexed.flv", program(f"{IN} {H264} -flvflags add_keyframe_index")),
+    Kind(
+        "MPEG-TS in packets of 192 bytes",
+        "m2ts.m2ts",
+        program(f"{IN} {MPEG2_B} -mpegts_m2ts_mode 1"),
+    ),
+    Kind(
+        "MPEG-TS, two programs",
+        "programs.ts",
+        program(f"{IN} {LARGER} -map 0 -map 1 {MPEG2_B} -program st=0 -program st=1"),
+    ),
+    Kind(
+        "H.263, NTSC rate",
+        "h263_ntsc.avi",
+        program(f"{IN} -c:v h263 -s 128x96 -q:v 4 -r 30000/1001"),
+    ),
+    Kind("uncompressed NV12", "nv12.nut", program(f"{IN} -c:v rawvideo -pix_fmt nv12 -frames:v 8")),
+    Kind(
+        "uncompressed, 16 bits RGB",
+        "rgb48.nut",
+        program(f"{IN} -c:v rawvideo -pix_fmt rgb48le -frames:v 8"),
+    ),
+    Kind(
+        "uncompressed 4:1:0",
+        "yuv410.nut",
+        program(f"{IN} -c:v rawvideo -pix_fmt yuv410p -frames:v 8"),
+    ),
+    Kind(
+        "uncompressed 4:4:0",
+        "yuv440.nut",
+        program(f"{IN} -c:v rawvideo -pix_fmt yuv440p -frames:v 8"),
+    ),
+    Kind(
+        "uncompressed, gray with alpha",
+        "ya8.nut",
+        program(f"{IN} -c:v rawvideo -pix_fmt ya8 -frames:v 8"),
+    ),
+    Kind(
+        "uncompressed, 10 bits of gray",
+        "gray10.nut",
+        program(f"{IN} -c:v rawvideo -pix_fmt gray10le -frames:v 8"),
+    ),
+    Kind(
+        "uncompressed, planar float RGB",
+        "float.nut",
+        program(f"{IN} -c:v rawvideo -pix_fmt gbrpf32le -frames:v 8"),
+    ),
+    Kind(
+        "HDR (PQ), 10 bits",
+        "hdr.mp4",
+        program(
+            f"{IN} {HEVC} -pix_fmt yuv420p10le -color_trc smpte2084 "
+            "-color_primaries bt2020 -colorspace bt2020nc"
+        ),
+    ),
+    Kind("HD size without a colour tag", "hd.mp4", program(f"{IN} {H264} -s 1280x720 -frames:v 6")),
+    Kind(
+        "a frame dropped in AVI at the start",
+        "first_dropped.avi",
+        program(f"-itsoffset 0.2 {IN} {MPEG4_B}"),
+    ),
+    Kind(
+        "H.264, many references",
+        "refs.mkv",
+        program(f"{IN} {H264}:ref=6:b-pyramid=strict:weightp=2"),
+    ),
+    Kind(
+        "H.264, keyframes that are not IDR",
+        "i_frames.mp4",
+        program(
+            f"{IN} {H264_PLAIN} -force_key_frames expr:gte(t,n_forced*0.2) -forced-idr 0 -g 100"
+        ),
+    ),
+    Kind(
+        "H.265, five B-frames",
+        "hevc_five.mkv",
+        program(f"{IN} {HEVC}:bframes=5:b-adapt=0:ref=4"),
+    ),
+    Kind("MPEG-4, times of 1/15 s", "mpeg4_15.avi", program(f"{IN} {MPEG4_B} -r 15")),
 ]
