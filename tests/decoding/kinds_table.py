@@ -124,28 +124,36 @@ def columns() -> dict[str, Judge]:
     return judges
 
 
-def in_its_own_process(judge: Judge, path: Path, truths: list[Truth]) -> str:
-    """What a judge says, or how its process ended."""
-    here, there = multiprocessing.Pipe(duplex=False)
+def answers_of(judges: dict[str, Judge], path: Path, truths: list[Truth]) -> dict[str, str]:
+    """What each judge says, in a process of their own: another one where a judge ends it."""
     context = multiprocessing.get_context("forkserver")  # open videos must not cross a fork
     context.set_forkserver_preload([*_PRELOADED])
-    process = context.Process(target=_answer, args=(there, judge, path, truths))
-    process.start()
-    there.close()
-    try:
-        return str(here.recv()) if here.poll(HANG_SECONDS) else "hangs"
-    except EOFError:
-        return "crash"
-    finally:
-        process.kill()
-        process.join()
+    answers: dict[str, str] = {}
+    while left := [name for name in judges if name not in answers]:
+        here, there = context.Pipe(duplex=False)
+        arguments = (there, [judges[name] for name in left], path, truths)
+        process = context.Process(target=_answer, args=arguments)
+        process.start()
+        there.close()
+        try:
+            for name in left:
+                answers[name] = str(here.recv()) if here.poll(HANG_SECONDS) else "hangs"
+                if answers[name] == "hangs":
+                    break
+        except EOFError:
+            answers[name] = "crash"
+        finally:
+            process.kill()
+            process.join()
+    return answers
 
 
-def _answer(connection: Connection, judge: Judge, path: Path, truths: list[Truth]) -> None:
-    try:
-        connection.send(judge(path, truths))
-    except Exception as error:  # of whatever kind: it is what the table is to show
-        connection.send(f"{type(error).__name__}: {error}")
+def _answer(connection: Connection, judges: list[Judge], path: Path, truths: list[Truth]) -> None:
+    for judge in judges:
+        try:
+            connection.send(judge(path, truths))
+        except Exception as error:  # of whatever kind: it is what the table is to show
+            connection.send(f"{type(error).__name__}: {error}")
 
 
 def cell(answer: str) -> str:
@@ -167,10 +175,10 @@ def row(kind: Kind, folder: Path, judges: dict[str, Judge]) -> dict[str, Any]:
     path = kind.write(folder)
     truths = [truth for truth in (by_program(path), by_pyav(path)) if truth]
     with av.open(str(path), metadata_errors="replace") as container:
-        context = container.streams.best("video").codec_context  # type: ignore[union-attr]
+        context = container.streams.best("video").codec_context  # type: ignore[union-attr, unused-ignore]
         codec = context.name if context else "unknown"
         kind_of_file = f"{container.format.name.partition(',')[0]}, {codec}"
-    answers = {name: in_its_own_process(judge, path, truths) for name, judge in judges.items()}
+    answers = answers_of(judges, path, truths)
     return {
         "kind": kind.name,
         "container, codec": kind_of_file,

@@ -104,7 +104,7 @@ def _with_palette(image: np.ndarray) -> av.VideoFrame:
     palette = np.zeros((256, 4), np.uint8)
     for value in range(64):
         palette[value] = (255, 20 + 70 * (value // 16), 70 * (value // 4 % 4), 60 * (value % 4))
-    return av.VideoFrame.from_ndarray((indices, palette), format="pal8")
+    return av.VideoFrame.from_ndarray((indices, palette), format="pal8")  # type: ignore[arg-type]
 
 
 def encoded(

@@ -6,8 +6,21 @@ which the ffmpeg program must be there. ``python -m tests.decoding.kinds_table``
 
 from __future__ import annotations
 
-from tests.decoding import core_kinds, program_kinds
+from tests.decoding import (
+    codec_kinds,
+    container_kinds,
+    core_kinds,
+    h264_kinds,
+    mpeg_kinds,
+    wrong_kinds,
+)
 from tests.decoding.kind import Kind
 
-CORE: list[Kind] = core_kinds.KINDS
-KINDS: list[Kind] = [*CORE, *program_kinds.KINDS]
+CORE: list[Kind] = [*core_kinds.KINDS, *wrong_kinds.KINDS]
+KINDS: list[Kind] = [
+    *CORE,
+    *h264_kinds.KINDS,
+    *mpeg_kinds.KINDS,
+    *codec_kinds.KINDS,
+    *container_kinds.KINDS,
+]

@@ -97,7 +97,7 @@ def test_core_frames_can_be_told_apart(by_pyav_alone: Read) -> None:
     for kind in CORE:
         for truth in by_pyav_alone(kind)[1]:
             steps = np.abs(np.diff(truth.frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
-            assert (steps > 2).all(), kind.file
+            assert (steps < 2).sum() <= 1, kind.file  # edit lists may show one twice
 
 
 def random_clip(total: int, dice: random.Random) -> list[int]:

@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -96,6 +97,7 @@ def _ascending(stamps: list[float | None]) -> tuple[float, ...]:
 
 def _turned(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """By a matrix of quarter turns: each pixel is put where the matrix takes it."""
+    data: Any
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV does not know all kinds of side data
