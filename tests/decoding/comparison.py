@@ -8,29 +8,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
 from hiera_video import open_video
+from hiera_video.decoding.open_video import Video
 from hiera_video.errors import VideoError
 from tests.decoding.truth import LARGEST_ERROR, Truth
 
 #: How many random sets of frames are read of each file.
 _RANDOM_SETS = 6
-
-
-class Video(Protocol):
-    """What ``open_video`` gives."""
-
-    num_frames: int
-    start_seconds: np.ndarray
-    end_seconds: np.ndarray
-    duration_seconds: float
-
-    def frames(self, indices: Sequence[int]) -> Tensor:
-        """uint8 ``(T, C, H, W)``."""
 
 
 def fault(path: Path, decoder: str, truths: Sequence[Truth]) -> str:
@@ -50,7 +38,7 @@ def fault(path: Path, decoder: str, truths: Sequence[Truth]) -> str:
 
 
 def _fault(video: Video, truth: Truth) -> str:
-    wrong = wrong_frames(video.num_frames, lambda wanted: video.frames(wanted), truth)
+    wrong = wrong_frames(video.num_frames, video.frames, truth)
     return wrong or _wrong_times(video, truth)
 
 
