@@ -13,8 +13,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -111,6 +111,17 @@ def frame_numbers(frames: Tensor) -> list[int]:
     return (bits * 2 ** torch.arange(_NUMBER_BITS)).sum(1).tolist()
 
 
+@contextmanager
+def usual_scheduling() -> Iterator[None]:
+    """Around whatever may encode AV1: SVT-AV1 makes a process of root's a real-time one for good.
+    Nothing of the machine runs beside that, and threads that wait for each other wait for ever."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def write_video(
     path: Path,
     *,
@@ -138,7 +149,7 @@ def write_video(
     if timestamps is None:
         timestamps = range(first_timestamp, first_timestamp + len(frames))
     options = {"movflags": "+faststart"} if faststart else {}
-    with av.open(str(path), "w", options=options) as container:
+    with usual_scheduling(), av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=frame_rate)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = frames.shape[1:3]

@@ -20,6 +20,8 @@ MAX_FRAME_PIXELS = 8192 * 8192
 
 _EBML_HEADER = 0x1A45DFA3
 _MATROSKA_SEGMENT = 0x18538067
+#: What all decoders convert to the same colours.
+_PLAIN_FORMATS = {f"yuv{full}{kind}p" for full in ("", "j") for kind in ("420", "422", "444")}
 #: Writers to a pipe leave the largest number there.
 _UNKNOWN_RIFF_BYTES = 0xFFFFFFFF - 8
 
@@ -76,11 +78,7 @@ def stream_facts(container: InputContainer, stream: VideoStream) -> StreamFacts:
     """What an open container says of its video stream."""
     context = stream.codec_context
     layout = context.format
-    is_plain = (
-        layout is not None
-        and all(component.bits == 8 for component in layout.components)
-        and context.height % 2 == 0
-    )
+    is_plain = context.height % 2 == 0 and layout is not None and layout.name in _PLAIN_FORMATS
     return StreamFacts(
         container=container.format.name,
         codec=context.codec.canonical_name,
@@ -101,33 +99,44 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
         return  # PyAV, at the very end, where other streams came up on the way
 
 
-def missing_bytes(source: Source) -> int:
+def missing_bytes(source: Source) -> int | None:
     """How many bytes a Matroska, WebM or AVI file lacks of what its header promises.
 
-    These containers say how long they are themselves (RFC 8794, sections 4 and 11; RIFF), unless
-    they were streamed or their writer was interrupted.
+    These containers say how long they are themselves (RFC 8794, sections 4 and 11; RIFF). None if
+    they do not, as where they were streamed or their writer was interrupted.
     """
     with open_source(source) as file:
         length = num_bytes(source)
         is_riff = file.read(4) == b"RIFF"
         end = _riff_end(file, length) if is_riff else _matroska_end(file)
-    return max(end - length, 0)
+    return max(end - length, 0) if end else None
 
 
 def _riff_end(file: BinaryIO, length: int) -> int:
-    """Where the last of the RIFF chunks ends that an AVI file is made of."""
+    """Where the pictures and sounds of an AVI file end: its last ``movi`` list. An index may
+    follow, without which it can be read. A large file is a row of RIFF chunks."""
     end = begin = 0
     while begin < length:
-        file.seek(begin)
-        header = file.read(8)
-        if header[:4] != b"RIFF" or len(header) < 8:
+        kind, num_bytes, _ = _read_chunk(file, begin)
+        if kind != b"RIFF" or not 0 < num_bytes < _UNKNOWN_RIFF_BYTES:
             break
-        num_bytes = int.from_bytes(header[4:], "little")
-        if not 0 < num_bytes < _UNKNOWN_RIFF_BYTES:
-            break
-        end = begin + 8 + num_bytes
-        begin = end + num_bytes % 2
+        after = begin + 8 + num_bytes
+        end = end or after  # unless a list of pictures is found in it
+        place = begin + 12
+        while place < min(after, length):
+            kind, num_bytes, content = _read_chunk(file, place)
+            place += 8 + num_bytes + num_bytes % 2
+            if content == b"movi":
+                end = place - num_bytes % 2
+        begin = after + after % 2
     return end
+
+
+def _read_chunk(file: BinaryIO, place: int) -> tuple[bytes, int, bytes]:
+    """What a RIFF chunk is, how many bytes follow its first eight, and the first four of these."""
+    file.seek(place)
+    header = file.read(12)
+    return header[:4], int.from_bytes(header[4:8], "little"), header[8:]
 
 
 def _matroska_end(file: BinaryIO) -> int:

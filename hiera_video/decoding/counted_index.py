@@ -15,10 +15,18 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from hiera_video.decoding.container import demux, stream_facts
-from hiera_video.decoding.packet_index import Packets, believable_rate, end_of_last
+from hiera_video.decoding.packet_index import (
+    STORE_TIMES,
+    Packets,
+    believable_rate,
+    end_of_last,
+)
 from hiera_video.decoding.time_limit import TimeLimit
 from hiera_video.decoding.video_index import VideoIndex
 from hiera_video.errors import VideoError
+
+#: Frames per second that FFmpeg takes for those of streams which do not say.
+_USUAL_RATE = Fraction(25)
 
 
 def numbered(packets: Iterator[Packet], first: int = 0) -> Iterator[Packet]:
@@ -73,14 +81,18 @@ def count_frames(
     counted.drop_guesses()
     if not counted.ids:
         raise VideoError(name, f"no frame of it can be decoded ({why})")
-    timestamps = _display_times(packets, counted.ids)
     facts = stream_facts(container, stream)
     time_base = Fraction(stream.time_base or 1)
-    if timestamps:
+    timestamps = _display_times(packets, counted.ids)
+    try:
         rate = believable_rate(name, stream, timestamps)
-        end = end_of_last(facts, packets, timestamps)
+    except VideoError:
+        if facts.container in STORE_TIMES:
+            raise
+        timestamps, rate = [], _USUAL_RATE
+    if timestamps:
+        end = end_of_last(container, stream, packets, timestamps)
     else:
-        rate = believable_rate(name, stream, [])
         time_base, timestamps, end = 1 / rate, list(range(len(counted.ids))), len(counted.ids)
     return VideoIndex(
         facts=facts,

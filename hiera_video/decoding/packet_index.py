@@ -27,7 +27,7 @@ MP4, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 
 #: Containers (FFmpeg's names) that store when each picture is shown. The others store nothing or
 #: the order of packets (AVI, raw streams), or one time for several (ASF).
-_STORE_TIMES = {MP4, MATROSKA, "flv", "mpegts", "mpeg"}
+STORE_TIMES = {MP4, MATROSKA, "flv", "mpegts", "mpeg"}
 #: Encoders put such packets where there is no picture, or where the one before stays.
 _PLACEHOLDER_BYTES = 8
 #: Codecs that tell in a packet's first byte whether it shows a picture, however small it is.
@@ -61,6 +61,11 @@ class Packets:
 
     def __len__(self) -> int:
         return len(self.timestamps)
+
+    @property
+    def keyframe_timestamps(self) -> list[int]:
+        pairs = zip(self.timestamps, self.are_keyframes, strict=True)
+        return [stamp for stamp, is_keyframe in pairs if is_keyframe and stamp is not None]
 
     @property
     def shown_timestamps(self) -> list[int | None]:
@@ -141,10 +146,12 @@ def check_whole(
             f"the file is damaged or cut off: {len(packets) - damaged} whole frames of "
             f"{max(promised, len(packets))}",
         )
-    if form in (MATROSKA, "avi") and (missing := missing_bytes(source)):
-        raise VideoError(name, f"the file is cut off: {missing} bytes are missing at its end")
-    if form == MATROSKA:
-        _check_end(name, container, stream, packets)
+    if form in (MATROSKA, "avi"):
+        missing = missing_bytes(source)
+        if missing:
+            raise VideoError(name, f"the file is cut off: {missing} bytes are missing at its end")
+        if missing is None and form == MATROSKA:
+            _check_end(name, container, stream, packets)
 
 
 def _promised_packets(stream: VideoStream, packets: Packets) -> int:
@@ -157,7 +164,7 @@ def _promised_packets(stream: VideoStream, packets: Packets) -> int:
 
 
 def _check_end(name: str, container: InputContainer, stream: VideoStream, packets: Packets) -> None:
-    """Matroska says how long a file and its video are, not how many frames there are."""
+    """Matroska that does not say how many bytes it has may say how long its video is."""
     stated = _stated_seconds(container, stream)
     ends = [
         stamp + duration
@@ -206,7 +213,7 @@ def index_packets(
         facts=facts,
         frame_ids=tuple(timestamps),
         timestamps=tuple(timestamps),
-        end_timestamp=end_of_last(facts, packets, timestamps),
+        end_timestamp=end_of_last(container, stream, packets, timestamps),
         time_base=Fraction(stream.time_base or 1),
         frames_per_second=believable_rate(name, stream, timestamps),
         keyframes=tuple(bisect_left(timestamps, stamp) for stamp, _ in keyframes),
@@ -221,10 +228,12 @@ def _reason_to_count(facts: StreamFacts, stream: VideoStream, packets: Packets) 
     """Why the packets of a file may be other things than its pictures in the order of their times,
     if there is a reason."""
     what = f"{facts.codec} in {facts.container.partition(',')[0]}"
-    if facts.container not in _STORE_TIMES:
+    if facts.container not in STORE_TIMES:
         return f"{what}, which does not store when pictures are shown"
     if stream.codec_context.pix_fmt == "pal8":
         return f"{what} with a palette, which comes once"
+    if not packets.are_keyframes[0]:
+        return f"{what} whose first packet is not flagged as a keyframe"
     if packets.num_hidden:
         return f"{what} with {packets.num_hidden} packets that show no picture"
     if packets.num_small:
@@ -237,6 +246,9 @@ def _reason_to_count(facts: StreamFacts, stream: VideoStream, packets: Packets) 
     decoding = [stamp for stamp in packets.decoding_timestamps if stamp is not None]
     if decoding != sorted(decoding):
         return f"{what} with decoding times that step back"
+    keyframes = packets.keyframe_timestamps
+    if keyframes != sorted(keyframes):
+        return f"{what} with keyframes that are stored out of order"
     is_reordered = shown != sorted(shown)  # type: ignore[type-var]
     if facts.has_b_frames and not is_reordered:
         return f"{what} that declares B-frames and stores no picture out of order"
@@ -245,16 +257,21 @@ def _reason_to_count(facts: StreamFacts, stream: VideoStream, packets: Packets) 
     return None
 
 
-def end_of_last(facts: StreamFacts, packets: Packets, timestamps: Sequence[int]) -> int:
-    """When the last of ``timestamps`` is over: after the duration of its packet in MP4, and in
-    Matroska, which has one for all packets alike, where it is longer than that of the frame before;
-    else after as long as the frame before."""
-    last = timestamps[-1]
+def end_of_last(
+    container: InputContainer, stream: VideoStream, packets: Packets, timestamps: Sequence[int]
+) -> int:
+    """When the last of ``timestamps`` is over: after the duration of its packet in MP4; at the end
+    that Matroska states, which has one duration for all packets alike; but no sooner than after as
+    long as the frame before, where nothing is stored."""
+    last, form = timestamps[-1], container.format.name
     before = last - timestamps[-2] if len(timestamps) > 1 else 1
     stored = packets.durations[packets.timestamps.index(last)]
-    if facts.container == MP4 and stored > 0:
+    if form == MP4 and stored > 0:
         return last + stored
-    return last + (max(stored, before) if facts.container == MATROSKA else before)
+    if form != MATROSKA:
+        return last + before
+    stated = _stated_seconds(container, stream) or 0
+    return max(last + max(stored, before), round(stated / Fraction(stream.time_base or 1)))
 
 
 def believable_rate(name: str, stream: VideoStream, timestamps: Sequence[int]) -> Fraction:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+import av
 import numpy as np
 from av import VideoFrame
 from av.packet import Packet
@@ -58,15 +59,15 @@ class PyAVDecoder(FrameDecoder):
             frame, format="rgb24", interpolation=Interpolation.POINT, threads=1
         )
 
-    def first_frame(self) -> VideoFrame:
-        """The first frame as FFmpeg has it.
+    def frame(self, number: int) -> VideoFrame:
+        """A frame as FFmpeg has it.
 
         Raises:
             ValueError: if it cannot be decoded.
         """
-        for frame in self._sparse([0]):
+        for frame in self._sparse([number]):
             return frame
-        raise ValueError("its first frame cannot be decoded (the file is damaged or cut off)")
+        raise ValueError(f"frame {number} cannot be decoded (the file is damaged or cut off)")
 
     def _sparse(self, wanted: Sequence[int]) -> Iterator[VideoFrame]:
         from_keyframe = self._count_from if self.index.is_counted else self._from_keyframe
@@ -104,6 +105,8 @@ class PyAVDecoder(FrameDecoder):
                     _refuse_damage(frame)
                     if frame.pts is None or frame.pts < newest:
                         return  # timestamps are not in the order of frames
+                    if frame.pts == first_id and start > 0 and not frame.key_frame:
+                        return  # flagged as a keyframe, and none
                     newest = frame.pts
                 if frame.pts in wanted:
                     if not due or frame.pts != due.popleft():
@@ -135,7 +138,8 @@ class PyAVDecoder(FrameDecoder):
         index, due, is_first = self.index, deque(numbers), start == self._first_start
         number = index.keyframes[start] if start >= 0 else 0
         has_begun = start < 0
-        for frame in self._counted_frames(index.keyframe_ids[start] if start >= 0 else 0):
+        first_packet = index.keyframe_ids[start] if start >= 0 else 0
+        for frame in self._counted_frames(first_packet, must_go_on=is_first):
             # Frames shown before the keyframe refer to some before it.
             has_begun = has_begun or frame.pts == index.keyframe_ids[start]
             if not has_begun:
@@ -152,11 +156,16 @@ class PyAVDecoder(FrameDecoder):
                     return
             number += 1
 
-    def _counted_frames(self, first_packet: int) -> Iterator[VideoFrame]:
-        packets = self.packets.from_number(first_packet)
-        for packet in packets:
-            yield from self.packets.stream.codec_context.decode(packet)
-        yield from self.packets.stream.codec_context.decode(None)
+    def _counted_frames(self, first_packet: int, must_go_on: bool) -> Iterator[VideoFrame]:
+        """All frames from a packet on. It may take more to decode them than follows that packet:
+        then they end there, unless they must go on."""
+        try:
+            for packet in self.packets.from_number(first_packet):
+                yield from self.packets.stream.codec_context.decode(packet)
+            yield from self.packets.stream.codec_context.decode(None)
+        except av.InvalidDataError:
+            if must_go_on:
+                raise
 
 
 def _refuse_damage(frame: VideoFrame) -> None:

@@ -130,18 +130,30 @@ class VideoReader:
         if not reason and self._options.square_pixels and index.facts.pixel_aspect_ratio != 1:
             reason = "pixels that are not square"
         if not reason:
-            is_mirrored = Orientation.of(self.first_frame()).mirrors
-            reason = "mirrored pictures" if is_mirrored else None
+            reason = self._look_at_a_keyframe()
         return reason and f"{kind.name} misplaces frames of {reason}"
 
-    def first_frame(self) -> VideoFrame:
-        """The first frame as PyAV gives it: as it is stored, with what is said of its rotation.
+    def _look_at_a_keyframe(self) -> str | None:
+        """What a file is that other decoders read otherwise, as can be told from one picture."""
+        try:
+            # The first keyframe is one whatever its flag says; those that follow may not be.
+            frame = self.stored_frame(self.index.keyframes[:2][-1])
+        except VideoError:
+            return "a damaged file"
+        if Orientation.of(frame).mirrors:
+            return "mirrored pictures"
+        if frame.interlaced_frame:
+            return "interlaced pictures"
+        return None if frame.key_frame else "keyframes that are none"
+
+    def stored_frame(self, number: int) -> VideoFrame:
+        """A frame as PyAV gives it: as it is stored, with what is said of its rotation.
 
         Raises:
             VideoError: if it cannot be decoded.
         """
         with self._guarded():
-            return PyAVDecoder(self.source, self.index, self._packets, self._limit).first_frame()
+            return PyAVDecoder(self.source, self.index, self._packets, self._limit).frame(number)
 
     def frames(self, numbers: Sequence[int]) -> Tensor:
         """The frames ``numbers`` (any order, repetition allowed): uint8 ``(T, C, H, W)``.

@@ -70,7 +70,7 @@ def _look(found: Examined, reader: VideoReader, decode: bool) -> None:
     found.frames_per_second = float(index.frames_per_second)
     found.duration_seconds = float(index.duration_seconds)
     found.codec = index.facts.codec
-    first = reader.first_frame()
+    first = reader.stored_frame(0)
     found.width, found.height = first.width, first.height
     found.rotation_degrees = -first.rotation % 360
     last = index.num_frames - 1

@@ -21,7 +21,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from tests.support import numbered_frames
+from tests.support import numbered_frames, usual_scheduling
 
 #: Makes the file at a path. What else it needs, it may write into the path's folder.
 Make = Callable[[Path], None]
@@ -118,7 +118,10 @@ def encoded(
     say it. ``mux``: options of the container. ``audio_seconds``: how long a sound beside it is."""
 
     def make(path: Path) -> None:
-        with av.open(str(path), "w", format=form, options=mux or {}) as container:
+        with (
+            usual_scheduling(),
+            av.open(str(path), "w", format=form, options=mux or {}) as container,
+        ):
             streams = [picture.open(container) for picture in pictures]
             sound = _open_sound(container) if audio_seconds else None
             packets = []
@@ -259,7 +262,9 @@ def run_ffmpeg(*arguments: str, folder: Path) -> None:
     Raises:
         RuntimeError: with what it said, if it failed.
     """
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *arguments]
+    *others, output = arguments
+    # Several threads of libvpx were seen to wait for each other for ever on a busy machine.
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *others, "-threads", "1", output]
     run = subprocess.run(command, capture_output=True, cwd=folder, timeout=120, check=False)
     if run.returncode:
         raise RuntimeError(f"{' '.join(command)}: {run.stderr.decode(errors='replace')}")

@@ -78,6 +78,8 @@ def test_a_matroska_file_that_was_streamed_is_read_without_its_length(tmp_path: 
 
 def test_a_matroska_file_whose_frames_end_early(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mkv", num_frames=48)
+    unknown = b"\x01" + b"\xff" * 7
+    patched(path, {b"\x18\x53\x80\x67": lambda b: unknown + b[8:]})
     patched(path, {b"DURATION": lambda b: b.replace(b"00:00:02.00", b"00:00:09.00", 1)})
     assert refusal(path) == "the file is damaged or cut off: frames end at 2.0 s of 9.0 s"
 
