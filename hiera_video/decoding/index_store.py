@@ -26,6 +26,7 @@ _ARRAYS = (
     "timestamps",
     "keyframes",
     "keyframe_ids",
+    "keyframe_packets",
     "seek_targets",
     "checksums",
 )

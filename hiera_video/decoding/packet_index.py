@@ -218,6 +218,9 @@ def index_packets(
         frames_per_second=believable_rate(name, stream, timestamps),
         keyframes=tuple(bisect_left(timestamps, stamp) for stamp, _ in keyframes),
         keyframe_ids=tuple(stamp for stamp, _ in keyframes),
+        keyframe_packets=tuple(
+            number for number, is_keyframe in enumerate(packets.are_keyframes) if is_keyframe
+        ),
         seek_targets=tuple(target for _, target in keyframes),
         has_open_gops=_has_open_gops(packets),
         has_hidden_frames=not all(packets.are_shown),

@@ -28,6 +28,7 @@ from hiera_video.decoding.index_store import IndexStore
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.orientation import Orientation
 from hiera_video.decoding.packet_index import (
+    MP4,
     Packets,
     check_whole,
     index_packets,
@@ -144,7 +145,11 @@ class VideoReader:
             return "mirrored pictures"
         if frame.interlaced_frame:
             return "interlaced pictures"
-        return None if frame.key_frame else "keyframes that are none"
+        # FFmpeg looks into packets of some codecs, and may know better than the flags of MP4.
+        entries = self._packets.stream.index_entries if self.index.facts.container == MP4 else ()
+        flagged = tuple(number for number, entry in enumerate(entries) if entry.is_keyframe)
+        is_flagged = not entries or flagged == self.index.keyframe_packets
+        return None if frame.key_frame and is_flagged else "keyframes that are none"
 
     def stored_frame(self, number: int) -> VideoFrame:
         """A frame as PyAV gives it: as it is stored, with what is said of its rotation.

@@ -41,8 +41,9 @@ class VideoIndex:
     ``timestamps``: when frames are shown, and ``end_timestamp``, when the last one no longer is, in
     units of ``time_base`` seconds.
     ``keyframes``: the frames at which decoding can start. ``keyframe_ids``: their ids.
-    ``seek_targets``: what to ask the container for, to get to each (empty where frames were
-    counted: such files are read from their start, decoding nothing before the keyframe).
+    ``keyframe_packets``: the numbers of their packets, in the order they are stored;
+    ``seek_targets``: what to ask the container for, to get to each. Both are empty where frames
+    were counted: such files are read from their start, decoding nothing before the keyframe.
     ``checksums``: of the pictures of counted frames (empty where packets are trusted).
     ``why_counted``: why packets were not trusted; ``num_damaged``: how many frames and packets were
     seen to be damaged when frames were counted.
@@ -58,6 +59,7 @@ class VideoIndex:
     frames_per_second: Fraction
     keyframes: tuple[int, ...]
     keyframe_ids: tuple[int, ...]
+    keyframe_packets: tuple[int, ...] = ()
     seek_targets: tuple[int, ...] = ()
     checksums: tuple[int, ...] = ()
     why_counted: str = ""
