@@ -36,6 +36,11 @@ def main() -> None:
         default=TIMEOUT_SECONDS,
         help=f"a file that takes longer cannot be read (default {TIMEOUT_SECONDS:g})",
     )
+    parser.add_argument(
+        "--index-dir",
+        type=Path,
+        help="keep the frames of files that had to be counted by decoding: data.index_dir",
+    )
     options = parser.parse_args()
     if not 0 < options.timeout_seconds < math.inf:
         raise ConfigError(
@@ -51,6 +56,7 @@ def main() -> None:
         decode=options.decode,
         keep_duplicates=options.keep_duplicates,
         timeout_seconds=options.timeout_seconds,
+        index_dir=options.index_dir,
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import av
 import numpy as np
@@ -50,7 +49,7 @@ class IndexStore:
                 for name in _ARRAYS:
                     facts[name] = tuple(arrays[name].tolist())
             return _from_json(facts)
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile):
+        except Exception:  # of each kind, from zip, numpy and JSON: it is made anew
             return None
 
     def save(self, source: Source, index: VideoIndex) -> None:

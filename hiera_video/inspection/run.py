@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hiera_video.command import progress_bar
 from hiera_video.data.preparation import describe_passed_over
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.files import make_output_directory
 from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.report import REPORT_FILE, write_report
@@ -37,10 +38,12 @@ def inspect_videos(
     decode: bool = False,
     keep_duplicates: bool = False,
     timeout_seconds: float = TIMEOUT_SECONDS,
+    index_dir: Path | None = None,
 ) -> None:
     """Examine every file of a manifest or folder that was not examined yet, and write the files.
 
     A file that takes ``timeout_seconds`` cannot be read; it is examined again by the next run.
+    ``index_dir`` keeps the frames of files that had to be counted by decoding, for training.
 
     Raises:
         UserError: if there is nothing to inspect, or ``output_dir`` cannot be written to.
@@ -53,7 +56,8 @@ def inspect_videos(
     known = read_log(log)
     examined = {file: known[file] for file in files if _is_current(known.get(file), decode)}
     waiting = [Path(file) for file in files if file not in examined]
-    _examine_all(waiting, log, examined, num_workers, decode, timeout_seconds)
+    options = DecodingOptions(timeout_seconds=timeout_seconds, index_dir=index_dir)
+    _examine_all(waiting, log, examined, num_workers, decode, options)
     table = inspection_table(source, examined, keep_duplicates=keep_duplicates)
     write_table(table, source, output_dir)
     passed_over = describe_passed_over(source.passed_over)
@@ -99,17 +103,17 @@ def _examine_all(
     examined: dict[str, Examined],
     num_workers: int,
     decode: bool,
-    timeout_seconds: float,
+    options: DecodingOptions,
 ) -> None:
     """Examine the files that wait, in parallel; each goes to the log as it comes."""
     bar = progress_bar(
         desc="inspect", unit="video", initial=len(examined), total=len(examined) + len(waiting)
     )
-    work = partial(_examine_in_time, decode, timeout_seconds)
+    work = partial(_examine_in_time, decode, options)
     with bar, log.open("a", encoding="utf-8") as lines:
         lines.write("\n")  # ends a line that an interruption left unfinished
         while waiting:
-            for found in _in_parallel(work, waiting, num_workers, timeout_seconds):
+            for found in _in_parallel(work, waiting, num_workers, options.timeout_seconds):
                 examined[found.file] = found
                 lines.write(json.dumps(asdict(found)) + "\n")
                 lines.flush()
@@ -117,13 +121,15 @@ def _examine_all(
             waiting = [file for file in waiting if str(file) not in examined]
 
 
-def _examine_in_time(decode: bool, timeout_seconds: float, files: Sequence[Path]) -> list[Examined]:
+def _examine_in_time(
+    decode: bool, options: DecodingOptions, files: Sequence[Path]
+) -> list[Examined]:
     """Examine files in a process that ends if one takes too long, whatever its decoder is at."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     found = []
     for file in files:
-        signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
-        found.append(examine(file, decode))
+        signal.setitimer(signal.ITIMER_REAL, options.timeout_seconds)
+        found.append(examine(file, decode, options))
         signal.setitimer(signal.ITIMER_REAL, 0)
     return found
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hiera_video.data.manifest import Manifest
+from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import UserError
 from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.run import LOG_FILE, inspect_videos, read_log
@@ -54,11 +55,11 @@ def damage(source: Path, target: Path, frame: int) -> Path:
     return target
 
 
-def examine_until_death(file: Path, decode: bool) -> Examined:
+def examine_until_death(file: Path, decode: bool, options: DecodingOptions) -> Examined:
     """Looks at files as ever, but for one that it dies of."""
     if file.name == "b.mkv":
         os._exit(139)
-    return examine(file, decode)
+    return examine(file, decode, options)
 
 
 @pytest.fixture(scope="module")
