@@ -43,6 +43,7 @@ FOLLOWED = {
     "README.md",
     "docs/your_own_videos.md",
     "docs/checkpoints.md",
+    "docs/decoding.md",
     "docs/evaluation.md",
     "docs/features.md",
     "docs/shards.md",
@@ -194,6 +195,11 @@ def test_python_about_checkpoints(workplace: Path) -> None:
     save_demo_checkpoint(workplace, ["moving_left", "moving_right"])
     follow("docs/checkpoints.md", workplace)
     assert (workplace / "hiera.pt2").stat().st_size > 0
+
+
+def test_python_about_decoding(workplace: Path) -> None:
+    write_video(workplace / "data/demo/videos/val/approaching/00006.mp4", num_frames=24)
+    follow("docs/decoding.md", workplace)
 
 
 def test_python_of_the_readme(workplace: Path) -> None:

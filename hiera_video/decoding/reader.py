@@ -122,7 +122,7 @@ class VideoReader:
 
     def _why_not(self, kind: type[FrameDecoder]) -> str | None:
         """Why a decoder would give other frames, or other colours, if it would."""
-        if kind is PyAVDecoder or kind.name == "pyav":
+        if kind.name == "pyav":
             return None
         index = self.index
         reason = index.why_counted or kind.misplaced(index)
