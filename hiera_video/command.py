@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 _MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
+#: How long other processes leave it to the first one to tell of an error, on a busy machine, too.
+_FIRST_TELLS_SECONDS = 20.0
+
 #: A terminal and a launcher may both pass on the same signal; this long, it is taken for one.
 _SAME_SIGNAL_SECONDS = 1.0
 
@@ -68,7 +71,7 @@ def _end(message: str, status: int, in_all_processes: bool = False) -> None:
     if not is_first:
         # What several processes found, the first one tells; the others give it time to, since the
         # launcher stops all of them when one ends. What only this one found, it tells then.
-        time.sleep(5)
+        time.sleep(_FIRST_TELLS_SECONDS)
     if is_first or not in_all_processes:
         say_error(message)
     sys.exit(status)

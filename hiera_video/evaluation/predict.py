@@ -101,6 +101,8 @@ def check_are_files(files: Sequence[str | Path]) -> None:
     for given in map(str, files):
         scheme = re.match(r"([a-z][a-z0-9+.-]*):/", given, re.IGNORECASE)
         path = Path(given)
+        if not given:
+            raise UserError("FILE: is empty; wanted a path")
         if given == "-":
             raise UserError("-: standard input is not read; write it to a file, and name that")
         if scheme and not _exists(path):
@@ -135,7 +137,8 @@ def _each_file(
             ]
             yield from ((each, None) for each in below)
             if not below:
-                yield file, f"no files in this folder that end in {' '.join(sorted(suffixes))}"
+                kind = "images" if clip.is_image else "videos"
+                yield file, f"no {kind} in this folder, nor in those below it"
 
 
 def _exists(path: Path) -> bool:

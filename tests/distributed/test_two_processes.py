@@ -192,7 +192,7 @@ def test_a_bad_video_ends_both_processes_with_one_line(
     )
     (line,) = error_lines(result)
     assert line.endswith(".mp4: invalid data found when processing input")
-    assert files_below(tmp_path / "run") == []
+    assert set(files_below(tmp_path / "run")) <= {".run.lock"}  # nobody holds it any more
 
 
 def test_a_wrong_setting_is_told_once(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def test_batches_are_trained_on_in_training_mode_and_scored_in_evaluation_mode(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A model that is loaded starts in evaluation mode, and validation leaves it there."""
+    """A model that is loaded starts in evaluation mode, and validation leaves it there. The first
+    step is the one whose memory is counted."""
     forward = HieraClassifier.forward
     seen: list[tuple[bool, set[bool]]] = []
 
@@ -96,7 +97,7 @@ def test_batches_are_trained_on_in_training_mode_and_scored_in_evaluation_mode(
     monkeypatch.setattr(HieraClassifier, "forward", watched)
     more = ["train.epochs=2", f"init_from={tiny_checkpoint}"]
     train_here(tiny_dataset, tmp_path, f"data.val.manifest={tiny_dataset.val}", *more)
-    assert seen == [*[(True, {True})] * 3, (False, {False})] * 2
+    assert seen == [(True, {True}), *([*[(True, {True})] * 3, (False, {False})] * 2)]
 
 
 @pytest.mark.parametrize(
