@@ -27,7 +27,7 @@ class Failure:
     reason: str
 
 
-NoticeKind = Literal["read by pyav", "counted"]
+NoticeKind = Literal["read by pyav", "counted by decoding"]
 
 
 @dataclass(frozen=True)

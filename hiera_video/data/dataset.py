@@ -132,7 +132,7 @@ class VideoSegment:
         reason = reader.fallback or reader.index.why_counted
         if not reason:
             return []
-        kind: NoticeKind = "read by pyav" if reader.fallback else "counted"
+        kind: NoticeKind = "read by pyav" if reader.fallback else "counted by decoding"
         return [Notice(self.row.index, str(self.row.file), kind, reason)]
 
     def batch(self, views: Tensor, times: Sequence[Times]) -> ClipBatch:

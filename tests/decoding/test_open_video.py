@@ -261,10 +261,13 @@ def test_files_that_are_read_otherwise_are_listed_once_and_told(
             policy.handle(ClipBatch.concatenate([clips[0], clips[1]]))
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
-    assert f"{avi}: counted (mpeg4 in avi, which does not store when pictures are shown)" in told[0]
+    assert (
+        f"{avi}: counted by decoding (mpeg4 in avi, which does not store when pictures are shown)"
+        in told[0]
+    )
     assert f"{avi}: read by pyav (decord misplaces frames of mpeg4 in avi" in told[1]
     assert len((tmp_path / "out" / NOTICES_FILE).read_text().splitlines()) == 3
     assert policy.summary() == (
-        f"videos read otherwise than asked for: 1 counted, 2 read by pyav  -> "
+        f"videos read otherwise than asked for: 1 counted by decoding, 2 read by pyav  -> "
         f"{tmp_path / 'out' / NOTICES_FILE}"
     )
