@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from tests.support import CPU_ENVIRONMENT, ROOT, at_end_of_test, kill_tree
+from tests.support import CPU_ENVIRONMENT, HANG_SECONDS, ROOT, at_end_of_test, kill_tree
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["hiera_video.training.run", "torch.utils.tensorboard"])
@@ -53,11 +53,11 @@ class ForkedScript:
                 process.join()
         return self.output
 
-    def wait(self, timeout: float = 120) -> list[int | None]:
+    def wait(self) -> list[int | None]:
         """The exit status of each process; negative where a signal ended it."""
         for process in self.processes:
-            process.join(timeout)
-            assert not process.is_alive(), self.output
+            process.join(HANG_SECONDS)
+            assert not process.is_alive(), f"it hangs\n{self.output}"
         return [process.exitcode for process in self.processes]
 
 
