@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from tests.support import CPU_ENVIRONMENT, HANG_SECONDS, ROOT, at_end_of_test, kill_tree
+import psutil
+
+from tests.support import CPU_ENVIRONMENT, HANG_SECONDS, ROOT, at_end_of_test, kill_tree, wait_until
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["hiera_video.training.run", "torch.utils.tensorboard"])
@@ -44,6 +46,11 @@ class ForkedScript:
         for process in self.processes:
             assert process.pid is not None
             os.killpg(process.pid, number)
+
+    def wait_until_stopped(self) -> None:
+        """Wait until its first process has stopped, as ``stop_at_moment.py`` does."""
+        first = psutil.Process(self.processes[0].pid)
+        wait_until(self, lambda: first.status() == psutil.STATUS_STOPPED)
 
     def end(self) -> str:
         """End those that run, and what they started, at once; what all printed."""

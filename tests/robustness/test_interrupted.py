@@ -15,12 +15,15 @@ from hiera_video.training.checkpoint import saved_checkpoints, verify_checksums
 from tests.forked import start_forked
 from tests.support import (
     HANG_SECONDS,
+    ROOT,
     TINY_ARGUMENTS,
     TinyDataset,
     files_below,
     start_script,
     wait_until,
 )
+
+STOPPER = Path(__file__).with_name("stop_at_moment.py")
 
 #: So many epochs that no signal comes too late, on however slow a machine.
 FOR_LONG = "train.epochs=2000"
@@ -54,9 +57,12 @@ def test_a_signal_ends_a_run_with_a_checkpoint_to_go_on_from(
 ) -> None:
     """Sent to the whole group, as a terminal does: data workers live on until the run is saved."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    interrupted = start_forked("train", arguments(tiny_dataset, broken), tmp_path / "1.log")
-    wait_until(interrupted, lambda: steps_logged(broken) >= 3)
+    fourth_step = [r"log\.jsonl a$", 4, 0]
+    script = [ROOT / "scripts" / "train.py", *arguments(tiny_dataset, broken)]
+    interrupted = start_forked(STOPPER, [*fourth_step, *script], tmp_path / "1.log")
+    interrupted.wait_until_stopped()
     interrupted.send(number)
+    interrupted.send(signal.SIGCONT)
     assert interrupted.wait() == [status]
     saved = saved_checkpoints(broken)[-1]
     assert 3 <= int(saved.name[5:]) < 36
