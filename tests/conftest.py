@@ -16,6 +16,7 @@ if str(ROOT) not in sys.path:  # `from tests.support import ...` works however p
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing in these tests may ask a hub
 os.environ["ACCELERATE_USE_CPU"] = "true"  # the same figures on every machine
+torch.set_num_threads(1)  # small models lose by sharing work, and other cores run other tests
 
 from tests.support import (  # noqa: E402
     TinyDataset,
@@ -39,15 +40,6 @@ def _no_processes_left() -> Iterator[None]:
     """End scripts that a test started and left behind, because it failed or by mistake."""
     yield
     at_end_of_test.close()
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Models this small lose more by sharing work than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -83,9 +83,8 @@ _PROGRESS_BAR = re.compile(
     r"^(epoch|evaluate|extract|index|inspect|pack)\b.*\[.*(batch|shard|window|video)"
 )
 
-#: What ends no sooner than this hangs. Tests wait for what is to happen, or for the end of a process;
-#: this only keeps a fault from stopping all tests for ever, and no healthy run comes near it, however
-#: busy the machine.
+#: Tests wait until a thing happens or its process ends. Only what hangs takes so many seconds: no
+#: healthy run comes near, however busy the machine.
 HANG_SECONDS = 1800
 
 #: The frame number is written into the picture as this many black and white blocks.

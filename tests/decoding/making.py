@@ -265,6 +265,8 @@ def run_ffmpeg(*arguments: str, folder: Path) -> None:
     *others, output = arguments
     # Several threads of libvpx were seen to wait for each other for ever on a busy machine.
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *others, "-threads", "1", output]
-    run = subprocess.run(command, capture_output=True, cwd=folder, timeout=HANG_SECONDS, check=False)
+    run = subprocess.run(
+        command, capture_output=True, cwd=folder, timeout=HANG_SECONDS, check=False
+    )
     if run.returncode:
         raise RuntimeError(f"{' '.join(command)}: {run.stderr.decode(errors='replace')}")

@@ -56,9 +56,6 @@ REASONS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(autouse=True)
 def _deadly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hiera_video.decoding.open_video.VideoReader", DeadlyReader)
