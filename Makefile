@@ -54,7 +54,7 @@ test: $(VENV)/.installed-test ## about ten minutes on two cores; the real script
 	$(TEST)
 
 test-long: $(VENV)/.installed-test ## what takes long for its own sake, or waits in real time
-	$(TEST) -m long
+	$(TEST) -m "long and not ffmpeg"
 
 test-ffmpeg: $(VENV)/.installed-test ## against the program, and torchcodec; needs FFmpeg (Debian: ffmpeg)
 	$(BIN)/pip install --quiet --editable ".[torchcodec]"

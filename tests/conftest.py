@@ -28,6 +28,34 @@ from tests.support import (  # noqa: E402
 )
 
 
+#: Files that take a minute or more, and folders with such files, longest first.
+_LONGEST = (
+    "robustness/test_killed.py",
+    "training/test_joint.py",
+    "distributed",
+    "robustness/test_interrupted.py",
+    "test_docs.py",
+    "parity",
+    "features",
+    "training",
+    "decoding",
+    "robustness",
+    "evaluation",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first: a file is one process's, and the other would wait at
+    the end for one that began late."""
+
+    def turn(item: pytest.Item) -> int:
+        path = item.path.relative_to(ROOT / "tests")
+        places = (place for place, part in enumerate(_LONGEST) if path.is_relative_to(part))
+        return next(places, len(_LONGEST))
+
+    items.sort(key=turn)
+
+
 @pytest.fixture(autouse=True)
 def _fresh_accelerator() -> Iterator[None]:
     """Forget how the last test's run started devices and processes."""
