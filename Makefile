@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LAUNCH := $(BIN)/accelerate launch --config_file configs/accelerate/one_process.yaml
 DEMO := runs/demo
 
-.PHONY: demo demo-pretrain test test-ffmpeg benchmark benchmark-data style format clean
+.PHONY: demo demo-pretrain test test-long test-ffmpeg benchmark benchmark-data style format clean
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -47,8 +47,14 @@ demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten label
 	    --output $(DEMO)_pretrain/reconstruction data/demo/videos/val/*/0000*.mp4
 	$(BIN)/python datasets/demo/compare_pretraining.py $(DEMO)_pretrain
 
-test: $(VENV)/.installed-test ## the full suite, including the real scripts in two processes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# conftest.py puts the files that take longest first, so that both processes end at the same time.
+TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/.installed-test ## about ten minutes on two cores; the real scripts in two processes, too
+	$(TEST)
+
+test-long: $(VENV)/.installed-test ## what takes long for its own sake, or waits in real time
+	$(TEST) -m "long and not ffmpeg"
 
 test-ffmpeg: $(VENV)/.installed-test ## against the program, and torchcodec; needs FFmpeg (Debian: ffmpeg)
 	$(BIN)/pip install --quiet --editable ".[torchcodec]"

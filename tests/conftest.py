@@ -16,6 +16,7 @@ if str(ROOT) not in sys.path:  # `from tests.support import ...` works however p
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing in these tests may ask a hub
 os.environ["ACCELERATE_USE_CPU"] = "true"  # the same figures on every machine
+torch.set_num_threads(1)  # small models lose by sharing work, and other cores run other tests
 
 from tests.support import (  # noqa: E402
     TinyDataset,
@@ -25,6 +26,34 @@ from tests.support import (  # noqa: E402
     write_dataset,
     write_image_dataset,
 )
+
+
+#: Files that take a minute or more, and folders with such files, longest first.
+_LONGEST = (
+    "robustness/test_killed.py",
+    "training/test_joint.py",
+    "distributed",
+    "robustness/test_interrupted.py",
+    "test_docs.py",
+    "parity",
+    "features",
+    "training",
+    "decoding",
+    "robustness",
+    "evaluation",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first: a file is one process's, and the other would wait at
+    the end for one that began late."""
+
+    def turn(item: pytest.Item) -> int:
+        path = item.path.relative_to(ROOT / "tests")
+        places = (place for place, part in enumerate(_LONGEST) if path.is_relative_to(part))
+        return next(places, len(_LONGEST))
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +68,6 @@ def _no_processes_left() -> Iterator[None]:
     """End scripts that a test started and left behind, because it failed or by mistake."""
     yield
     at_end_of_test.close()
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Models this small lose more by sharing work than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

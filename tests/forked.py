@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from tests.support import CPU_ENVIRONMENT, ROOT, at_end_of_test, kill_tree
+import psutil
+
+from tests.support import CPU_ENVIRONMENT, HANG_SECONDS, ROOT, at_end_of_test, kill_tree, wait_until
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["hiera_video.training.run", "torch.utils.tensorboard"])
@@ -45,6 +47,11 @@ class ForkedScript:
             assert process.pid is not None
             os.killpg(process.pid, number)
 
+    def wait_until_stopped(self) -> None:
+        """Wait until its first process has stopped, as ``stop_at_moment.py`` does."""
+        first = psutil.Process(self.processes[0].pid)
+        wait_until(self, lambda: first.status() == psutil.STATUS_STOPPED)
+
     def end(self) -> str:
         """End those that run, and what they started, at once; what all printed."""
         for process in self.processes:
@@ -53,11 +60,11 @@ class ForkedScript:
                 process.join()
         return self.output
 
-    def wait(self, timeout: float = 120) -> list[int | None]:
+    def wait(self) -> list[int | None]:
         """The exit status of each process; negative where a signal ended it."""
         for process in self.processes:
-            process.join(timeout)
-            assert not process.is_alive(), self.output
+            process.join(HANG_SECONDS)
+            assert not process.is_alive(), f"it hangs\n{self.output}"
         return [process.exitcode for process in self.processes]
 
 

@@ -18,6 +18,7 @@ from torch import nn
 from hiera_video.command import Signals, make_accelerator, prepare_for_inference, run_command
 from hiera_video.errors import Interrupted, UserError
 from hiera_video.runs import RunSettings
+from tests.support import HANG_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,9 @@ def test_models_are_on_the_device_under_fsdp_too(
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 
 
-def test_signals_are_noted_while_entered() -> None:
+def test_signals_are_noted_while_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    # "At once", however busy the machine.
+    monkeypatch.setattr("hiera_video.command._SAME_SIGNAL_SECONDS", HANG_SECONDS)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with Signals() as signals:
         assert signals.received == 0

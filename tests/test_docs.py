@@ -18,6 +18,7 @@ from hiera_video.runs import EvaluateRun, FeatureRun, PretrainRun, TrainRun
 from hiera_video.settings import Settings, parse_settings
 from tests.support import (
     CLASS_COLOURS,
+    HANG_SECONDS,
     ROOT,
     coloured_frames,
     run_here,
@@ -178,7 +179,7 @@ def follow(page: str, workplace: Path) -> str:
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=HANG_SECONDS,
                 check=False,
             )
             assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"

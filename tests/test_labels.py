@@ -37,8 +37,6 @@ from tests.support import (
     write_video,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 NUMBERS = [str(number) for number in range(12)]
 CAFE, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 

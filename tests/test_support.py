@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.forked import start_forked
-from tests.support import Run, at_end_of_test, start_script, wait_until
+from tests.support import HANG_SECONDS, Run, at_end_of_test, start_script, wait_until
 
 #: A script whose processes start one more each, and never end.
 SCRIPT = """
@@ -39,7 +39,7 @@ def test_what_a_test_leaves_behind_is_ended(how: str, num_processes: int, tmp_pa
     left = started()
     at_end_of_test.close()
     assert not run.is_running
-    assert psutil.wait_procs(left, timeout=10)[1] == []
+    assert psutil.wait_procs(left, timeout=HANG_SECONDS)[1] == []
 
 
 def test_a_run_that_ends_before_what_it_is_to_do_is_told_of_at_once(tmp_path: Path) -> None:

@@ -21,8 +21,6 @@ from hiera_video.evaluation.predict import predict
 from tests.models.small import IMAGE
 from tests.support import TinyDataset, read_manifest
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def model(tiny_checkpoint: Path) -> HieraForVideoClassification:

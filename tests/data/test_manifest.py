@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import pickle
 import runpy
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -196,8 +198,12 @@ def test_a_million_rows_open_at_once_and_cost_workers_nothing(tmp_path: Path) ->
     benchmark["write_manifest"](tmp_path / "large.csv", 1_000_000)
     benchmark["write_manifest"](tmp_path / "small.csv", 1000)
     begin = time.process_time()
+    with (tmp_path / "large.csv").open(newline="") as file:
+        deque(csv.DictReader(file), maxlen=0)
+    read = time.process_time()
     manifest = Manifest(tmp_path / "large.csv")
-    assert time.process_time() - begin < 3
+    # A fifth of it, rather, but other programs take their share of processors and caches.
+    assert time.process_time() - read < 2 * (read - begin)
     assert len(manifest) == 1_000_000
     base, cost = (
         benchmark["worker_bytes"](some, 100_000, "fork")

@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
+from tests.support import HANG_SECONDS
+
 SCRIPT = Path(__file__).parents[2] / "datasets" / "demo" / "generate.py"
 TINY = ("--num-train", "16", "--num-val", "8", "--size", "48", "--num-frames", "16")
 
 
 def run(output_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT), str(output_dir), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_SECONDS)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

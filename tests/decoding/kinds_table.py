@@ -28,9 +28,8 @@ from tests.decoding.comparison import fault, wrong_frames
 from tests.decoding.kind import Kind
 from tests.decoding.odd_videos import CORE, KINDS
 from tests.decoding.truth import Truth, by_program, by_pyav
+from tests.support import HANG_SECONDS
 
-#: A reader that takes longer for a file of a second or two hangs.
-HANG_SECONDS = 60
 #: What is imported once, for all processes.
 _PRELOADED = ("hiera_video.decoding", "tests.decoding.comparison", "decord", "torchcodec.decoders")
 

@@ -21,7 +21,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from tests.support import numbered_frames, usual_scheduling
+from tests.support import HANG_SECONDS, numbered_frames, usual_scheduling
 
 #: Makes the file at a path. What else it needs, it may write into the path's folder.
 Make = Callable[[Path], None]
@@ -265,6 +265,8 @@ def run_ffmpeg(*arguments: str, folder: Path) -> None:
     *others, output = arguments
     # Several threads of libvpx were seen to wait for each other for ever on a busy machine.
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *others, "-threads", "1", output]
-    run = subprocess.run(command, capture_output=True, cwd=folder, timeout=120, check=False)
+    run = subprocess.run(
+        command, capture_output=True, cwd=folder, timeout=HANG_SECONDS, check=False
+    )
     if run.returncode:
         raise RuntimeError(f"{' '.join(command)}: {run.stderr.decode(errors='replace')}")

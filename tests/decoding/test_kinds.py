@@ -17,10 +17,9 @@ from tests.decoding.comparison import fault, wrong_frame
 from tests.decoding.kind import Kind
 from tests.decoding.odd_videos import CORE, KINDS
 from tests.decoding.truth import Truth, by_program, by_pyav
+from tests.support import HANG_SECONDS
 
 DECODERS = ("pyav", "decord", "torchcodec")
-#: A reader that takes longer hangs.
-HANG_SECONDS = 300
 NUM_CLIPS = 3000
 
 Read = Callable[[Kind], tuple[Path, list[Truth]]]

@@ -17,6 +17,8 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
+from tests.support import HANG_SECONDS
+
 #: A right frame differs from what it should be by this at most: the mean over its values, of 255.
 LARGEST_ERROR = 1.0
 #: Lines of the program that say nothing against a file.
@@ -40,7 +42,7 @@ def by_program(path: Path) -> Truth | None:
     command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v:0", "-an"]
     command += ["-vf", "scale=flags=neighbor:interl=-1,format=rgb24", "-fps_mode", "passthrough"]
     run = subprocess.run(
-        [*command, "-f", "rawvideo", "-"], capture_output=True, timeout=120, check=False
+        [*command, "-f", "rawvideo", "-"], capture_output=True, timeout=HANG_SECONDS, check=False
     )
     lines = [line for line in run.stderr.decode(errors="replace").splitlines() if line.strip()]
     if [line for line in lines if not any(word in line for word in _HARMLESS)]:
@@ -55,7 +57,7 @@ def _shown_size(path: Path) -> tuple[int, int] | None:
     """Width and height, upright."""
     command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-of", "json"]
     command += ["-show_entries", "stream=width,height:stream_side_data=rotation", str(path)]
-    run = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    run = subprocess.run(command, capture_output=True, timeout=HANG_SECONDS, check=False)
     streams = json.loads(run.stdout or b"{}").get("streams")
     if not streams:
         return None

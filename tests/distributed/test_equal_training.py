@@ -20,8 +20,6 @@ from hiera_video.training.watch import Watch
 from tests.forked import start_forked
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, forget_accelerator
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 RECORDER = Path(__file__).with_name("record_process.py")
 SHARDER = Path(__file__).with_name("shard_on_cpu.py")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
-import pytest
-
 from hiera_video.files import UNFINISHED
 from hiera_video.training.checkpoint import (
     CHECKSUMS_FILE,
@@ -16,8 +14,6 @@ from hiera_video.training.checkpoint import (
 )
 from tests.forked import ForkedScript, start_forked
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below, flip_byte, wait_until
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def start_sharded(dataset: TinyDataset, output_dir: Path, *more: str) -> ForkedScript:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +25,7 @@ RECORDER = Path(__file__).with_name("record_samples.py")
 Places: TypeAlias = dict[str, Path]
 
 #: (processes, workers of each)
-SIZES = list(product((1, 2), (0, 2)))
+SIZES = [(2, 2), *(pytest.param(size, marks=pytest.mark.long) for size in ((1, 0), (1, 2), (2, 0)))]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +149,7 @@ def test_evaluation(
     assert metrics[0] == metrics[1]
 
 
-@pytest.mark.parametrize("size", [(1, 2), (2, 0)])
+@pytest.mark.parametrize("size", SIZES)
 def test_extraction(
     tiny_dataset: TinyDataset,
     tiny_checkpoint: Path,

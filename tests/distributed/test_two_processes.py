@@ -29,8 +29,6 @@ from tests.support import (
     succeed,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 RECORDER = Path(__file__).with_name("record_process.py")
 
 

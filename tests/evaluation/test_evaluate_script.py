@@ -26,8 +26,6 @@ from tests.support import (
     write_manifest,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FILES = ["metrics.json", "predictions.parquet", "report.html"]
 
 

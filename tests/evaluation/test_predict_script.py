@@ -17,8 +17,6 @@ from hiera_video.evaluation.run import evaluate
 from hiera_video.runs import EvaluateRun
 from tests.support import TinyDataset, error_line, read_manifest, run_script, succeed
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def videos(tiny_dataset: TinyDataset) -> list[Path]:

@@ -44,8 +44,6 @@ from tests.support import (
     write_video,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 #: 30 frames at 12 per second; clips span 8 frames.
 PATHS = ["a.mp4", "folder/b.mp4", "folder/deep er/c.mkv"]
 

@@ -18,6 +18,7 @@ from hiera_video.errors import UserError
 from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.run import LOG_FILE, inspect_videos, read_log
 from tests.support import (
+    HANG_SECONDS,
     ROOT,
     cut_off,
     files_below,
@@ -256,12 +257,18 @@ def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
     data = (folder / "pour/a.mp4").read_bytes()
     for index in range(200):
         (videos / f"{index:03d}.mp4").write_bytes(data)
-    arguments = ("inspect_videos", videos, output_dir, "--num-workers", 1, "--decode")
+    last = videos / "199.mp4"
+    last.unlink()
+    os.mkfifo(last)  # the run waits here: it is never over before it is killed
+    common = ("--num-workers", 1, "--decode", "--timeout-seconds", HANG_SECONDS)
+    arguments = ("inspect_videos", videos, output_dir, *common)
     process = start_script(*arguments)
     log = output_dir / LOG_FILE
     wait_until(process, lambda: log.exists() and log.stat().st_size > 2000)
     kill_script(process)
     process.communicate()
+    last.unlink()
+    last.write_bytes(data)
     assert not (output_dir / "videos.parquet").exists()
     with log.open("a") as file:
         file.write('{"file": "half a li')
@@ -282,6 +289,7 @@ def test_a_file_that_kills_its_reader_is_found(
     assert sum(row["left_out"] is None for row in rows.values()) == 3
 
 
+@pytest.mark.long
 def test_a_file_that_keeps_its_reader_waiting_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,11 +299,11 @@ def test_a_file_that_keeps_its_reader_waiting_is_left_out(
         write_video(videos / f"pour/{index}.mp4", num_frames=6 + index)
     os.mkfifo(videos / "pour/1.mov")
     script = ROOT / "scripts" / "inspect_videos.py"
-    arguments = (script, videos, output_dir, "--num-workers", 2, "--timeout-seconds", 4)
+    arguments = (script, videos, output_dir, "--num-workers", 2, "--timeout-seconds", 30)
     assert run_here(*arguments) == 0
     assert "5 videos: 4 kept, 1 left out" in capsys.readouterr().out
     row = read(output_dir)["pour/1.mov"]
-    assert row["left_out"] == "reading took longer than --timeout-seconds=4"
+    assert row["left_out"] == "reading took longer than --timeout-seconds=30"
     (videos / "pour/1.mov").unlink()
     write_video(videos / "pour/1.mov", num_frames=12)
     assert run_here(*arguments) == 0

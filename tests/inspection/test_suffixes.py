@@ -14,7 +14,7 @@ from hiera_video.data.preparation import VIDEO_SUFFIXES, search_files
 from hiera_video.errors import UserError
 from hiera_video.inspection.run import inspect_videos
 from tests.datasets.preparation import complaint, prepare, rows, touch
-from tests.support import coloured_frames, write_video
+from tests.support import HANG_SECONDS, coloured_frames, write_video
 
 #: Suffix -> what PyAV's FFmpeg writes into it.
 WRITTEN = {
@@ -74,7 +74,7 @@ def test_videos_of_many_suffixes_are_found_and_read(tmp_path: Path) -> None:
 def test_what_ffmpeg_writes_is_found_and_read(suffix: str, tmp_path: Path) -> None:
     pictures = "-f lavfi -i testsrc=size=176x144:rate=25:duration=1 -pix_fmt yuv420p"
     command = f"ffmpeg -nostdin -v error {pictures} {TOLD.get(suffix, '')}".split()
-    subprocess.run([*command, str(tmp_path / f"video{suffix}")], check=True, timeout=60)
+    subprocess.run([*command, str(tmp_path / f"video{suffix}")], check=True, timeout=HANG_SECONDS)
     inspect_videos(tmp_path, tmp_path / "out", decode=True)
     table = pq.read_table(tmp_path / "out/videos.parquet").to_pydict()
     assert (table["left_out"], table["num_frames"]) == ([None], [25])

@@ -27,7 +27,12 @@ from tests.parity.compare import (
     without_initialization,
 )
 
-CLASSIFIERS = ("hiera_tiny_224", "hiera_base_224", "hiera_base_plus_224", "hiera_base_16x224")
+CLASSIFIERS = (
+    "hiera_tiny_224",
+    pytest.param("hiera_base_224", marks=pytest.mark.long),  # of the classes of its neighbours
+    "hiera_base_plus_224",
+    "hiera_base_16x224",
+)
 AUTOENCODERS = ("mae_hiera_tiny_224", "mae_hiera_base_16x224")
 
 

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from torch.utils.data import get_worker_info
+
 from hiera_video.decoding import open_video
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import VideoReader
@@ -27,14 +29,26 @@ class DeadlyReader(VideoReader):
     """The usual one, but for some files."""
 
     def __init__(self, path: Path, options: DecodingOptions) -> None:
+        if any(part in path.name for part in (*SIGNALS, "hanging", "exiting")):
+            with (path.parent / f"{path.name}.opened").open("a") as file:
+                file.write("once\n")
         for part, number in SIGNALS.items():
             if part in path.name:
                 os.kill(os.getpid(), number)
         if "hanging" in path.name:
-            time.sleep(600)
+            let_an_hour_pass()
+            time.sleep(3600)
         if "exiting" in path.name:
             os._exit(3)
         super().__init__(path, options)
+
+
+def let_an_hour_pass() -> None:
+    """Let the loader believe that this worker has been reading for as long. Were the limit so short
+    that a test can wait for it, healthy reads would be beyond it too, where the machine is busy."""
+    worker = get_worker_info()
+    assert worker is not None
+    worker.dataset.watch._table[worker.id, 1] -= 3600  # seconds
 
 
 def main() -> None:

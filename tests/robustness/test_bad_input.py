@@ -48,8 +48,6 @@ from tests.support import (
     write_video,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DECODERS = ["pyav", "decord"]
 
 # Bad videos: name -> what is said about them.

@@ -14,6 +14,8 @@ import pytest
 from hiera_video.training.checkpoint import saved_checkpoints, verify_checksums
 from tests.forked import start_forked
 from tests.support import (
+    HANG_SECONDS,
+    ROOT,
     TINY_ARGUMENTS,
     TinyDataset,
     files_below,
@@ -21,8 +23,10 @@ from tests.support import (
     wait_until,
 )
 
+STOPPER = Path(__file__).with_name("stop_at_moment.py")
+
 #: So many epochs that no signal comes too late, on however slow a machine.
-FOR_LONG = "train.epochs=200"
+FOR_LONG = "train.epochs=2000"
 
 
 def arguments(dataset: TinyDataset, output_dir: Path, *more: str) -> list[str]:
@@ -53,9 +57,12 @@ def test_a_signal_ends_a_run_with_a_checkpoint_to_go_on_from(
 ) -> None:
     """Sent to the whole group, as a terminal does: data workers live on until the run is saved."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    interrupted = start_forked("train", arguments(tiny_dataset, broken), tmp_path / "1.log")
-    wait_until(interrupted, lambda: steps_logged(broken) >= 3)
+    fourth_step = [r"log\.jsonl a$", 4, 0]
+    script = [ROOT / "scripts" / "train.py", *arguments(tiny_dataset, broken)]
+    interrupted = start_forked(STOPPER, [*fourth_step, *script], tmp_path / "1.log")
+    interrupted.wait_until_stopped()
     interrupted.send(number)
+    interrupted.send(signal.SIGCONT)
     assert interrupted.wait() == [status]
     saved = saved_checkpoints(broken)[-1]
     assert 3 <= int(saved.name[5:]) < 36
@@ -81,7 +88,7 @@ def test_a_signal_to_one_of_two_processes_ends_both_at_the_same_step(
     wait_until(process, lambda: steps_logged(run) >= 2)
     (_, second) = psutil.Process(process.pid).children()
     second.terminate()
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=HANG_SECONDS)
     saved = saved_checkpoints(run)[-1]
     told = re.findall(r"train\.py: stopped by SIGTERM at step (\d+); .*", errors)
     assert told == [str(int(saved.name[5:]))]
@@ -93,7 +100,7 @@ def test_a_signal_to_the_launcher_is_passed_on(tiny_dataset: TinyDataset, tmp_pa
     process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), num_processes=2)
     wait_until(process, lambda: steps_logged(run) >= 2)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=HANG_SECONDS)
     saved = saved_checkpoints(run)[-1]
     verify_checksums(saved)
     assert errors.count("train.py: stopped by SIGTERM") == 1
@@ -104,7 +111,7 @@ def test_ctrl_c_at_accelerate_launch(tiny_dataset: TinyDataset, tmp_path: Path) 
     process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), accelerate=True)
     wait_until(process, lambda: steps_logged(run) >= 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=HANG_SECONDS)
     saved = saved_checkpoints(run)[-1]
     verify_checksums(saved)
     assert errors.count("train.py: stopped by SIGINT") == 1
@@ -117,7 +124,7 @@ def test_a_process_that_dies_ends_the_other_one(tiny_dataset: TinyDataset, tmp_p
     process = start_script("train", *arguments(tiny_dataset, run, *more), num_processes=2)
     wait_until(process, lambda: len(saved_checkpoints(run)) > 0)
     psutil.Process(process.pid).children()[1].kill()
-    process.communicate(timeout=120)
+    process.communicate(timeout=HANG_SECONDS)
     assert process.returncode != 0
     verify_checksums(saved_checkpoints(run)[-1])
 
@@ -149,7 +156,7 @@ def test_a_disk_that_becomes_full_leaves_the_checkpoint_before(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
     """Really: from some moment on, the system refuses to write files beyond 40 kB."""
-    more = ["train.checkpoint_steps=2", "train.epochs=40", "train.log_steps=100"]
+    more = ["train.checkpoint_steps=2", FOR_LONG, "train.log_steps=100"]
     run = start_forked("train", arguments(tiny_dataset, tmp_path / "run", *more), tmp_path / "log")
     wait_until(run, lambda: len(saved_checkpoints(tmp_path / "run")) > 0)
     pid = run.processes[0].pid

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import time
-from glob import glob
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 
 from hiera_video.files import UNFINISHED
 from hiera_video.training.checkpoint import STATE_FILE
-from tests.forked import ForkedScript, start_forked
+from tests.forked import start_forked
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below
 
 #: The demo's recipes, in small, with all that draws at random in every step. Of the pre-training,
@@ -40,7 +39,7 @@ RECIPES = {
         "model.decoder_num_heads=2",
     ],
 }
-NUM_KILLS = 10
+STOPPER = Path(__file__).with_name("stop_at_moment.py")
 
 
 def arguments(script: str, dataset: TinyDataset, output_dir: Path, num_processes: int) -> list[str]:
@@ -60,20 +59,14 @@ def arguments(script: str, dataset: TinyDataset, output_dir: Path, num_processes
     ]
 
 
-def wait_for_moment(script: ForkedScript, output_dir: Path, moment: random.Random) -> None:
-    """Wait for a random moment: half of the time, while a checkpoint is being written."""
-    name, longest = (f"{UNFINISHED}*/*/*", 0.01) if moment.random() < 0.5 else ("step-*", 0.2)
+def writing(chance: random.Random) -> list[object]:
+    """Any moment while one of the first two checkpoints is being written, of fifty events each."""
+    return [rf"/checkpoints/{re.escape(UNFINISHED)}\w+/step-", chance.randint(1, 90), 0]
 
-    def found() -> set[str]:
-        # Not the method of paths, which fails where a folder is renamed while it looks.
-        return set(glob(str(output_dir / "checkpoints" / name)))  # noqa: PTH207
 
-    before = found()
-    while script.is_running:
-        if found() - before:
-            return time.sleep(moment.random() * longest)
-        time.sleep(0.001)
-    raise AssertionError(f"the run ended before it was killed\n{script.output}")
+def training(chance: random.Random) -> list[object]:
+    """Any moment of the three steps after a checkpoint, of a thousand events each."""
+    return [r" \S+/checkpoints/step-\d+$", 1, chance.randint(0, 3000)]
 
 
 def timeless_log(output_dir: Path) -> list[dict[str, Any]]:
@@ -82,27 +75,41 @@ def timeless_log(output_dir: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in json.loads(line).items() if k not in times} for line in lines]
 
 
-@pytest.mark.parametrize("num_processes", [1, 2])
-@pytest.mark.parametrize("script", ["train", "pretrain"])
-def test_a_run_killed_ten_times_ends_with_the_bits_of_one_that_was_not(
-    script: str, num_processes: int, tiny_dataset: TinyDataset, tmp_path: Path
+@pytest.mark.parametrize(
+    ("script", "num_processes", "num_kills"),
+    [
+        ("train", 1, 3),
+        ("train", 2, 3),
+        ("pretrain", 1, 3),
+        *(
+            pytest.param(script, num_processes, 10, marks=pytest.mark.long)
+            for script in RECIPES
+            for num_processes in (1, 2)
+        ),
+    ],
+)
+def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_that_was_not(
+    script: str, num_processes: int, num_kills: int, tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    moment = random.Random(f"{script} {num_processes}")
-    num_unfinished = 0
-    for number in range(NUM_KILLS):
+    chance = random.Random(f"{script} {num_processes} {num_kills}")
+    for number in range(num_kills):
+        moment = (writing, training)[number % 2]
         killed = start_forked(
-            script,
-            arguments(script, tiny_dataset, broken, num_processes),
+            STOPPER,
+            [
+                *moment(chance),
+                ROOT / "scripts" / f"{script}.py",
+                *arguments(script, tiny_dataset, broken, num_processes),
+            ],
             tmp_path / f"{number}.log",
             num_processes,
         )
-        wait_for_moment(killed, broken, moment)
+        killed.wait_until_stopped()
         for process in killed.processes:
             process.kill()
         assert killed.wait() == [-9] * num_processes
-        num_unfinished += any(broken.glob(f"checkpoints/{UNFINISHED}*"))
-    assert num_unfinished >= 2, "hardly any was killed while it wrote a checkpoint"
+        assert moment == training or any(broken.glob(f"checkpoints/{UNFINISHED}*"))
     for output_dir in (broken, whole):
         log = tmp_path / f"{output_dir.name}.log"
         settings = arguments(script, tiny_dataset, output_dir, num_processes)

@@ -36,8 +36,6 @@ from tests.support import (
     run_script,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FIRST_STAGE = "hiera.encoder.stages.0.0.attention.qkv.weight"
 
 

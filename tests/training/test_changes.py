@@ -37,8 +37,6 @@ from tests.support import (
     write_manifest,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def run_here(dataset: TinyDataset, output_dir: Path, *more: str) -> list[dict[str, Any]]:
     """The log of a run of three steps a pass."""

@@ -37,7 +37,7 @@ from hiera_video.training.resume import (
     load_checkpoint,
     load_optimizer,
 )
-from tests.support import cut_off, files_below, flip_byte, save_checkpoint
+from tests.support import HANG_SECONDS, cut_off, files_below, flip_byte, save_checkpoint
 
 Save = Callable[..., Progress]
 
@@ -131,7 +131,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(
     write = torch.save
 
     def wait_and_write(*arguments: Any) -> None:
-        assert may_write.wait(30)
+        assert may_write.wait(HANG_SECONDS)
         write(*arguments)
 
     monkeypatch.setattr(torch, "save", wait_and_write)

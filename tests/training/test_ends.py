@@ -30,8 +30,6 @@ from tests.support import (
     write_manifest,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def read_log(output_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]

@@ -31,8 +31,6 @@ from tests.support import (
     succeed,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def arguments(dataset: TinyDataset, output_dir: Path, *more: str) -> list[str]:
     return [

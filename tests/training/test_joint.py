@@ -36,8 +36,6 @@ from tests.support import (
     succeed,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def arguments(videos: TinyDataset, images: TinyDataset, output_dir: Path, *more: str) -> list[str]:
     return [

@@ -22,8 +22,6 @@ from hiera_video.training.run import train
 from hiera_video.training.trackers import LOG_FILE, read_log
 from tests.support import TINY_ARGUMENTS, TinyDataset, forget_accelerator
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def train_here(dataset: TinyDataset, output_dir: Path, *more: str) -> list[dict[str, Any]]:
     """The log of a run whose steps are 12 of the 36 videos, unless ``more`` says otherwise."""

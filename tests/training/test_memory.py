@@ -30,8 +30,6 @@ from tests.support import (
     run_script,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 #: Large enough that what is kept for the backward pass outweighs all else.
 SIZE = ["clip.num_frames=8", "clip.crop_size=64", "train.batch_size=6", "output_dir=/nonexistent"]
 

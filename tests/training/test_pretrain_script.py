@@ -31,8 +31,6 @@ from tests.support import (
     write_manifest,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ARGUMENTS = [
     *TINY_PRETRAINING_ARGUMENTS,
     "data.num_workers=0",

@@ -39,8 +39,6 @@ from tests.support import (
     succeed,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CLIP = ClipSettings(num_frames=4, stride=3, crop_size=64, frames_per_second=25, mean=(0.1,) * 3)
 PICTURE = ImageSettings(crop_size=64, short_side=72)
 #: Unlike any published model, and unlike the defaults in each field.

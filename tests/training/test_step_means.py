@@ -40,8 +40,6 @@ from tests.support import (
     write_manifest,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 #: Videos of a step, and of a pass: two steps, and one video that fills no third.
 STEP, PASS = 8, 17
 RATE = 0.02

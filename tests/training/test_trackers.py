@@ -23,8 +23,6 @@ from tests.support import (
     run_script,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 #: Three steps.
 ARGUMENTS = [
     *TINY_PRETRAINING_ARGUMENTS,

@@ -42,8 +42,6 @@ from tests.support import (
     write_manifest,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def train_arguments(dataset: TinyDataset, output_dir: Path, *more: str) -> list[str]:
     return [

@@ -40,8 +40,6 @@ from tests.support import (
     succeed,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 MEAN, STD = (0.5, 0.4, 0.6), (0.1, 0.2, 0.1)
 KINDS = {"image": (IMAGE, images()), "clip": (VIDEO, clips())}
 
