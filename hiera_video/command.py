@@ -91,6 +91,8 @@ def open_output(run: RunSettings) -> Iterator[Path]:
         UserError: if it cannot be written to, or another run writes there.
     """
     output_dir = make_output_directory(run.output_dir)
+    if run.data.index_dir is not None:
+        make_output_directory(run.data.index_dir, "data.index_dir")
     with locked(output_dir) if _is_first_process() else nullcontext():
         yield output_dir
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hiera_video.command import run_command
@@ -74,23 +74,84 @@ def read_manifest(path: Path) -> dict[str, list[Path]]:
     return classes
 
 
-def split_class(
-    name: str, videos: list[Path], val_share: float, seed: int, group: re.Pattern[str] | None
+def split_classes(
+    classes: Mapping[str, Sequence[Path]],
+    val_share: float,
+    seed: int,
+    group: re.Pattern[str] | None,
 ) -> list[Entry]:
-    """The entries of a class; a function of all names, ``val_share`` and ``seed``."""
+    """The entries of all classes; a function of all names, ``val_share`` and ``seed``.
+
+    Each class is split in the same proportion, and a group is on one side only, whatever the
+    classes of its videos.
+
+    Raises:
+        ConfigError: if ``group`` matches no name, or leaves nothing to validate on.
+    """
+    groups = {name: _grouped(videos, group) for name, videos in classes.items()}
+    sides: dict[str, str] = {}
+    for name in sorted(groups, key=lambda name: len(groups[name])):  # those with least choice first
+        _draw(name, groups[name], val_share, seed, sides)
+    entries = [
+        Entry(sides[key], str(video), name)
+        for name, videos in classes.items()
+        for video, key in ((video, _group_of(video, group)) for video in videos)
+    ]
+    if group:
+        _check_groups(entries, sides, val_share, group)
+    return entries
+
+
+def _group_of(video: Path, group: re.Pattern[str] | None) -> str:
+    match = group.search(video.name) if group else None
+    return match[0] if match else str(video)
+
+
+def _grouped(videos: Sequence[Path], group: re.Pattern[str] | None) -> dict[str, list[Path]]:
     groups: dict[str, list[Path]] = {}
     for video in videos:
-        match = group.search(video.name) if group else None
-        groups.setdefault(match[0] if match else str(video), []).append(video)
-    shuffled = random.Random(f"{seed}/{name}").sample(list(groups.values()), len(groups))
-    num_val = round(len(videos) * val_share)
+        groups.setdefault(_group_of(video, group), []).append(video)
+    return groups
+
+
+def _draw(
+    name: str,
+    groups: Mapping[str, Sequence[Path]],
+    val_share: float,
+    seed: int,
+    sides: dict[str, str],
+) -> None:
+    """Put the groups of a class on ``sides``, those that are on none yet."""
+    shuffled = random.Random(f"{seed}/{name}").sample(list(groups), len(groups))
+    wanted = round(sum(map(len, groups.values())) * val_share)
     if len(groups) > 1 and val_share > 0:
-        num_val = max(num_val, 1)
-    val: set[Path] = set()
-    for together in shuffled[:-1]:  # one group at least is left to train on
-        if len(val) < num_val:
-            val.update(together)
-    return [Entry("val" if video in val else "train", str(video), name) for video in videos]
+        wanted = max(wanted, 1)
+    num_val = sum(len(groups[key]) for key in shuffled if sides.get(key) == "val")
+    open_keys = [key for key in shuffled if key not in sides]
+    has_train = any(sides.get(key) == "train" for key in shuffled)
+    for place, key in enumerate(open_keys):
+        is_last = place == len(open_keys) - 1  # one group at least is left to train on
+        if num_val < wanted and (has_train or not is_last):
+            sides[key] = "val"
+            num_val += len(groups[key])
+        else:
+            sides[key] = "train"
+            has_train = True
+
+
+def _check_groups(
+    entries: Sequence[Entry], sides: Mapping[str, str], val_share: float, group: re.Pattern[str]
+) -> None:
+    unmatched = sum(group.search(Path(entry.key).name) is None for entry in entries)
+    if unmatched == len(entries):
+        raise ConfigError(f"--group={group.pattern}: matches none of the {unmatched} names")
+    if val_share > 0 and all(entry.split == "train" for entry in entries):
+        raise ConfigError(
+            f"--group={group.pattern}: leaves nothing to validate on, since each class has one "
+            "group only"
+        )
+    alone = f", {unmatched} of them names without a match" if unmatched else ""
+    print(f"{len(sides)} groups{alone}: none is on both sides")
 
 
 def main() -> None:
@@ -116,11 +177,7 @@ def main() -> None:
         classes = read_manifest(options.videos)
     else:
         classes = find_classes(options.videos, IMAGE_SUFFIXES if options.images else VIDEO_SUFFIXES)
-    entries = [
-        entry
-        for name, videos in classes.items()
-        for entry in split_class(name, videos, options.val_share, options.seed, group)
-    ]
+    entries = split_classes(classes, options.val_share, options.seed, group)
     files = {entry.key: Path(entry.key) for entry in entries}
     write_dataset(options.output_dir, list(classes), entries, files, [options.videos])
 

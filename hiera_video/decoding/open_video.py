@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,11 +35,17 @@ def open_reader(
 
 
 class Video:
-    """An open video, or an image as a video of one frame: see :func:`open_video`."""
+    """An open video, or an image as a video of one frame: see :func:`open_video`.
+
+    Threads may share it, and take turns; processes may not.
+    """
 
     def __init__(self, path: Path, reader: VideoReader | ImageReader) -> None:
         self.path = path
         self._reader = reader
+        self._process = os.getpid()
+        self._turn = threading.Lock()
+        self._is_closed = False
 
     @property
     def num_frames(self) -> int:
@@ -80,14 +89,30 @@ class Video:
         docs/decoding.md describes.
 
         Raises:
-            VideoError: if a frame is not there, or cannot be decoded.
+            VideoError: if a frame is not there, or cannot be decoded; if the video was closed, or
+                opened by another process.
+            TypeError: if a number is no integer.
         """
-        numbers = [int(number) for number in numbers]
-        if not numbers or min(numbers) < 0 or max(numbers) >= self.num_frames:
-            raise VideoError(
-                str(self.path), f"has the frames 0 to {self.num_frames - 1}, wanted were {numbers}"
-            )
-        return self._reader.frames(numbers)
+        numbers = [operator.index(number) for number in numbers]
+        if self._is_closed:
+            raise VideoError(str(self.path), "was closed")
+        if self._process != os.getpid():
+            raise VideoError(str(self.path), "was opened by another process; open it in this one")
+        if not numbers:
+            raise VideoError(str(self.path), "no frames were asked for")
+        for number in numbers:
+            if not 0 <= number < self.num_frames:
+                raise VideoError(
+                    str(self.path), f"has no frame {number}, but 0 to {self.num_frames - 1}"
+                )
+        with self._turn:
+            return self._reader.frames(numbers)
+
+    def close(self) -> None:
+        """Give file handles back; no frames can be had any more."""
+        with self._turn:
+            self._is_closed = True
+            self._reader.close()
 
 
 @contextmanager
@@ -120,8 +145,8 @@ def open_video(
     check_decoder(decoder)
     folder = Path(index_dir) if index_dir is not None else None
     options = DecodingOptions(decoder, timeout_seconds, folder, square_pixels)
-    reader = open_reader(Path(path), options)
+    video = Video(Path(path), open_reader(Path(path), options))
     try:
-        yield Video(Path(path), reader)
+        yield video
     finally:
-        reader.close()
+        video.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.datasets.preparation import DATASETS, complaint, contents, prepare, rows, touch, write
-from tests.support import run_script, succeed
+from tests.support import ROOT, run_here, run_script, succeed
 
 
 def make_tree(root: Path) -> None:
@@ -54,6 +55,39 @@ def test_videos_of_a_group_stay_together(tmp_path: Path) -> None:
     assert not train & val
     assert len(val) == 3
     assert "b/s0" in train
+
+
+def test_a_group_is_on_one_side_whatever_its_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of actions that the same people were filmed at in the same minute."""
+    videos, output = tmp_path / "videos", tmp_path / "out"
+    names = (f"{label}/seq{number:02d}_{label}.avi" for label in "abcdef" for number in range(10))
+    touch(videos, *names)
+    for seed in range(5):
+        prepare("folder", videos, output, "--group", r"seq\d+", "--seed", seed)
+        train, val = (rows(output / f"{split}.csv", videos) for split in ("train", "val"))
+        sequences = [{Path(row[0]).name[:5] for row in side} for side in (train, val)]
+        assert not sequences[0] & sequences[1]
+        assert Counter(row[1] for row in val) == dict.fromkeys("abcdef", 2)
+        assert "10 groups: none is on both sides" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ("zzz", "--group=zzz: matches none of the 4 names"),
+        ("^", "--group=^: leaves nothing to validate on, since each class has one group only"),
+    ],
+)
+def test_a_group_that_says_nothing_is_refused(
+    group: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path / "videos", "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
+    script = ROOT / "datasets/folder/prepare.py"
+    assert run_here(script, tmp_path / "videos", tmp_path / "out", "--group", group) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_images_if_asked(tmp_path: Path) -> None:

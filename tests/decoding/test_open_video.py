@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -72,11 +74,49 @@ def test_frames_and_times(tmp_path: Path) -> None:
         assert video.decoded_by_pyav is None
 
 
-@pytest.mark.parametrize("numbers", [[20], [-1], [], [3, 99]])
-def test_a_frame_that_is_not_there(tmp_path: Path, numbers: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ([20], "has no frame 20, but 0 to 19"),
+        ([3, -1], "has no frame -1, but 0 to 19"),
+        (range(3, 10**6), "has no frame 20, but 0 to 19"),
+        ([], "no frames were asked for"),
+    ],
+)
+def test_a_frame_that_is_not_there(tmp_path: Path, numbers: Sequence[int], reason: str) -> None:
     path = write_video(tmp_path / "video.mp4", num_frames=20)
-    with open_video(path) as video, pytest.raises(VideoError, match="has the frames 0 to 19, want"):
-        video.frames(numbers)
+    with open_video(path) as video:
+        with pytest.raises(VideoError) as caught:
+            video.frames(numbers)
+        assert caught.value.reason == reason
+        with pytest.raises(TypeError):
+            video.frames([1.5])  # type: ignore[list-item]
+        assert frame_numbers(video.frames(np.array([3, 1]))) == [3, 1]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_threads_take_turns(tmp_path: Path, avi: Path, decoder: str) -> None:
+    mp4 = write_video(tmp_path / "video.mp4", num_frames=40)
+    for path in (mp4, avi):
+        with open_video(path, decoder) as video, ThreadPoolExecutor(4) as pool:
+            wanted = [[(7 * k) % 40, (3 * k) % 40] for k in range(60)]
+            for numbers, frames in zip(wanted, pool.map(video.frames, wanted), strict=True):
+                assert frame_numbers(frames) == numbers
+
+
+def test_a_closed_video_and_one_of_another_process_give_no_frames(avi: Path) -> None:
+    with open_video(avi) as video:
+        child = os.fork()
+        if child == 0:  # what is open is shared, and where it is read, too
+            try:
+                video.frames([3])
+            except VideoError as error:
+                os._exit(5 if "was opened by another process" in error.reason else 6)
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+        assert frame_numbers(video.frames([3])) == [3]
+    with pytest.raises(VideoError, match="was closed"):
+        video.frames([3])
 
 
 def test_what_cannot_be_opened(tmp_path: Path) -> None:
