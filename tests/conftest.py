@@ -27,7 +27,6 @@ from tests.support import (  # noqa: E402
     write_image_dataset,
 )
 
-
 #: Files that take a minute or more, and folders with such files, longest first.
 _LONGEST = (
     "robustness/test_killed.py",

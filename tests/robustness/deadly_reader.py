@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from torch.utils.data import get_worker_info
 
@@ -48,7 +49,8 @@ def let_an_hour_pass() -> None:
     that a test can wait for it, healthy reads would be beyond it too, where the machine is busy."""
     worker = get_worker_info()
     assert worker is not None
-    worker.dataset.watch._table[worker.id, 1] -= 3600  # seconds
+    dataset: Any = worker.dataset
+    dataset.watch._table[worker.id, 1] -= 3600  # seconds
 
 
 def main() -> None:
