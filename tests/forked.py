@@ -12,7 +12,9 @@ import os
 import runpy
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -53,12 +55,16 @@ class ForkedScript:
         wait_until(self, lambda: first.status() == psutil.STATUS_STOPPED)
 
     def end(self) -> str:
-        """End those that run, and what they started, at once; what all printed."""
+        """End those that run, as :meth:`kill` does; what all printed."""
+        self.kill()
+        return self.output
+
+    def kill(self) -> None:
+        """End those that run, and what they started, at once."""
         for process in self.processes:
             if process.pid is not None and process.is_alive():
                 kill_tree(process.pid)
                 process.join()
-        return self.output
 
     def wait(self) -> list[int | None]:
         """The exit status of each process; negative where a signal ended it."""
@@ -68,16 +74,34 @@ class ForkedScript:
         return [process.exitcode for process in self.processes]
 
 
+def run_forked(name: str | Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """What :func:`tests.support.run_script` does in one process, where its start is no matter."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        run = start_forked(name, arguments, output, errors=errors)
+        (status,) = run.wait()
+        assert status is not None
+        given = [str(argument) for argument in arguments]
+        return subprocess.CompletedProcess(given, status, output.read_text(), errors.read_text())
+
+
 def start_forked(
-    name: str | Path, arguments: Sequence[object], log: Path, num_processes: int = 1
+    name: str | Path,
+    arguments: Sequence[object],
+    log: Path,
+    num_processes: int = 1,
+    errors: Path | None = None,
 ) -> ForkedScript:
     """Start ``scripts/NAME.py``, or another file; what it prints goes to ``log``.
+
+    What it prints on standard error goes to ``errors``, if that is given.
 
     Several processes find each other as under ``torchrun``. Those that still run when the test is
     over are killed.
     """
     script = name if isinstance(name, Path) else ROOT / "scripts" / f"{name}.py"
-    log.write_text("")
+    for file in (log, errors or log):
+        file.write_text("")
     environment = dict(CPU_ENVIRONMENT)
     if num_processes > 1:
         with socket.socket() as free:
@@ -89,24 +113,31 @@ def start_forked(
             "WORLD_SIZE": str(num_processes),
         }
     started = ForkedScript([], log)
-    at_end_of_test.callback(started.end)
+    at_end_of_test.callback(started.kill)
     for rank in range(num_processes):
         ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if num_processes > 1 else {}
         process = _CONTEXT.Process(
-            target=_run, args=(script, [str(a) for a in arguments], log, {**environment, **ranks})
+            target=_run,
+            args=(
+                script,
+                [str(a) for a in arguments],
+                (log, errors or log),
+                {**environment, **ranks},
+            ),
         )
         process.start()
         started.processes.append(process)
     return started
 
 
-def _run(script: Path, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
+def _run(
+    script: Path, arguments: list[str], files: tuple[Path, Path], environment: dict[str, str]
+) -> None:
     os.setpgid(0, 0)
     os.chdir(ROOT)
     os.environ.update(environment)
-    output = os.open(log, os.O_WRONLY | os.O_APPEND)
-    for descriptor in (1, 2):
-        os.dup2(output, descriptor)
+    for file, descriptor in zip(files, (1, 2), strict=True):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), descriptor)
     multiprocessing.set_start_method("fork", force=True)  # of data workers, as in any script
     sys.argv = [str(script), *arguments]
     runpy.run_path(str(script), run_name="__main__")

@@ -30,6 +30,7 @@ from hiera_video.models.variants import variant_config
 from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import train
+from tests.forked import run_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_CLIP,
@@ -41,7 +42,6 @@ from tests.support import (
     forget_accelerator,
     frame_numbers,
     read_manifest,
-    run_script,
     save_checkpoint,
     write_audio,
     write_manifest,
@@ -439,7 +439,7 @@ def test_an_output_folder_that_cannot_be_written_is_named(
 def test_the_training_script_ends_with_one_line(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     output_dir = tmp_path / "run"
     manifest = f"data.train.manifest={tiny_dataset.train}"
-    result = run_script("train", *TINY_ARGUMENTS, manifest, f"output_dir={output_dir}", "sed=1")
+    result = run_forked("train", *TINY_ARGUMENTS, manifest, f"output_dir={output_dir}", "sed=1")
     assert error_line(result) == "sed: unknown key, did you mean seed?"
     assert result.stdout == ""
     assert not output_dir.exists()
@@ -447,7 +447,7 @@ def test_the_training_script_ends_with_one_line(tiny_dataset: TinyDataset, tmp_p
 
 def test_the_evaluation_script_ends_with_one_line(tmp_path: Path) -> None:
     arguments = [f"checkpoint={tmp_path / 'none'}", f"output_dir={tmp_path / 'run'}"]
-    line = error_line(run_script("evaluate", *arguments))
+    line = error_line(run_forked("evaluate", *arguments))
     assert str(tmp_path / "none") in line
     assert not (tmp_path / "run").exists()
 
@@ -455,7 +455,7 @@ def test_the_evaluation_script_ends_with_one_line(tmp_path: Path) -> None:
 def test_the_extraction_script_ends_with_one_line(
     tiny_dataset: TinyDataset, tiny_checkpoint: Path
 ) -> None:
-    result = run_script(
+    result = run_forked(
         "extract_features",
         f"checkpoint={tiny_checkpoint}",
         f"data.manifest={tiny_dataset.val}",
@@ -465,6 +465,6 @@ def test_the_extraction_script_ends_with_one_line(
 
 
 def test_the_prediction_script_ends_with_one_line(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    result = run_script("predict", "--checkpoint", tiny_checkpoint, tmp_path / "missing.mp4")
+    result = run_forked("predict", "--checkpoint", tiny_checkpoint, tmp_path / "missing.mp4")
     assert error_line(result) == f"{tmp_path / 'missing.mp4'}: no such file or directory"
     assert result.stdout == ""

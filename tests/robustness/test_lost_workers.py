@@ -28,6 +28,7 @@ from hiera_video.evaluation.run import evaluate
 from hiera_video.features.windows import extract_features
 from hiera_video.runs import EvaluateRun, FeatureRun
 from hiera_video.settings import parse_settings
+from tests.forked import run_forked
 from tests.robustness.deadly_reader import DeadlyReader
 from tests.support import (
     HANG_SECONDS,
@@ -38,7 +39,6 @@ from tests.support import (
     error_line,
     forget_accelerator,
     read_manifest,
-    run_script,
     succeed,
     write_manifest,
     write_video,
@@ -87,8 +87,13 @@ def training_order(num_rows: int) -> TrainingOrder:
 
 def times_opened(row: Row) -> int:
     """How often workers began to read a deadly video."""
+<<<<<<< HEAD
     file = row.local_file
     return (file.parent / f"{file.name}.opened").read_text().count("\n")
+=======
+    assert isinstance(row.file, Path)
+    return (row.file.parent / f"{row.file.name}.opened").read_text().count("\n")
+>>>>>>> part-g
 
 
 def wait_until_idle(workers: Sequence[BaseProcess]) -> None:
@@ -240,7 +245,7 @@ def train_arguments(manifest: Path, output_dir: Path) -> list[object]:
 
 def test_a_training_run_goes_on_and_lists_the_video(manifest: Path, tmp_path: Path) -> None:
     arguments = [*train_arguments(manifest, tmp_path), "data.on_error=skip"]
-    output = succeed(run_script(RUNNER, *arguments, "data.max_failed_share=0.2"))
+    output = succeed(run_forked(RUNNER, *arguments, "data.max_failed_share=0.2"))
     assert "done: 6 steps, 2 epochs" in output
     (line,) = (tmp_path / SKIPPED_FILE).read_text().splitlines()
     killed = {"path": str(manifest.parent / "killed.mp4"), "reason": REASONS["killed"]}
@@ -248,7 +253,7 @@ def test_a_training_run_goes_on_and_lists_the_video(manifest: Path, tmp_path: Pa
 
 
 def test_under_raise_one_line_names_file_and_signal(manifest: Path, tmp_path: Path) -> None:
-    line = error_line(run_script(RUNNER, *train_arguments(manifest, tmp_path)))
+    line = error_line(run_forked(RUNNER, *train_arguments(manifest, tmp_path)))
     assert line == f"{manifest.parent / 'killed.mp4'}: {REASONS['killed']}"
 
 

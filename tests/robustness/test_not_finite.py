@@ -26,6 +26,7 @@ from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import train
 from hiera_video.visualization.reconstruction import reconstruct_videos
+from tests.forked import run_forked
 from tests.models.small import DECODER, VIDEO
 from tests.support import (
     TINY_ARGUMENTS,
@@ -33,7 +34,6 @@ from tests.support import (
     error_line,
     files_below,
     read_manifest,
-    run_script,
 )
 
 FIRST_STAGE = "hiera.encoder.stages.0.0.attention.qkv.weight"
@@ -107,7 +107,7 @@ def test_an_extraction_stops_and_leaves_no_features(
 def test_a_prediction_ends_in_one_line_and_no_table(
     spoilt: Path, tiny_checkpoint: Path, video: Path
 ) -> None:
-    result = run_script("predict", "--checkpoint", spoilt, "--json", video)
+    result = run_forked("predict", "--checkpoint", spoilt, "--json", video)
     assert error_line(result).startswith(f"{video}: the logits are not finite; the model is to")
     assert result.stdout == ""
     (sound,) = predict(str(tiny_checkpoint), [video], EvaluateSettings(num_clips=1, num_crops=1))

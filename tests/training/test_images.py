@@ -20,6 +20,7 @@ from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runs import EvaluateRun, FeatureRun, PretrainRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import pretrain, train
+from tests.forked import run_forked
 from tests.support import (
     ROOT,
     TINY_IMAGE_ARGUMENTS,
@@ -27,7 +28,6 @@ from tests.support import (
     copy_dataset,
     forget_accelerator,
     read_manifest,
-    run_script,
     succeed,
 )
 
@@ -57,7 +57,7 @@ def read_losses(output_dir: Path) -> list[float]:
 def trained(tiny_images: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four epochs by the script, with the augmentation of the recipes."""
     output_dir = tmp_path_factory.mktemp("trained") / "run"
-    result = run_script(
+    result = run_forked(
         "train",
         *arguments(
             tiny_images,

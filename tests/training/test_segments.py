@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from tests.forked import run_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TinyDataset,
     error_line,
     read_manifest,
-    run_script,
     succeed,
 )
 
@@ -22,7 +22,7 @@ from tests.support import (
 def trained(tiny_dataset: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a checkpoint."""
     output_dir = tmp_path_factory.mktemp("segments") / "run"
-    result = run_script(
+    result = run_forked(
         "train",
         *TINY_ARGUMENTS,
         "clip.sampling=segments",
@@ -42,11 +42,11 @@ def test_the_checkpoint_is_evaluated_in_one_clip_and_three_crops(
 ) -> None:
     arguments = [f"checkpoint={trained}", f"data.val.manifest={tiny_dataset.val}"]
     arguments += [f"output_dir={tmp_path}", "data.num_workers=0"]
-    succeed(run_script("evaluate", *arguments))
+    succeed(run_forked("evaluate", *arguments))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["num_videos"], metrics["num_failed"]) == (9, 0)
     assert (metrics["settings"]["num_clips"], metrics["settings"]["num_crops"]) == (1, 3)
-    assert error_line(run_script("evaluate", *arguments, "evaluate.num_clips=5")) == (
+    assert error_line(run_forked("evaluate", *arguments, "evaluate.num_clips=5")) == (
         "evaluate.num_clips=5: clip.sampling=segments, by which all clips of a video would be the "
         "same"
     )
@@ -57,11 +57,11 @@ def test_a_window_is_the_whole_video(
 ) -> None:
     arguments = [f"checkpoint={trained}", f"data.manifest={tiny_dataset.val}"]
     arguments += [f"output_dir={tmp_path}", "data.num_workers=0"]
-    succeed(run_script("extract_features", *arguments))
+    succeed(run_forked("extract_features", *arguments))
     path, _ = read_manifest(tiny_dataset.val)[0]
     features = load_file(tmp_path / f"{path}.safetensors")
     assert (features["start_seconds"].tolist(), features["end_seconds"].tolist()) == ([0.0], [1.0])
-    assert error_line(run_script("extract_features", *arguments, "features.stride_seconds=1")) == (
+    assert error_line(run_forked("extract_features", *arguments, "features.stride_seconds=1")) == (
         "features.stride_seconds=1: with the checkpoint's clip.sampling=segments a window is the "
         "whole video; set features.window_seconds, too"
     )

@@ -27,6 +27,7 @@ from hiera_video.settings import load_yaml, parse_settings
 from hiera_video.training.build import build_classifier, build_pretraining_model
 from hiera_video.training.run import train
 from hiera_video.training.starting import FIXED, FIXED_IN_PRETRAINING, FREE, Start, start_run
+from tests.forked import run_forked
 from tests.support import (
     ROOT,
     TINY_ARGUMENTS,
@@ -34,7 +35,6 @@ from tests.support import (
     TinyDataset,
     error_line,
     forget_accelerator,
-    run_script,
     save_checkpoint,
     succeed,
 )
@@ -344,12 +344,12 @@ def test_fine_tuning_ones_own_model_needs_nothing_repeated(
     output_dir = tmp_path / "run"
     more = ["clip.stride=1"]
     values = arguments(tiny_dataset, tiny_checkpoint, output_dir, *more)
-    output = succeed(run_script("train", *values))
+    output = succeed(run_forked("train", *values))
     assert "from there: model.embed_dim=8, model.depths=[1, 1, 1, 1], clip.num_frames=4" in output
     assert "clip.stride=1 differs from 2, with which init_from was trained" in output
     stored = load_yaml(output_dir / "config.yaml")
     assert (stored["model"]["embed_dim"], stored["clip"]["crop_size"]) == (8, 32)
-    wrong = run_script("train", *values, f"output_dir={tmp_path / 'wrong'}", "model.embed_dim=16")
+    wrong = run_forked("train", *values, f"output_dir={tmp_path / 'wrong'}", "model.embed_dim=16")
     assert error_line(wrong) == (
         f"model.embed_dim=16: contradicts init_from={tiny_checkpoint}: its weights have "
         "embed_dim=8; leave it out"

@@ -15,12 +15,12 @@ from hiera_video.runs import PretrainRun, TrainRun
 from hiera_video.settings import parse_settings
 from hiera_video.training.run import pretrain
 from hiera_video.training.trackers import LOG_FILE, check_trackers, read_log
+from tests.forked import run_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,
     TinyDataset,
     error_line,
-    run_script,
 )
 
 #: Three steps.
@@ -105,7 +105,7 @@ def test_an_unknown_tracker_ends_a_run_before_it_starts(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
     arguments = [f"data.train.manifest={tiny_dataset.train}", f"output_dir={tmp_path / 'run'}"]
-    result = run_script("train", *TINY_ARGUMENTS, *arguments, "trackers=tensorbord")
+    result = run_forked("train", *TINY_ARGUMENTS, *arguments, "trackers=tensorbord")
     assert error_line(result) == "trackers: 'tensorbord' is unknown, did you mean tensorboard?"
     assert not (tmp_path / "run").exists()
 

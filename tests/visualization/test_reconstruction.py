@@ -27,6 +27,7 @@ from hiera_video.visualization.reconstruction import (
     reconstruct_videos,
 )
 from hiera_video.visualization.sheets import write_film, write_sheet
+from tests.forked import run_forked
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.support import (
     TINY_CLIP,
@@ -36,7 +37,6 @@ from tests.support import (
     error_line,
     files_below,
     read_manifest,
-    run_script,
     succeed,
 )
 
@@ -218,7 +218,7 @@ def test_the_script_writes_both_and_prints_the_errors(
     checkpoint: Path, videos: list[Path], tmp_path: Path
 ) -> None:
     arguments = ["--checkpoint", checkpoint, "--output", tmp_path / "out", "--num-videos", 2]
-    output = succeed(run_script("visualize_mae", *arguments, *videos))
+    output = succeed(run_forked("visualize_mae", *arguments, *videos))
     assert files_below(tmp_path / "out") == ["reconstruction.mp4", "reconstruction.png"]
     assert "over the hidden patches of 3 videos" in output
     for name in ("reconstruction", "of the visible patches", "of each hidden patch"):
@@ -230,14 +230,14 @@ def test_a_bad_video_ends_the_script_with_one_line(
 ) -> None:
     missing = tmp_path / "missing.mp4"
     arguments = ["--checkpoint", checkpoint, "--output", tmp_path / "out", videos[0], missing]
-    line = error_line(run_script("visualize_mae", *arguments))
+    line = error_line(run_forked("visualize_mae", *arguments))
     assert line == f"{missing}: no such file or directory"
     assert files_below(tmp_path / "out") == []
 
 
 def test_numbers_out_of_range(checkpoint: Path, videos: list[Path], tmp_path: Path) -> None:
     arguments = ["--checkpoint", checkpoint, "--output", tmp_path / "out", "--num-videos", 0]
-    line = error_line(run_script("visualize_mae", *arguments, *videos))
+    line = error_line(run_forked("visualize_mae", *arguments, *videos))
     assert line == "--num-videos=0: wanted at least 1"
 
 
