@@ -87,13 +87,8 @@ def training_order(num_rows: int) -> TrainingOrder:
 
 def times_opened(row: Row) -> int:
     """How often workers began to read a deadly video."""
-<<<<<<< HEAD
     file = row.local_file
     return (file.parent / f"{file.name}.opened").read_text().count("\n")
-=======
-    assert isinstance(row.file, Path)
-    return (row.file.parent / f"{row.file.name}.opened").read_text().count("\n")
->>>>>>> part-g
 
 
 def wait_until_idle(workers: Sequence[BaseProcess]) -> None:
