@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -140,4 +141,11 @@ def _run(
         os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), descriptor)
     multiprocessing.set_start_method("fork", force=True)  # of data workers, as in any script
     sys.argv = [str(script), *arguments]
-    runpy.run_path(str(script), run_name="__main__")
+    status: Any = 0
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        # As in any script, nothing that it used is left when multiprocessing ends data workers and
+        # waits for them. The frames of this exception would keep their loader.
+        status = end.code
+    sys.exit(status)
