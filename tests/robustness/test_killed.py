@@ -93,6 +93,7 @@ def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_that_was_not(
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     chance = random.Random(f"{script} {num_processes} {num_kills}")
+    num_unfinished = 0
     for number in range(num_kills):
         moment = (writing, training)[number % 2]
         killed = start_forked(
@@ -109,7 +110,8 @@ def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_that_was_not(
         for process in killed.processes:
             process.kill()
         assert killed.wait() == [-9] * num_processes
-        assert moment == training or any(broken.glob(f"checkpoints/{UNFINISHED}*"))
+        num_unfinished += any(broken.glob(f"checkpoints/{UNFINISHED}*"))
+    assert num_unfinished > 0  # though some were killed at the last event, its renaming
     for output_dir in (broken, whole):
         log = tmp_path / f"{output_dir.name}.log"
         settings = arguments(script, tiny_dataset, output_dir, num_processes)
