@@ -14,8 +14,8 @@ from hiera_video.models.joint import HieraForJointTraining
 from hiera_video.models.loading import load_model
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.zoo import create_model, list_models
+from hiera_video.processor import load_clips
 from hiera_video.version import __version__
-from hiera_video.video import load_clips
 
 __all__ = [
     "HieraConfig",

@@ -6,7 +6,7 @@ import argparse
 
 from rich.console import Console
 
-from hiera_video.models.table import variants_table
+from hiera_video.models.costs import variants_table
 
 if __name__ == "__main__":
     argparse.ArgumentParser(

@@ -7,6 +7,7 @@ anything else is a fault of this package and keeps its traceback.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 
@@ -67,3 +68,9 @@ def reason_of(error: Exception) -> str:
     strerror = error.strerror if isinstance(error, OSError) else None
     text = str(strerror or error).partition("\n")[0] or type(error).__name__
     return text[0].lower() + text[1:]
+
+
+def suggest(given: str, valid: Sequence[str]) -> str:
+    """A hint for a misspelt name: the nearest valid ones, or all of them when none is near."""
+    near = difflib.get_close_matches(given, valid, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else "valid: " + ", ".join(valid)

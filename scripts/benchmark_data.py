@@ -38,7 +38,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoSegment
 from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Row

@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 
 from hiera_video.command import run_command
-from hiera_video.config import AugmentSettings, ClipSettings
+from hiera_video.config.groups import AugmentSettings, ClipSettings
+from hiera_video.config.machinery import CommandLine
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.manifest import Manifest, has_labels
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ManifestError, VideoError
-from hiera_video.settings import CommandLine
 
 
 def time_clip(clips: TrainClips, epoch: int, row: int) -> tuple[float, float]:

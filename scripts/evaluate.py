@@ -6,10 +6,10 @@ accelerate launch scripts/evaluate.py checkpoint=DIR data.val.manifest=CSV outpu
 from __future__ import annotations
 
 from hiera_video.command import run_command
-from hiera_video.config import ClipSettings
+from hiera_video.config.groups import ClipSettings
+from hiera_video.config.machinery import parse_settings
 from hiera_video.evaluation.run import evaluate
-from hiera_video.runs import EvaluateRun
-from hiera_video.settings import parse_settings
+from hiera_video.training.settings import EvaluateRun
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ accelerate launch scripts/extract_features.py checkpoint=DIR data.manifest=CSV o
 from __future__ import annotations
 
 from hiera_video.command import run_command
-from hiera_video.config import ClipSettings
+from hiera_video.config.groups import ClipSettings
+from hiera_video.config.machinery import parse_settings
 from hiera_video.features.windows import extract_features
-from hiera_video.runs import FeatureRun
-from hiera_video.settings import parse_settings
+from hiera_video.training.settings import FeatureRun
 
 
 def main() -> None:

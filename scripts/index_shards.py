@@ -12,9 +12,10 @@ from pathlib import Path
 
 from webdataset.shardlists import expand_urls
 
-from hiera_video.command import progress_bar, run_command
-from hiera_video.data.packing import index_shards
-from hiera_video.settings import CommandLine
+from hiera_video.command import run_command
+from hiera_video.config.machinery import CommandLine
+from hiera_video.preparation.pack_shards import index_shards
+from hiera_video.runtime import progress_bar
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ import os
 from pathlib import Path
 
 from hiera_video.command import run_command
+from hiera_video.config.machinery import CommandLine
 from hiera_video.errors import ConfigError
 from hiera_video.inspection.run import TIMEOUT_SECONDS, inspect_videos
-from hiera_video.settings import CommandLine
 
 
 def main() -> None:

@@ -12,10 +12,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from hiera_video.command import progress_bar, run_command
-from hiera_video.data.packing import MANIFEST_FILE, make_shards
+from hiera_video.command import run_command
+from hiera_video.config.machinery import CommandLine
 from hiera_video.errors import ConfigError
-from hiera_video.settings import CommandLine
+from hiera_video.preparation.pack_shards import MANIFEST_FILE, make_shards
+from hiera_video.runtime import progress_bar
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hiera_video.command import run_command, say_error
-from hiera_video.config import Decoder, EvaluateSettings
+from hiera_video.config.groups import Decoder, EvaluateSettings
+from hiera_video.config.machinery import CommandLine, apply_override
 from hiera_video.data.manifest import read_classes
 from hiera_video.evaluation.predict import predict
-from hiera_video.settings import CommandLine, apply_override
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ accelerate launch scripts/pretrain.py --config configs/demo/pretrain.yaml [key=v
 from __future__ import annotations
 
 from hiera_video.command import run_command
+from hiera_video.config.machinery import parse_settings
 from hiera_video.models.config import HieraConfig
-from hiera_video.runs import PretrainRun
-from hiera_video.settings import parse_settings
 from hiera_video.training.run import pretrain
+from hiera_video.training.settings import PretrainRun
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ accelerate launch scripts/train.py --config configs/demo/finetune.yaml [key=valu
 from __future__ import annotations
 
 from hiera_video.command import run_command
+from hiera_video.config.machinery import parse_settings
 from hiera_video.models.config import HieraConfig
-from hiera_video.runs import TrainRun
-from hiera_video.settings import parse_settings
 from hiera_video.training.run import train
+from hiera_video.training.settings import TrainRun
 
 
 def main() -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import get_args
 
 from hiera_video.command import run_command
-from hiera_video.config import Decoder
+from hiera_video.config.groups import Decoder
+from hiera_video.config.machinery import CommandLine
 from hiera_video.files import make_output_directory
-from hiera_video.settings import CommandLine
 from hiera_video.visualization.reconstruction import (
     VideoReconstruction,
     hidden_errors,
     mean_errors,
     reconstruct_videos,
 )
-from hiera_video.visualization.sheets import write_film, write_sheet
+from hiera_video.visualization.rendering import write_film, write_sheet
 
 
 def main() -> None:

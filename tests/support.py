@@ -31,7 +31,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 from torch import Tensor, nn
 
-from hiera_video.config import ClipSettings
+from hiera_video.config.groups import ClipSettings
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.variants import variant_config

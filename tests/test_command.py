@@ -15,9 +15,10 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, DynamoBackend
 from torch import nn
 
-from hiera_video.command import Signals, make_accelerator, prepare_for_inference, run_command
+from hiera_video.command import run_command
 from hiera_video.errors import Interrupted, UserError
-from hiera_video.runs import RunSettings
+from hiera_video.runtime import Signals, make_accelerator, prepare_for_inference
+from hiera_video.training.settings import RunSettings
 from tests.support import HANG_SECONDS
 
 
@@ -84,7 +85,7 @@ def test_models_are_on_the_device_under_fsdp_too(
 
 def test_signals_are_noted_while_entered(monkeypatch: pytest.MonkeyPatch) -> None:
     # "At once", however busy the machine.
-    monkeypatch.setattr("hiera_video.command._SAME_SIGNAL_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr("hiera_video.runtime._SAME_SIGNAL_SECONDS", HANG_SECONDS)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with Signals() as signals:
         assert signals.received == 0

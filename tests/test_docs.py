@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from hiera_video.config import ClipSettings
-from hiera_video.runs import EvaluateRun, FeatureRun, PretrainRun, TrainRun
-from hiera_video.settings import Settings, parse_settings
+from hiera_video.config.groups import ClipSettings
+from hiera_video.config.machinery import Settings, parse_settings
+from hiera_video.training.settings import EvaluateRun, FeatureRun, PretrainRun, TrainRun
 from tests.support import (
     CLASS_COLOURS,
     HANG_SECONDS,

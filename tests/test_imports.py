@@ -11,30 +11,32 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 #: Rooms of the package, and the rooms that each may import from besides itself.
-BASE = {"errors", "files", "labels", "seeding", "version", "settings", "config", "runs", "batch"}
+BASE = {"errors", "files", "labels", "seeding", "version", "config", "batch"}
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
     "labels": set(),
     "seeding": set(),
     "batch": set(),
+    "processes": set(),
     "files": {"errors"},
-    "settings": {"errors", "yaml_files"},
-    "yaml_files": {"errors"},
-    "config": {"decoding", "settings", "errors"},
     "locks": {"errors"},
-    "runs": {"config", "settings"},
-    "decoding": {"errors", "files", "settings"},
+    "command": {"errors", "processes"},
+    "config": {"decoding", "errors"},
+    "runtime": BASE | {"locks", "processes"},
+    "decoding": {"errors", "files"},
     "models": BASE,
     "data": BASE | {"decoding"},
-    "command": BASE | {"locks"},
-    "inspection": BASE | {"command", "data", "decoding"},
-    "evaluation": BASE | {"command", "data", "decoding", "models"},
-    "features": BASE | {"command", "data", "decoding", "models"},
+    "tasks": BASE | {"data", "models"},
     "visualization": BASE | {"data", "decoding", "models"},
-    "training": BASE | {"command", "data", "decoding", "models", "evaluation", "visualization"},
-    "video": BASE | {"data", "decoding", "models"},
-    "__init__": BASE | {"decoding", "models", "video"},
+    "preparation": BASE | {"data", "decoding"},
+    "inspection": BASE | {"runtime", "data", "decoding"},
+    "evaluation": BASE | {"runtime", "data", "decoding", "models", "tasks"},
+    "features": BASE | {"runtime", "data", "decoding", "models"},
+    "training": BASE
+    | {"runtime", "data", "decoding", "models", "tasks", "evaluation", "visualization"},
+    "processor": BASE | {"data", "decoding", "models"},
+    "__init__": BASE | {"decoding", "models", "processor"},
     "__main__": BASE | {"models"},
 }
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from hiera_video.config.machinery import parse_settings
 from hiera_video.data.manifest import Manifest, read_classes, write_classes
-from hiera_video.data.packing import index_shards, make_shards
 from hiera_video.errors import ManifestError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.inspection.source import read_source
@@ -23,9 +23,9 @@ from hiera_video.labels import (
     similar_labels,
 )
 from hiera_video.models.classification import HieraForVideoClassification
-from hiera_video.runs import EvaluateRun, TrainRun
-from hiera_video.settings import parse_settings
+from hiera_video.preparation.pack_shards import index_shards, make_shards
 from hiera_video.training.run import train
+from hiera_video.training.settings import EvaluateRun, TrainRun
 from tests.support import (
     ROOT,
     TINY_ARGUMENTS,

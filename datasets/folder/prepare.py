@@ -17,18 +17,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hiera_video.command import run_command
+from hiera_video.config.machinery import CommandLine
 from hiera_video.data.manifest import Manifest
-from hiera_video.data.preparation import (
+from hiera_video.decoding.source import IMAGE_SUFFIXES
+from hiera_video.errors import ConfigError, UserError
+from hiera_video.labels import normalize_label, order_classes
+from hiera_video.preparation.lists import (
     VIDEO_SUFFIXES,
     Entry,
     describe_passed_over,
     search_files,
     write_dataset,
 )
-from hiera_video.decoding.source import IMAGE_SUFFIXES
-from hiera_video.errors import ConfigError, UserError
-from hiera_video.labels import normalize_label, order_classes
-from hiera_video.settings import CommandLine
 
 
 def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:

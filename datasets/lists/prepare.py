@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hiera_video.command import run_command
+from hiera_video.config.machinery import CommandLine
 from hiera_video.data.manifest import read_classes
-from hiera_video.data.preparation import SPLITS, Entry, read_lines, write_dataset
 from hiera_video.errors import UserError
 from hiera_video.labels import order_classes
-from hiera_video.settings import CommandLine
+from hiera_video.preparation.lists import SPLITS, Entry, read_lines, write_dataset
 
 
 def read_entries(

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hiera_video.command import run_command
-from hiera_video.data.preparation import Entry, find_files, read_json, write_dataset
+from hiera_video.config.machinery import CommandLine
 from hiera_video.errors import UserError
-from hiera_video.settings import CommandLine
+from hiera_video.preparation.lists import Entry, find_files, read_json, write_dataset
 
 PREFIX = "something-something-v2-"
 SPLITS = {"train": "train", "validation": "val", "test": "test"}

@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from hiera_video.command import run_command
-from hiera_video.data.preparation import Entry, find_files, read_lines, read_pairs, write_dataset
-from hiera_video.settings import CommandLine
+from hiera_video.config.machinery import CommandLine
+from hiera_video.preparation.lists import Entry, find_files, read_lines, read_pairs, write_dataset
 
 
 def read_entries(path: Path, split: str) -> list[Entry]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pytorchvideo.data.clip_sampling import UniformClipSampler
 
-from hiera_video.config import ClipSettings
+from hiera_video.config.groups import ClipSettings
 
 
 def exact(number: float) -> Fraction:

@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from hiera_video.batch import ClipBatch, Failure, Notice, NoticeKind
-from hiera_video.config import AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.config.groups import AugmentSettings, ClipSettings, EvaluateSettings
 from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames, window_starts
 from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.sampling import bound, evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
-from hiera_video.data.watch import WorkerWatch
+from hiera_video.data.worker_watch import WorkerWatch
 from hiera_video.decoding.open_video import open_reader
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import IndexDisprovedError

@@ -9,9 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hiera_video.errors import ManifestError
+from hiera_video.errors import ManifestError, suggest
 from hiera_video.labels import normalize_label
-from hiera_video.settings import suggest
 
 
 class LabelColumn:

@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
 from hiera_video.data.manifest import Row, rows_of_files
 from hiera_video.decoding.options import DecodingOptions

@@ -6,8 +6,7 @@ from hiera_video.decoding.decoder import FrameDecoder, import_decoder
 from hiera_video.decoding.decord_decoder import DecordDecoder
 from hiera_video.decoding.pyav_decoder import PyAVDecoder
 from hiera_video.decoding.torchcodec_decoder import TorchCodecDecoder
-from hiera_video.errors import ConfigError
-from hiera_video.settings import suggest
+from hiera_video.errors import ConfigError, suggest
 
 DECODERS: dict[str, type[FrameDecoder]] = {
     decoder.name: decoder for decoder in (PyAVDecoder, DecordDecoder, TorchCodecDecoder)

@@ -11,9 +11,8 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from hiera_video.config import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings
 from hiera_video.data.loader import read_files
-from hiera_video.data.preparation import VIDEO_SUFFIXES, find_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.source import IMAGE_SUFFIXES
@@ -21,6 +20,7 @@ from hiera_video.errors import ConfigError, UserError, VideoError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.views import score_batch
 from hiera_video.models.finite import FiniteOutputs
+from hiera_video.preparation.lists import VIDEO_SUFFIXES, find_files
 
 #: What an address of a file that can be downloaded begins with.
 _DOWNLOADS = {"http", "https", "ftp", "s3", "gs", "hf"}

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiera_video.command import make_accelerator, open_output, prepare_for_inference
-from hiera_video.config import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
 from hiera_video.decoding.decoders import check_decoder
@@ -20,7 +19,8 @@ from hiera_video.labels import describe_order
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.loading import load_classifier
 from hiera_video.models.preprocessor import load_preprocessor
-from hiera_video.runs import EvaluateRun
+from hiera_video.runtime import make_accelerator, open_output, prepare_for_inference
+from hiera_video.training.settings import EvaluateRun
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
             f"{len(classes)} without names: wanted a {CLASSES_FILE} with a name for each"
         )
     views = run.evaluate.of(clip)
-    with open_output(run) as output_dir:
+    with open_output(run.output_dir, run.data.index_dir) as output_dir:
         return _evaluate(run, model, clip, views, manifest, output_dir)
 
 

@@ -15,14 +15,14 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.command import progress_bar
-from hiera_video.config import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import ClipLoader, evaluation_order
 from hiera_video.data.manifest import Manifest
 from hiera_video.models.finite import FiniteOutputs
-from hiera_video.runs import RunSettings
+from hiera_video.runtime import progress_bar
+from hiera_video.training.settings import EvaluateRun, TrainRun
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Scorer:
         manifest: Manifest,
         clip: ClipSettings,
         evaluate: EvaluateSettings,
-        run: RunSettings,
+        run: EvaluateRun | TrainRun,
         failures: FailurePolicy,
         accelerator: Accelerator,
     ) -> None:

@@ -16,13 +16,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.command import (
-    make_accelerator,
-    open_output,
-    prepare_for_inference,
-    progress_bar,
-)
-from hiera_video.config import ClipSettings
+from hiera_video.config.groups import ClipSettings
 from hiera_video.data.dataset import VideoWindows, WindowBatch
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import extraction_order, window_batches
@@ -33,7 +27,8 @@ from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
 from hiera_video.models.finite import FiniteOutputs
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
-from hiera_video.runs import FeatureRun
+from hiera_video.runtime import make_accelerator, open_output, prepare_for_inference, progress_bar
+from hiera_video.training.settings import FeatureRun
 
 
 class FeatureExtractor:
@@ -86,7 +81,7 @@ def extract_features(run: FeatureRun) -> None:
         )
     clip = load_preprocessor(model, run.clip)
     manifest = open_manifest(run.data, "data.manifest", clip, labelled=False)
-    with open_output(run) as output_dir:
+    with open_output(run.output_dir, run.data.index_dir) as output_dir:
         _extract_features(run, model, clip, manifest, output_dir)
 
 

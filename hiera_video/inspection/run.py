@@ -13,15 +13,15 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from hiera_video.command import progress_bar
-from hiera_video.data.preparation import describe_passed_over
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.files import make_output_directory
 from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.report import REPORT_FILE, write_report
+from hiera_video.inspection.results import inspection_table, write_table
 from hiera_video.inspection.source import read_source
-from hiera_video.inspection.table import inspection_table, write_table
 from hiera_video.labels import similar_labels
+from hiera_video.preparation.lists import describe_passed_over
+from hiera_video.runtime import progress_bar
 
 #: One line of JSON per file that was examined: what an interrupted inspection goes on from.
 LOG_FILE = "examined.jsonl"

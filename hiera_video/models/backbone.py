@@ -9,10 +9,10 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.hiera import HeadMask, HieraModel, choose
 from hiera_video.models.outputs import HieraBackboneOutput
+from hiera_video.models.pretrained import PretrainedModel
 
 
 class HieraBackbone(PretrainedModel):

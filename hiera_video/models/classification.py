@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiera_video.errors import ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.hiera import HeadMask, HieraModel, choose
 from hiera_video.models.outputs import HieraClassificationOutput
+from hiera_video.models.pretrained import PretrainedModel
 
 
 class HieraClassifier(PretrainedModel):

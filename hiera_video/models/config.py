@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from hiera_video.errors import ConfigError
+from hiera_video.config.machinery import Settings
+from hiera_video.errors import ConfigError, suggest
 from hiera_video.models.activations import ACTIVATIONS
-from hiera_video.settings import Settings, suggest
 
 _AXES = {2: "HW", 3: "THW"}
 

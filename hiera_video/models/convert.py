@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hiera_video.config.machinery import CommandLine
 from hiera_video.errors import CheckpointError
 from hiera_video.files import make_output_directory
 from hiera_video.models.finite import describe_not_finite_weight
 from hiera_video.models.layouts import LAYOUTS, read_checkpoint, write_checkpoint
 from hiera_video.models.loading import instantiate
-from hiera_video.settings import CommandLine
 
 
 def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path]:

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from hiera_video.errors import ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import PatchEmbedding, PositionEmbedding
 from hiera_video.models.encoder import Encoder
 from hiera_video.models.mask_units import TokenGrid, UnitMask
 from hiera_video.models.outputs import HieraModelOutput
+from hiera_video.models.pretrained import PretrainedModel
 
 HeadMask = Tensor | Sequence[Tensor | None]
 

@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from hiera_video.errors import ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import Checkpoint, find_checkpoint
 from hiera_video.models.loading import load_model
 from hiera_video.models.mae import HieraForPreTraining
+from hiera_video.models.pretrained import PretrainedModel
 
 #: Folder of the model of images, below that of the model of clips.
 IMAGES_FOLDER = "images"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, suggest
 from hiera_video.models.backbone import HieraBackbone
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.classification import (
     HieraClassifier,
     HieraForImageClassification,
@@ -16,7 +15,7 @@ from hiera_video.models.classification import (
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.layouts import Checkpoint, read_checkpoint
 from hiera_video.models.mae import HieraForPreTraining
-from hiera_video.settings import suggest
+from hiera_video.models.pretrained import PretrainedModel
 
 MODELS: dict[str, type[PretrainedModel]] = {
     cls.__name__: cls

@@ -15,13 +15,13 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hiera_video.errors import ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table
 from hiera_video.models.encoder import Block, Stage
 from hiera_video.models.hiera import Encoded, HeadMask, HieraModel, choose
 from hiera_video.models.mask_units import TokenGrid, UnitMask, count_visible, take_units
 from hiera_video.models.outputs import HieraPreTrainingOutput
+from hiera_video.models.pretrained import PretrainedModel
 
 
 def patch_span(config: HieraConfig) -> list[int]:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hiera_video.config import ClipSettings, ImageSettings
+from hiera_video.config.groups import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import PREPROCESSOR_FILE, Checkpoint
+from hiera_video.models.pretrained import PretrainedModel
 
 
 def dump_preprocessor(clip: ClipSettings) -> bytes:

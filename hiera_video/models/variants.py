@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hiera_video.errors import ConfigError
+from hiera_video.errors import ConfigError, suggest
 from hiera_video.models.config import HieraConfig
-from hiera_video.settings import suggest
 
 
 class Variant(NamedTuple):

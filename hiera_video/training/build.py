@@ -11,19 +11,19 @@ from accelerate import Accelerator
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.errors import ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.preprocessor import dump_preprocessor
+from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.models.variants import variant_config
 from hiera_video.models.zoo import create_from_checkpoint, create_model
-from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
 from hiera_video.seeding import derive_seed
-from hiera_video.training.classification import Classification
+from hiera_video.tasks.pretraining import PreTraining
+from hiera_video.tasks.single_label import Classification
 from hiera_video.training.loop import Task
-from hiera_video.training.pretraining import PreTraining
 from hiera_video.training.resume import names_to_keep
+from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.starting import Start
 
 M = TypeVar("M", bound=PretrainedModel)

@@ -9,12 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from hiera_video.config.machinery import flat_settings
 from hiera_video.data.manifest import Manifest
 from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.runs import TrainingRun
-from hiera_video.settings import flat_settings
-from hiera_video.training.checkpoint import Progress
 from hiera_video.training.rules import rule_of
+from hiera_video.training.saving import Progress
+from hiera_video.training.settings import TrainingRun
 
 
 def settings_of_run(run: TrainingRun) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import ValidationSettings
-from hiera_video.data.joint import JointBatch
+from hiera_video.config.groups import ValidationSettings
+from hiera_video.data.paired_loader import JointBatch
 from hiera_video.errors import ConfigError
-from hiera_video.runs import TrainingRun, TrainRun
+from hiera_video.tasks.meters import ClipMean
+from hiera_video.tasks.step_shares import StepShares
 from hiera_video.training.loop import Task
-from hiera_video.training.meters import ClipMean
-from hiera_video.training.step import StepShares
+from hiera_video.training.settings import TrainingRun, TrainRun
 
 #: Fields of a model that have a value per axis, time first for clips.
 _PER_AXIS = ("patch_size", "patch_stride", "patch_padding", "query_stride", "masked_unit_size")

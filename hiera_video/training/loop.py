@@ -11,24 +11,24 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.command import progress_bar
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import TrainingOrder, faster_loading
 from hiera_video.errors import Interrupted, TrainingError
-from hiera_video.runs import TrainingRun
+from hiera_video.runtime import progress_bar
 from hiera_video.seeding import derive_seed
-from hiera_video.training.checkpoint import (
+from hiera_video.tasks.meters import ClipMean, read_tallies
+from hiera_video.tasks.step_shares import StepShares
+from hiera_video.training.agreement import Watch
+from hiera_video.training.optim import learning_rate, scale_to_batch, set_learning_rate
+from hiera_video.training.saving import (
     Checkpoints,
     Progress,
     TrainingState,
     evaluated_model,
     unwrapped,
 )
-from hiera_video.training.meters import ClipMean, read_tallies
-from hiera_video.training.optim import learning_rate, scale_to_batch, set_learning_rate
-from hiera_video.training.step import StepShares
+from hiera_video.training.settings import TrainingRun
 from hiera_video.training.trackers import Stopwatch, Validations
-from hiera_video.training.watch import Watch
 
 #: A share of the time spent waiting for data that is worth a word.
 _MUCH_WAITING = 0.2

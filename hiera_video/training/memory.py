@@ -28,8 +28,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from hiera_video.batch import model_input
 from hiera_video.errors import ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
-from hiera_video.runs import TrainingRun
+from hiera_video.models.pretrained import PretrainedModel
+from hiera_video.training.settings import TrainingRun
 
 logger = logging.getLogger(__name__)
 

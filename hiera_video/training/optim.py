@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hiera_video.config import OptimizerSettings
+from hiera_video.config.groups import OptimizerSettings
 
 
 def layer_indices(names: Sequence[str]) -> dict[str, int]:

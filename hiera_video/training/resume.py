@@ -12,16 +12,16 @@ import torch
 from accelerate.utils import gather_object
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from hiera_video.config.machinery import flat_settings, load_yaml
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.labels import normalize_label, same_names
-from hiera_video.models.checkpoints import PretrainedModel, load_weights
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.joint import IMAGES_FOLDER, HieraForJointTraining
 from hiera_video.models.layouts import bare_name, read_label_names
-from hiera_video.runs import TrainingRun
-from hiera_video.settings import flat_settings, load_yaml
+from hiera_video.models.pretrained import PretrainedModel, load_weights
 from hiera_video.training.changes import refuse_settings, settings_of_run
-from hiera_video.training.checkpoint import (
+from hiera_video.training.rules import rule_of
+from hiera_video.training.saving import (
     SETTINGS_FILE,
     SHARDS_FOLDER,
     STATE_FILE,
@@ -29,7 +29,7 @@ from hiera_video.training.checkpoint import (
     saved_checkpoints,
     verify_checksums,
 )
-from hiera_video.training.rules import rule_of
+from hiera_video.training.settings import TrainingRun
 from hiera_video.training.sharding import read_shards
 
 #: Fields that weights for pre-training bring with them, which mean nothing to a classifier.
@@ -150,7 +150,7 @@ def load_checkpoint(
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
-    """Load what :func:`~hiera_video.training.checkpoint.take_snapshot` took of an optimizer.
+    """Load what :func:`~hiera_video.training.saving.take_snapshot` took of an optimizer.
 
     Where parameters are sharded (FSDP), every process takes its part of each tensor, whether or not
     they were so when it was saved.

@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from hiera_video.config.machinery import group_of
 from hiera_video.models.config import HieraConfig
-from hiera_video.runs import TrainingRun
-from hiera_video.settings import group_of
+from hiera_video.training.settings import TrainingRun
 
 
 class Rule(NamedTuple):

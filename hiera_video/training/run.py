@@ -11,19 +11,21 @@ from accelerate.utils import DistributedType, ProjectConfiguration, broadcast_ob
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.command import Signals, make_accelerator, open_output
+from hiera_video.config.machinery import dump_yaml
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.joint import ImageOrder, JointLoader
 from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Manifest
+from hiera_video.data.paired_loader import ImageOrder, JointLoader
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
 from hiera_video.files import atomic_path
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.joint import HieraForJointTraining
-from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
-from hiera_video.settings import dump_yaml
+from hiera_video.models.pretrained import PretrainedModel
+from hiera_video.runtime import Signals, make_accelerator, open_output
+from hiera_video.tasks.meters import has_clips, restore_tallies
+from hiera_video.tasks.step_shares import StepShares
+from hiera_video.training.agreement import Watch
 from hiera_video.training.build import (
     Part,
     check_kind,
@@ -37,15 +39,7 @@ from hiera_video.training.changes import (
     is_judged_otherwise,
     settings_of_run,
 )
-from hiera_video.training.checkpoint import (
-    SETTINGS_FILE,
-    Checkpoints,
-    Progress,
-    TrainingState,
-    saved_checkpoints,
-)
 from hiera_video.training.curves import CURVES_FILE, CurvesTracker
-from hiera_video.training.introduction import introduce
 from hiera_video.training.joint import JointTask, check_joint, image_run
 from hiera_video.training.loop import Task, train_epochs
 from hiera_video.training.memory import (
@@ -54,7 +48,6 @@ from hiera_video.training.memory import (
     estimate_memory,
     in_bytes,
 )
-from hiera_video.training.meters import has_clips, restore_tallies
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
     SavedState,
@@ -64,8 +57,16 @@ from hiera_video.training.resume import (
     load_checkpoint,
     load_optimizer,
 )
+from hiera_video.training.saving import (
+    SETTINGS_FILE,
+    Checkpoints,
+    Progress,
+    TrainingState,
+    saved_checkpoints,
+)
+from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.starting import Start, keep_clips, start_run
-from hiera_video.training.step import StepShares
+from hiera_video.training.summary import introduce
 from hiera_video.training.trackers import (
     LOG_FILE,
     Validations,
@@ -75,7 +76,6 @@ from hiera_video.training.trackers import (
     rewind_log,
     start_trackers,
 )
-from hiera_video.training.watch import Watch
 
 R = TypeVar("R", bound=TrainingRun)
 
@@ -104,7 +104,7 @@ def _train(run: R, make_part: Callable[[R, Start | None], Part]) -> None:
     check_decoder(run.data.decoder)
     check_trackers(run.trackers)
     run, part, images, model = _make_parts(keep_clips(run), make_part)
-    with open_output(run) as output_dir:
+    with open_output(run.output_dir, run.data.index_dir) as output_dir:
         _train_into(output_dir, run, part, images, model)
 
 

@@ -11,17 +11,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from hiera_video.config import ClipSettings
+from hiera_video.config.groups import ClipSettings
+from hiera_video.config.machinery import load_yaml
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.inflate import video_fields
 from hiera_video.models.layouts import Checkpoint, read_checkpoint
 from hiera_video.models.preprocessor import known_clip
 from hiera_video.models.variants import VARIANTS, list_models, published_variant, variant_fields
-from hiera_video.runs import TrainingRun
-from hiera_video.settings import load_yaml
-from hiera_video.training.checkpoint import SETTINGS_FILE
 from hiera_video.training.resume import find_resume
+from hiera_video.training.saving import SETTINGS_FILE
+from hiera_video.training.settings import TrainingRun
 
 R = TypeVar("R", bound=TrainingRun)
 

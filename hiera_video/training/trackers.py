@@ -18,10 +18,10 @@ from accelerate.tracking import (
     on_main_process,
 )
 
-from hiera_video.errors import ConfigError
+from hiera_video.config.machinery import flat_settings
+from hiera_video.errors import ConfigError, suggest
 from hiera_video.files import atomic_path
-from hiera_video.runs import TrainingRun
-from hiera_video.settings import flat_settings, suggest
+from hiera_video.training.settings import TrainingRun
 
 LOG_FILE = "log.jsonl"
 #: What runs are filed under by trackers that keep many.

@@ -19,7 +19,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoSegment, VideoWindows
 from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from hiera_video.config import DataSettings
+from hiera_video.config.groups import DataSettings
 from hiera_video.data.loader import (
     TrainingOrder,
     evaluation_order,

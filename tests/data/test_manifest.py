@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hiera_video.config import ClipSettings, DataSettings, DataSource
+from hiera_video.config.groups import ClipSettings, DataSettings, DataSource
 from hiera_video.data.manifest import (
     Manifest,
     has_labels,

@@ -16,16 +16,21 @@ from PIL import Image
 from webdataset import ShardWriter, WebDataset
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, DataSource
+from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, DataSource
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Manifest, open_manifest
-from hiera_video.data.packing import MANIFEST_FILE, index_shards, make_shards, plan_shards
 from hiera_video.decoding.open_video import open_reader
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import VideoReader
 from hiera_video.decoding.source import ShardMember
 from hiera_video.errors import ManifestError, UserError, VideoError
+from hiera_video.preparation.pack_shards import (
+    MANIFEST_FILE,
+    index_shards,
+    make_shards,
+    plan_shards,
+)
 from tests.range_server import RangeServer, serve
 from tests.support import (
     ROOT,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hiera_video.config import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, VideoWindows
 from hiera_video.data.manifest import Row
 from hiera_video.decoding.options import DecodingOptions

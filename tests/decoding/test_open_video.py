@@ -15,7 +15,7 @@ from PIL import Image
 
 from hiera_video import VideoError, open_video
 from hiera_video.batch import ClipBatch
-from hiera_video.config import ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, VideoWindows, WindowBatch
 from hiera_video.data.failures import NOTICES_FILE, FailurePolicy
 from hiera_video.data.manifest import Row

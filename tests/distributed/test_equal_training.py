@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import Interrupted
-from hiera_video.runs import TrainRun
-from hiera_video.settings import parse_settings
-from hiera_video.training.checkpoint import SHARDS_FOLDER
+from hiera_video.training.agreement import Watch
 from hiera_video.training.run import train
-from hiera_video.training.watch import Watch
+from hiera_video.training.saving import SHARDS_FOLDER
+from hiera_video.training.settings import TrainRun
 from tests.forked import start_forked
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, forget_accelerator
 

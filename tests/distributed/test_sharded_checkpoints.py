@@ -6,7 +6,7 @@ import resource
 from pathlib import Path
 
 from hiera_video.files import UNFINISHED
-from hiera_video.training.checkpoint import (
+from hiera_video.training.saving import (
     CHECKSUMS_FILE,
     SHARDS_FOLDER,
     saved_checkpoints,

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hiera_video.data.packing import MANIFEST_FILE, make_shards
+from hiera_video.preparation.pack_shards import MANIFEST_FILE, make_shards
 from tests.forked import start_forked
 from tests.range_server import serve
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below

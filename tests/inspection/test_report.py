@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from hiera_video.inspection.report import Bar, histogram, most_common, summarize, write_report
-from hiera_video.inspection.table import SCHEMA
+from hiera_video.inspection.results import SCHEMA
 
 
 def make_table(rows: list[tuple[str | None, str | None]]) -> pa.Table:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hiera_video import list_models
+from hiera_video.models.costs import variant_cost
 from hiera_video.models.mask_units import TokenGrid
-from hiera_video.models.table import variant_cost
 from hiera_video.models.variants import variant_config
 from tests.parity.compare import without_initialization
 

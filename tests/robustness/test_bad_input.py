@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from hiera_video.config import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.config.machinery import parse_settings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.manifest import Row
@@ -27,9 +28,8 @@ from hiera_video.evaluation.run import evaluate
 from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.variants import variant_config
-from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
-from hiera_video.settings import parse_settings
 from hiera_video.training.run import train
+from hiera_video.training.settings import EvaluateRun, FeatureRun, TrainRun
 from tests.forked import run_forked
 from tests.support import (
     TINY_ARGUMENTS,

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hiera_video.training.checkpoint import saved_checkpoints, verify_checksums
+from hiera_video.training.saving import saved_checkpoints, verify_checksums
 from tests.forked import start_forked
 from tests.support import (
     HANG_SECONDS,

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hiera_video.files import UNFINISHED
-from hiera_video.training.checkpoint import STATE_FILE
+from hiera_video.training.saving import STATE_FILE
 from tests.forked import start_forked
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below
 

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.machinery import parse_settings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
@@ -26,8 +27,7 @@ from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import UserError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.features.windows import extract_features
-from hiera_video.runs import EvaluateRun, FeatureRun
-from hiera_video.settings import parse_settings
+from hiera_video.training.settings import EvaluateRun, FeatureRun
 from tests.forked import run_forked
 from tests.robustness.deadly_reader import DeadlyReader
 from tests.support import (

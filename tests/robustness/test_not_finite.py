@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hiera_video import HieraConfig, HieraForPreTraining
-from hiera_video.config import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import CheckpointError, NotFiniteError
 from hiera_video.evaluation.predict import predict
 from hiera_video.evaluation.run import evaluate
@@ -22,9 +23,8 @@ from hiera_video.features.windows import extract_features
 from hiera_video.models.convert import convert
 from hiera_video.models.finite import FiniteOutputs, finite_clips
 from hiera_video.models.preprocessor import dump_preprocessor
-from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
-from hiera_video.settings import parse_settings
 from hiera_video.training.run import train
+from hiera_video.training.settings import EvaluateRun, FeatureRun, TrainRun
 from hiera_video.visualization.reconstruction import reconstruct_videos
 from tests.forked import run_forked
 from tests.models.small import DECODER, VIDEO

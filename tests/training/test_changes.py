@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 import torch
 
+from hiera_video.config.machinery import parse_settings
 from hiera_video.data.manifest import Manifest
 from hiera_video.errors import CheckpointError, ConfigError, Interrupted
-from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
-from hiera_video.settings import parse_settings
+from hiera_video.training.agreement import Watch
 from hiera_video.training.changes import digest, first_progress, go_on, refuse_settings
-from hiera_video.training.checkpoint import (
+from hiera_video.training.rules import RULES, rule_of, rules_table, settings_of
+from hiera_video.training.run import train
+from hiera_video.training.saving import (
     CHECKSUMS_FILE,
     STATE_FILE,
     Progress,
     saved_checkpoints,
     write_checksums,
 )
-from hiera_video.training.rules import RULES, rule_of, rules_table, settings_of
-from hiera_video.training.run import train
-from hiera_video.training.watch import Watch
+from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from tests.support import (
     ROOT,
     TINY_ARGUMENTS,

@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import Interrupted
 from hiera_video.evaluation.run import evaluate
-from hiera_video.runs import EvaluateRun, PretrainRun, TrainRun
-from hiera_video.settings import parse_settings
+from hiera_video.tasks.single_label import Classification
 from hiera_video.training import curves
-from hiera_video.training.classification import Classification
+from hiera_video.training.agreement import Watch
 from hiera_video.training.curves import CurvesTracker
 from hiera_video.training.run import pretrain, train
+from hiera_video.training.settings import EvaluateRun, PretrainRun, TrainRun
 from hiera_video.training.trackers import JsonLinesTracker, rewind_log
-from hiera_video.training.watch import Watch
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,

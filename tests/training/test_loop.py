@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
 from hiera_video.models.classification import HieraClassifier, HieraForVideoClassification
-from hiera_video.runs import TrainRun
-from hiera_video.settings import parse_settings
-from hiera_video.training.checkpoint import STATE_FILE, Checkpoints, saved_checkpoints
-from hiera_video.training.classification import Classification
+from hiera_video.tasks.single_label import Classification
 from hiera_video.training.run import train
+from hiera_video.training.saving import STATE_FILE, Checkpoints, saved_checkpoints
+from hiera_video.training.settings import TrainRun
 from hiera_video.training.trackers import LOG_FILE, read_log
 from tests.support import TINY_ARGUMENTS, TinyDataset, forget_accelerator
 

@@ -10,17 +10,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.joint import HieraForJointTraining
-from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
-from hiera_video.settings import parse_settings
+from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.training import memory
 from hiera_video.training import run as training_run
 from hiera_video.training.build import build_classifier, build_pretraining_model
 from hiera_video.training.joint import image_run
 from hiera_video.training.memory import StepMemory, check_memory, estimate_memory, in_bytes
 from hiera_video.training.run import train
+from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,

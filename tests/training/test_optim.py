@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hiera_video import HieraForJointTraining, create_model
-from hiera_video.config import OptimizerSettings
+from hiera_video.config.groups import OptimizerSettings
 from hiera_video.training.optim import (
     learning_rate,
     make_optimizer,

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 from hiera_video import HieraForPreTraining
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
 from hiera_video.models import encoder
 from hiera_video.models.preprocessor import load_preprocessor
-from hiera_video.runs import PretrainRun, TrainRun
-from hiera_video.settings import parse_settings
-from hiera_video.training.checkpoint import Checkpoints
 from hiera_video.training.run import pretrain, train
+from hiera_video.training.saving import Checkpoints
+from hiera_video.training.settings import PretrainRun, TrainRun
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,

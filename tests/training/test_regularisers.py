@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from hiera_video.config.machinery import parse_settings
 from hiera_video.models.classification import HieraForVideoClassification
-from hiera_video.runs import TrainRun
-from hiera_video.settings import parse_settings
-from hiera_video.training.classification import Classification
+from hiera_video.tasks.single_label import Classification
 from hiera_video.training.run import train
+from hiera_video.training.settings import TrainRun
 from tests.support import TINY_ARGUMENTS, TinyDataset
 
 #: What one run more each says of the settings together; what each does, the tests of its parts say.

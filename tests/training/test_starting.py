@@ -16,16 +16,16 @@ from hiera_video import (
     HieraForVideoClassification,
     HieraModel,
 )
-from hiera_video.config import ClipSettings, ImageSettings
+from hiera_video.config.groups import ClipSettings, ImageSettings
+from hiera_video.config.machinery import load_yaml, parse_settings
 from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.convert import convert
 from hiera_video.models.preprocessor import dump_preprocessor
+from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.models.variants import variant_config
-from hiera_video.runs import PretrainRun, TrainRun
-from hiera_video.settings import load_yaml, parse_settings
 from hiera_video.training.build import build_classifier, build_pretraining_model
 from hiera_video.training.run import train
+from hiera_video.training.settings import PretrainRun, TrainRun
 from hiera_video.training.starting import FIXED, FIXED_IN_PRETRAINING, FREE, Start, start_run
 from tests.forked import run_forked
 from tests.support import (

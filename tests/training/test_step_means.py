@@ -15,20 +15,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
+from hiera_video.config.machinery import parse_settings
 from hiera_video.data.dataset import TrainClips
-from hiera_video.data.joint import ImageOrder
 from hiera_video.data.loader import TrainingOrder
 from hiera_video.data.manifest import Manifest
+from hiera_video.data.paired_loader import ImageOrder
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.joint import HieraForJointTraining
 from hiera_video.models.mae import HieraForPreTraining
-from hiera_video.runs import PretrainRun, TrainingRun, TrainRun
 from hiera_video.seeding import derive_seed
-from hiera_video.settings import parse_settings
 from hiera_video.training.build import build_classifier, build_pretraining_model
 from hiera_video.training.joint import image_run
 from hiera_video.training.run import pretrain, train
+from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from tests.forked import start_forked
 from tests.support import (
     TINY_ARGUMENTS,

@@ -10,10 +10,10 @@ from accelerate import tracking
 from accelerate.tracking import GeneralTracker
 from accelerate.utils import LoggerType
 
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
-from hiera_video.runs import PretrainRun, TrainRun
-from hiera_video.settings import parse_settings
 from hiera_video.training.run import pretrain
+from hiera_video.training.settings import PretrainRun, TrainRun
 from hiera_video.training.trackers import LOG_FILE, check_trackers, read_log
 from tests.forked import run_forked
 from tests.support import (

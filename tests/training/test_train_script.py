@@ -21,14 +21,14 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 from torch import Tensor
 
-from hiera_video.command import make_accelerator
+from hiera_video.config.machinery import load_yaml, parse_settings
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.errors import CheckpointError, ConfigError, UserError, VideoError
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.preprocessor import load_preprocessor
-from hiera_video.runs import RunSettings, TrainRun
-from hiera_video.settings import load_yaml, parse_settings
+from hiera_video.runtime import make_accelerator
 from hiera_video.training.run import train
+from hiera_video.training.settings import RunSettings, TrainRun
 from tests.support import (
     TINY_ARGUMENTS,
     TinyDataset,

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from hiera_video import HieraConfig, HieraForPreTraining, create_model
-from hiera_video.config import ClipSettings, ImageSettings
+from hiera_video.config.groups import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError, VideoError
 from hiera_video.models.outputs import HieraPreTrainingOutput
 from hiera_video.models.preprocessor import dump_preprocessor
@@ -26,7 +26,7 @@ from hiera_video.visualization.reconstruction import (
     reconstruct,
     reconstruct_videos,
 )
-from hiera_video.visualization.sheets import write_film, write_sheet
+from hiera_video.visualization.rendering import write_film, write_sheet
 from tests.forked import run_forked
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.support import (

@@ -21,7 +21,7 @@ from hiera_video import (
     list_models,
 )
 from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.models.table import variants_table
+from hiera_video.models.costs import variants_table
 from tests.models.small import DECODER, VIDEO, clips
 
 SMALL = {name: VIDEO[name] for name in ("image_size", "embed_dim", "depths", "num_heads")}

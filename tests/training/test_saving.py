@@ -15,12 +15,19 @@ import torch
 from accelerate import Accelerator
 from torch import distributed
 
-from hiera_video.config import OptimizerSettings
+from hiera_video.config.groups import OptimizerSettings
 from hiera_video.errors import CheckpointError
 from hiera_video.files import UNFINISHED
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.training import resume
-from hiera_video.training.checkpoint import (
+from hiera_video.training.optim import make_optimizer
+from hiera_video.training.resume import (
+    check_same_step,
+    find_resume,
+    load_checkpoint,
+    load_optimizer,
+)
+from hiera_video.training.saving import (
     CHECKSUMS_FILE,
     STATE_FILE,
     Checkpoints,
@@ -29,13 +36,6 @@ from hiera_video.training.checkpoint import (
     saved_checkpoints,
     unwrapped,
     verify_checksums,
-)
-from hiera_video.training.optim import make_optimizer
-from hiera_video.training.resume import (
-    check_same_step,
-    find_resume,
-    load_checkpoint,
-    load_optimizer,
 )
 from tests.support import HANG_SECONDS, cut_off, files_below, flip_byte, save_checkpoint
 

@@ -301,7 +301,7 @@ def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
             calls.append((commit_message, sorted(p.name for p in Path(folder_path).iterdir())))
             return f"somewhere/{repo_id}"
 
-    monkeypatch.setattr("hiera_video.models.checkpoints.HfApi", Api)
+    monkeypatch.setattr("hiera_video.models.pretrained.HfApi", Api)
     model = HieraForImageClassification(HieraConfig(**IMAGE))
     address = model.push_to_hub("me/model", private=True, token="t", commit_message="first")
     assert address == "somewhere/me/model"
@@ -324,7 +324,7 @@ def test_a_hub_that_cannot_be_reached_is_told_in_one_line(monkeypatch: pytest.Mo
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        monkeypatch.setattr("hiera_video.models.checkpoints.HfApi", partial(HfApi, address))
+        monkeypatch.setattr("hiera_video.models.pretrained.HfApi", partial(HfApi, address))
         with pytest.raises(UserError, match=r"me/model: could not be pushed .+refused\)$") as error:
             model.push_to_hub("me/model", token="t")
     assert "\n" not in str(error.value)

@@ -6,10 +6,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.runs import PretrainRun
-from hiera_video.training.losses import no_loss
-from hiera_video.training.meters import ClipMean
-from hiera_video.training.step import share_of_batch
+from hiera_video.tasks.losses import no_loss
+from hiera_video.tasks.meters import ClipMean
+from hiera_video.tasks.step_shares import share_of_batch
+from hiera_video.training.settings import PretrainRun
 
 
 class PreTraining:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hiera_video.config import AugmentSettings
-from hiera_video.data.mixing import Mixing
+from hiera_video.config.groups import AugmentSettings
+from hiera_video.tasks.mixing import Mixing
 
 
 def constant_clips(num_clips: int) -> torch.Tensor:

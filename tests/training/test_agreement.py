@@ -9,12 +9,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from hiera_video.command import Signals
 from hiera_video.data.manifest import Row
 from hiera_video.errors import TrainingError
-from hiera_video.training.checkpoint import Checkpoints
+from hiera_video.runtime import Signals
+from hiera_video.training.agreement import Watch
+from hiera_video.training.saving import Checkpoints
 from hiera_video.training.trackers import Validations
-from hiera_video.training.watch import Watch
 
 ROWS = [Row(i, f"{i}.mp4", Path(f"/videos/{i}.mp4"), 0, 0.0, None) for i in range(4)]
 

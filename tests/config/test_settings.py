@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
-from hiera_video.config import ClipSettings, Decoder, EvaluateSettings, ImageSettings
+from hiera_video.config.groups import ClipSettings, Decoder, EvaluateSettings, ImageSettings
+from hiera_video.config.machinery import dump_yaml, load_yaml, parse_settings
 from hiera_video.data.sampling import RULES
 from hiera_video.decoding.decoders import DECODERS
 from hiera_video.errors import ConfigError
-from hiera_video.runs import EvaluateRun, FeatureRun, TrainRun
-from hiera_video.settings import dump_yaml, load_yaml, parse_settings
+from hiera_video.training.settings import EvaluateRun, FeatureRun, TrainRun
 from tests.support import ROOT, run_here
 
 

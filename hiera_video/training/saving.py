@@ -31,9 +31,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from hiera_video.errors import CheckpointError
 from hiera_video.files import UNFINISHED, atomic_path, atomic_symlink, sha256
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.finite import describe_not_finite_weight
 from hiera_video.models.layouts import Checkpoint, write_checkpoint
+from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.training.sharding import copy_to_host, split_shards, write_shards
 
 SETTINGS_FILE = "config.yaml"

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from hiera_video.config import Decoder, EvaluateSettings
+from hiera_video.config.groups import Decoder, EvaluateSettings
 from hiera_video.data.loader import read_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions
-from hiera_video.models.checkpoints import PretrainedModel
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.models.pretrained import PretrainedModel
 
 
 def load_clips(
@@ -36,7 +36,7 @@ def load_clips(
             an image and of a model whose clips span their video.
         num_crops: crops along the longer side of each. Default: 3, or 1 of an image.
         decoder: what reads videos.
-        overrides: fields of :class:`~hiera_video.config.ClipSettings` in place of the checkpoint's
+        overrides: settings of clips (``clip.*``) in place of the checkpoint's
             own, such as ``frames_per_second=30``.
 
     Returns:

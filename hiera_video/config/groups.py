@@ -1,6 +1,6 @@
 """Groups of settings: what can be set, in which units, and what it is by default.
 
-``runs.py`` puts them together. Field descriptions give units; ``--help`` of every script lists
+Commands put them together. Field descriptions give units; ``--help`` of every script lists
 them.
 """
 
@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hiera_video.config.machinery import Settings
 from hiera_video.decoding.options import TIMEOUT_SECONDS, DecodingOptions
 from hiera_video.errors import ConfigError
-from hiera_video.settings import Settings
 
 #: The names of the decoders, ``hiera_video.decoding.decoders.DECODERS``.
 Decoder = Literal["pyav", "decord", "torchcodec"]
@@ -21,6 +21,15 @@ Decoder = Literal["pyav", "decord", "torchcodec"]
 
 #: Where a run keeps indexes of videos, in its output folder, if no other folder is named.
 INDEX_FOLDER = ".index"
+
+
+class RunSettings(Settings):
+    """Where a command writes, and how it computes."""
+
+    output_dir: Path = Field(description="folder that everything is written to")
+    seed: int = Field(0, ge=0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = Field(False, description="torch.compile the model")
 
 
 class DataSource(Settings):

@@ -24,12 +24,12 @@ from hiera_video.data.manifest import (
     write_classes,
     written_paths,
 )
-from hiera_video.data.preparation import VIDEO_SUFFIXES, write_csv
 from hiera_video.data.shards import SHARD_COLUMNS
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError, reason_of
 from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
 from hiera_video.labels import normalize_label
+from hiera_video.preparation.lists import VIDEO_SUFFIXES, write_csv
 
 MANIFEST_FILE = "manifest.csv"
 

@@ -8,11 +8,11 @@ A run is described by one YAML file and any number of ``key=value`` overrides in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from hiera_video.config import (
+from hiera_video.config.groups import (
     AugmentSettings,
     ClipSettings,
     DataSettings,
@@ -23,20 +23,11 @@ from hiera_video.config import (
     ModelSettings,
     OptimizerSettings,
     PretrainingModelSettings,
+    RunSettings,
     TrainSettings,
     ValidationSettings,
 )
-from hiera_video.settings import Settings
-
-
-class RunSettings(Settings):
-    """What every command needs."""
-
-    output_dir: Path = Field(description="folder that everything is written to")
-    seed: int = Field(0, ge=0)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    compile: bool = Field(False, description="torch.compile the model")
-    data: DataSettings = Field(default_factory=DataSettings)
+from hiera_video.config.machinery import Settings
 
 
 class JointImages(Settings):
@@ -81,6 +72,7 @@ class TrainingRun(RunSettings):
         "model.return_dict",
     )
 
+    data: DataSettings = Field(default_factory=DataSettings)
     init_from: str | None = Field(
         None,
         description="weights to start from: directory, file, hub id; their architecture and clips "
@@ -175,6 +167,7 @@ class CheckpointRun(RunSettings):
         "data.train.manifest",
     )
 
+    data: DataSettings = Field(default_factory=DataSettings)
     checkpoint: str = Field(description="directory, file or hub id of a trained model")
     clip: dict[str, Any] = Field(
         default_factory=dict,

@@ -12,10 +12,10 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from torch.distributed import ReduceOp
 
-from hiera_video.command import Signals
 from hiera_video.data.manifest import Rows
 from hiera_video.errors import TrainingError
-from hiera_video.training.checkpoint import Checkpoints
+from hiera_video.runtime import Signals
+from hiera_video.training.saving import Checkpoints
 
 
 @dataclass

@@ -7,8 +7,8 @@ from itertools import chain
 
 import pytest
 
-from hiera_video.data.joint import ImageOrder
 from hiera_video.data.loader import TrainingOrder
+from hiera_video.data.paired_loader import ImageOrder
 
 Key = tuple[int, int]
 

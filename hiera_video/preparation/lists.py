@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hiera_video.data.manifest import CLASSES_FILE, write_classes, written_paths
-from hiera_video.errors import ManifestError, UserError
+from hiera_video.errors import ManifestError, UserError, suggest
 from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
 from hiera_video.labels import normalize_label, similar_labels
-from hiera_video.settings import suggest
 
 #: What files are taken for videos by: the names of what FFmpeg reads pictures from, old and new.
 # fmt: off

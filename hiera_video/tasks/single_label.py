@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from hiera_video.batch import ClipBatch
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import Manifest
-from hiera_video.data.mixing import Mixing
 from hiera_video.evaluation.metrics import VideoAccuracies, doubts
 from hiera_video.evaluation.views import Scorer, log_scores
-from hiera_video.runs import TrainRun
-from hiera_video.training.losses import no_loss
-from hiera_video.training.meters import ClipMean
-from hiera_video.training.step import share_of_batch
+from hiera_video.tasks.losses import no_loss
+from hiera_video.tasks.meters import ClipMean
+from hiera_video.tasks.mixing import Mixing
+from hiera_video.tasks.step_shares import share_of_batch
+from hiera_video.training.settings import TrainRun
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from accelerate import Accelerator
 
 from hiera_video.data.loader import TrainingOrder
 from hiera_video.labels import describe_order
-from hiera_video.runs import TrainingRun
 from hiera_video.training.build import Part
-from hiera_video.training.checkpoint import TrainingState
 from hiera_video.training.loop import clips_per_step
 from hiera_video.training.optim import scale_to_batch
+from hiera_video.training.saving import TrainingState
+from hiera_video.training.settings import TrainingRun
 
 
 def introduce(

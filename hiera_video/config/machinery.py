@@ -7,7 +7,6 @@ wanted and, for a misspelt key, the nearest valid one.
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from hiera_video.errors import ConfigError
-from hiera_video.yaml_files import YamlValues, read_yaml
+from hiera_video.config.yaml_files import YamlValues, read_yaml
+from hiera_video.errors import ConfigError, suggest
 
 S = TypeVar("S", bound="Settings")
 
@@ -136,12 +135,6 @@ def flat_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
         else:
             flat[prefix + name] = json.dumps(value) if isinstance(value, list) else value
     return flat
-
-
-def suggest(given: str, valid: Sequence[str]) -> str:
-    """A hint for a misspelt name: the nearest valid ones, or all of them when none is near."""
-    near = difflib.get_close_matches(given, valid, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else "valid: " + ", ".join(valid)
 
 
 def apply_override(values: dict[str, Any], override: str) -> str:

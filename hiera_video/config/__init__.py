@@ -1,0 +1,1 @@
+"""Settings: groups, and how they become YAML, overrides, ``--help`` and messages."""

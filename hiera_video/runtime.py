@@ -1,0 +1,140 @@
+"""How processes and devices start, and what runs beside them: signals, locks, progress bars."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    InitProcessGroupKwargs,
+)
+from torch import nn
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from tqdm import tqdm
+
+from hiera_video.config.groups import RunSettings
+from hiera_video.errors import ConfigError
+from hiera_video.files import make_output_directory
+from hiera_video.locks import locked
+from hiera_video.processes import is_first_process
+
+logger = logging.getLogger(__name__)
+
+_MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+#: A terminal and a launcher may both pass on the same signal; this long, it is taken for one.
+_SAME_SIGNAL_SECONDS = 1.0
+
+
+@contextmanager
+def open_output(output_dir: Path, index_dir: Path | None) -> Iterator[Path]:
+    """``output_dir``, made if it is not there, and no other run's while the block runs; the folder
+    for indexes is made, too.
+
+    Raises:
+        UserError: if it cannot be written to, or another run writes there.
+    """
+    make_output_directory(output_dir)
+    if index_dir is not None:
+        make_output_directory(index_dir, "data.index_dir")
+    with locked(output_dir) if is_first_process() else nullcontext():
+        yield output_dir
+
+
+class Signals:
+    """Takes note of SIGTERM and SIGINT while it is entered, instead of ending the process.
+
+    ``received`` is the number of the signal that came, or 0. A second one ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._at = 0.0
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():  # others cannot handle signals
+            handled = (signal.SIGTERM, signal.SIGINT)
+            self._before = {number: signal.signal(number, self._note) for number in handled}
+        else:
+            self._before = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.received and now - self._at > _SAME_SIGNAL_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not self.received:
+            self.received, self._at = number, now
+
+
+def prepare_for_inference(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """``model`` on the accelerator's device, in its precision, compiled if that was asked for.
+
+    Moved first: under an FSDP configuration Accelerate leaves that to the sharding, which only
+    training does.
+    """
+    prepared: nn.Module = accelerator.prepare_model(
+        model.to(accelerator.device), evaluation_mode=True
+    )
+    return prepared
+
+
+def progress_bar(**arguments: Any) -> tqdm[Any]:
+    """A progress bar for terminals; where standard error is a file, a line now and then."""
+    return tqdm(mininterval=0.5 if sys.stderr.isatty() else 30.0, **arguments)
+
+
+def make_accelerator(
+    run: RunSettings, longest_wait: timedelta = timedelta(minutes=30), **arguments: Any
+) -> Accelerator:
+    """Start devices and processes as ``run`` asks; ``arguments`` go to ``Accelerator``.
+
+    ``longest_wait`` is how long processes wait for each other: longer than it takes to find out
+    that some videos hang (``data.timeout_seconds``). A process that dies is noticed at once.
+
+    Raises:
+        ConfigError: if the precision is not to be had here.
+    """
+    if run.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("precision=fp16: needs a GPU; use bf16 or fp32")
+    accelerator = Accelerator(
+        mixed_precision=_MIXED_PRECISION[run.precision],
+        dynamo_backend="inductor" if run.compile else "no",
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=longest_wait),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # one copy of them less
+        ],
+        **arguments,
+    )
+    if accelerator.is_fsdp2:
+        # Mixed precision is autocast's work, as without shards. Accelerate's policy would make all
+        # of it low precision: the pixels that are predicted, losses, and sums of gradients.
+        accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
+    if accelerator.is_main_process and run.precision == "bf16" and _multiplies_bf16_slowly():
+        logger.warning("precision=bf16: this processor is hundreds of times faster with fp32")
+    return accelerator
+
+
+def _multiplies_bf16_slowly() -> bool:
+    """Whether all there is to compute with is a processor that PyTorch has no fast bf16 products
+    for: 0.3 GFLOP/s where fp32 reaches 134 (AVX2; docs/benchmarks.md)."""
+    on_cpu = not torch.accelerator.is_available()
+    return on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2"
