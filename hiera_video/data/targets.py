@@ -1,0 +1,24 @@
+"""What a task learns from the columns of a manifest: the one thing that ``data`` knows of tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+
+class TargetEncoder(Protocol):
+    """Makes targets of a manifest's columns, once, when the manifest is opened."""
+
+    #: Columns that the manifest must have, besides ``path``.
+    columns: tuple[str, ...]
+
+    def encode(self, path: Path, table: pa.Table) -> dict[str, pa.Array]:
+        """Named targets, one value a row, of the manifest at ``path`` (for messages).
+
+        Values are numbers or lists of numbers: a batch carries ``torch.as_tensor`` of each.
+
+        Raises:
+            ManifestError: naming the line that cannot be learned from.
+        """

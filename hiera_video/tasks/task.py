@@ -1,0 +1,120 @@
+"""What a task is: one object for what is learned and how it is measured.
+
+A new kind of learning is one subclass of :class:`Task`. The training loop, validation, logs, the
+report and the curves know no task and no metric by name.
+
+Axes: B clips, V videos, K scores.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hiera_video.batch import ClipBatch, Failure, model_input
+from hiera_video.config.groups import ClipSettings
+from hiera_video.data.manifest import Manifest
+from hiera_video.data.targets import TargetEncoder
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The figure that decides which checkpoint is best, and in which direction."""
+
+    figure: str
+    higher_is_better: bool = True
+
+
+@dataclass
+class BatchLoss:
+    """What a batch costs.
+
+    ``total`` goes backward: the sum of the losses of the batch's clips, divided by the number of
+    clips of a whole batch. ``means`` are logged: by name, a mean over the clips that there are, and
+    how many these are.
+    """
+
+    total: Tensor
+    means: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The scores of a manifest's videos, the same in all processes.
+
+    ``rows`` ``(V,)``, ascending, are the manifest rows that have ``scores`` ``(V, K)``, float32;
+    ``failures`` tells of all others.
+    """
+
+    manifest: Manifest
+    rows: np.ndarray
+    scores: np.ndarray
+    failures: list[Failure]
+
+
+class Task(ABC):
+    """What is learned from clips, and how it is measured.
+
+    Args:
+        clip: what a clip is; its ``mean`` and ``std`` normalise pixels.
+        batch_size: clips of a whole batch, by which losses are divided.
+    """
+
+    #: What the means are called that :meth:`losses` gives: ``loss``, and whatever is logged with it.
+    logged: ClassVar[tuple[str, ...]] = ("loss",)
+    #: The figure that decides which checkpoint is best; None where none is.
+    best_by: ClassVar[Criterion | None] = None
+
+    def __init__(self, clip: ClipSettings, batch_size: int = 1) -> None:
+        self.clip = clip
+        self.batch_size = batch_size
+
+    @property
+    def targets(self) -> TargetEncoder | None:
+        """What makes targets of a manifest's columns; None where nothing is learned from them."""
+        return None
+
+    @abstractmethod
+    def losses(
+        self, model: nn.Module, pixel_values: Tensor, targets: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Means over B clips, by the names in ``logged``; training minimises ``loss``.
+
+        Args:
+            pixel_values: normalised clips ``(B, C, T, H, W)``, or images ``(B, C, H, W)``.
+            targets: what the task's encoder made of the clips' rows, ``(B, ...)`` each.
+        """
+
+    def batch_loss(self, model: nn.Module, batch: ClipBatch) -> BatchLoss:
+        """What a batch costs; one all of whose videos failed costs 0, with gradients of 0."""
+        device = next(model.parameters()).device
+        if not len(batch):
+            # The model runs on a blank clip, so that no process waits for another's gradients.
+            blank = torch.zeros((1, *batch.pixel_values.shape[1:]), device=device)
+            return BatchLoss(model(model_input(blank)).logits.float().sum() * 0)
+        pixel_values = batch.normalized(device, self.clip.mean, self.clip.std)
+        targets = {
+            name: target.to(device, non_blocking=True) for name, target in batch.targets.items()
+        }
+        means = self.losses(model, pixel_values, targets)
+        # Where videos of a batch failed, its mean counts less: no clip weighs more than another.
+        total = means["loss"] * (len(batch) / self.batch_size)
+        return BatchLoss(total, {name: (means[name].detach(), len(batch)) for name in self.logged})
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """What is averaged over the views of a video: ``(B, K)`` of the model's ``(B, K)``."""
+        return logits
+
+    def figures(self, table: ScoreTable) -> dict[str, Any]:
+        """What the videos of ``table`` say of the model: numbers by name (None where there is
+        nothing to measure), and, for the report, tables of them (name -> number) by name."""
+        return {}
+
+    def doubts(self, table: ScoreTable) -> list[str]:
+        """What speaks against taking the figures at their word, in sentences."""
+        return []
