@@ -7,24 +7,13 @@ from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
-
-from hiera_video.batch import ClipBatch
-
-
-def share_of_batch(loss: Tensor, batch: ClipBatch, batch_size: int) -> Tensor:
-    """What a batch's mean ``loss`` adds to that of its step: less, where videos of it failed.
-
-    With batches that are not whole, a mean of means would give the clips that are left in them
-    more weight than others.
-    """
-    return loss * (len(batch) / batch_size)
+from torch import nn
 
 
 class StepShares:
     """Which share of the clips that an optimizer step asks for it has, over all processes.
 
-    Losses are divided by the numbers that batches ask for (:func:`share_of_batch`), since how many
+    Losses are divided by the numbers that batches ask for (``Task.batch_loss``), since how many
     clips a step has is known with its last batch only. The gradient is put right once it is whole:
     :meth:`rescale`. Where no video failed, that has nothing to do.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +24,14 @@ from hiera_video.data.targets import TargetEncoder
 
 @dataclass(frozen=True)
 class Criterion:
-    """The figure that decides which checkpoint is best, and in which direction."""
+    """The figure that decides which checkpoint is best, in which direction, and its name in text."""
 
     figure: str
     higher_is_better: bool = True
+    title: str = ""
+
+    def __str__(self) -> str:
+        return self.title or self.figure
 
 
 @dataclass
@@ -65,10 +69,10 @@ class Task(ABC):
         batch_size: clips of a whole batch, by which losses are divided.
     """
 
-    #: What the means are called that :meth:`losses` gives: ``loss``, and whatever is logged with it.
-    logged: ClassVar[tuple[str, ...]] = ("loss",)
+    #: Names of the means that :meth:`losses` gives: ``loss``, and what is logged beside it.
+    logged: tuple[str, ...] = ("loss",)
     #: The figure that decides which checkpoint is best; None where none is.
-    best_by: ClassVar[Criterion | None] = None
+    best_by: Criterion | None = None
 
     def __init__(self, clip: ClipSettings, batch_size: int = 1) -> None:
         self.clip = clip

@@ -1,10 +1,11 @@
-"""What all processes have to agree on between two steps: that a signal came, that a loss is bad."""
+"""Lets all processes stop at the same step, on a signal or a loss that is not finite."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +18,9 @@ from hiera_video.errors import TrainingError
 from hiera_video.runtime import Signals
 from hiera_video.training.saving import Checkpoints
 
+#: A manifest, and rows of it ``(B,)``.
+Origin: TypeAlias = tuple[Rows, Tensor]
+
 
 @dataclass
 class _Seen:
@@ -25,11 +29,11 @@ class _Seen:
     step: int
     name: str
     value: Tensor
-    rows: Tensor
+    origins: list[Origin]
     copied: torch.cuda.Event | None
 
 
-class Watch:
+class StopTogether:
     """Lets all processes stop at the end of the same step.
 
     No step waits for it: a loss is looked at when the step after it is under way, and what a
@@ -42,10 +46,9 @@ class Watch:
     """
 
     def __init__(
-        self, accelerator: Accelerator, signals: Signals, rows: Rows, checkpoints: Checkpoints
+        self, accelerator: Accelerator, signals: Signals, checkpoints: Checkpoints
     ) -> None:
         self.signals = signals
-        self.rows = rows
         self.checkpoints = checkpoints
         # Beside the group of the gradients: those may be on their way at the same time.
         self._group: Any = None
@@ -58,24 +61,23 @@ class Watch:
         self._flags = torch.zeros(2, dtype=torch.int64)
         self._under_way: torch.distributed.Work | None = None
 
-    def see_loss(self, step: int, loss: Tensor, rows: Tensor) -> None:
-        """Take note of the loss of a batch, of these manifest rows, in the step that is the
-        ``step``-th."""
-        self._see(step, "loss", loss.detach(), rows)
+    def see_loss(self, step: int, loss: Tensor, origins: Sequence[Origin]) -> None:
+        """Record the loss of a batch in optimizer step ``step``; its clips are of ``origins``."""
+        self._see(step, "loss", loss.detach(), origins)
 
     def see_gradient_norm(self, step: int, norm: Tensor) -> None:
-        """Take note of the norm of that step's gradient, before it was clipped."""
+        """Record the norm of that step's gradient, before it was clipped."""
         self.gradient_norm = norm
         if not self._scales:
-            self._see(step, "norm of the gradient", norm, torch.empty(0, dtype=torch.int64))
+            self._see(step, "norm of the gradient", norm, [])
 
-    def _see(self, step: int, name: str, value: Tensor, rows: Tensor) -> None:
+    def _see(self, step: int, name: str, value: Tensor, origins: Sequence[Origin]) -> None:
         copied = None
         host = value.to("cpu", non_blocking=value.is_cuda)
         if value.is_cuda:
             copied = torch.cuda.Event()
             copied.record()
-        self._seen.append(_Seen(step, name, host, rows, copied))
+        self._seen.append(_Seen(step, name, host, list(origins), copied))
 
     def agree(self, step: int) -> int:
         """At the end of ``step``: the signal that some process received, or 0. The same in all.
@@ -104,9 +106,13 @@ class Watch:
             if seen.copied is not None:
                 seen.copied.synchronize()
             if self._fault is None and not math.isfinite(seen.value):
-                rows = dict.fromkeys(seen.rows.tolist())
                 what = f"the {seen.name} is {seen.value.item()}"
-                self._fault = seen.step, what, [str(self.rows[row].file) for row in rows]
+                files = [
+                    str(manifest[row].file)
+                    for manifest, rows in seen.origins
+                    for row in dict.fromkeys(rows.tolist())
+                ]
+                self._fault = seen.step, what, files
         self._seen = [seen for seen in self._seen if seen.step >= before]
 
     def _begin(self) -> None:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from hiera_video.config.machinery import flat_settings
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.training.rules import rule_of
 from hiera_video.training.saving import Progress
-from hiera_video.training.settings import TrainingRun
-
-
-def settings_of_run(run: TrainingRun) -> dict[str, Any]:
-    """The settings of a run under dotted keys, as a checkpoint keeps them."""
-    return flat_settings(run.model_dump(mode="json"))
 
 
 def digest(manifest: Manifest | None) -> tuple[str, str]:
-    """What tells the videos of a manifest, in their order, from others; and their labels.
+    """What tells the videos of a manifest, in their order, from others; and their targets.
 
     Paths count from the folder that all are in, so that videos may be moved.
     """
@@ -34,8 +28,9 @@ def digest(manifest: Manifest | None) -> tuple[str, str]:
     folder = os.path.commonprefix([min(paths), max(paths)]).rfind("/") + 1  # noqa: RUF071
     named = zip(paths, manifest.segments, strict=True)
     rows = (f"{path[folder:]}\0{segment}\n" for path, segment in named)
-    labels = [manifest.classes, manifest.labels]
-    return _short("".join(rows)), _short(str(labels))
+    targets = [manifest.column(name) for name in manifest.target_names] or [[None] * len(paths)]
+    classes = manifest.targets.classes if isinstance(manifest.targets, ClassLabels) else []
+    return _short("".join(rows)), _short(str([classes, *targets]))
 
 
 def _short(text: str) -> str:
@@ -43,14 +38,18 @@ def _short(text: str) -> str:
 
 
 def first_progress(
-    run: TrainingRun, videos: Manifest, images: Manifest | None, validation: Manifest | None
+    seed: int,
+    repeats: int,
+    videos: Manifest,
+    images: Manifest | None,
+    validation: Manifest | None,
 ) -> Progress:
-    """Where a run begins."""
+    """Where a run begins that takes ``repeats`` clips of each video in a pass."""
     files, labels = digest(videos)
     return Progress(
         num_rows=len(videos),
-        seed=run.seed,
-        repeats=run.train.repeated_sampling,
+        seed=seed,
+        repeats=repeats,
         num_images=len(images) if images else 0,
         videos=files,
         labels=labels,
@@ -91,20 +90,21 @@ def _fits(key: str, before: Any, now: Any) -> bool:
 
 
 def go_on(
-    saved: Progress, begin: Progress, run: TrainingRun, source: Path
+    saved: Progress, begin: Progress, epochs: int, source: Path
 ) -> tuple[Progress, list[str]]:
-    """Where a run stands that goes on from ``saved`` with what ``begin`` has; what is other now.
+    """Where a run of ``epochs`` stands that goes on from ``saved`` with what ``begin`` has; what is
+    other now.
 
     Raises:
         CheckpointError: in the middle of a pass, if that cannot be gone on with.
         ConfigError: if what is left is not whole passes.
     """
     _check_within_pass(saved, begin, source)
-    left = run.train.epochs - saved.epochs
+    left = epochs - saved.epochs
     if left > 0 and left % begin.repeats:
         raise ConfigError(
             f"train.repeated_sampling={begin.repeats}: does not divide the {left} epochs that are "
-            f"left of train.epochs={run.train.epochs}, which count clips per video"
+            f"left of train.epochs={epochs}, which count clips per video"
         )
     changed = []
     for key, before, now in (
@@ -160,9 +160,8 @@ def _check_within_pass(saved: Progress, begin: Progress, source: Path) -> None:
         )
 
 
-def changed_settings(before: Mapping[str, Any], run: TrainingRun) -> list[str]:
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What a run sets otherwise than ``before``: ``key old -> new``."""
-    now = settings_of_run(run)
     # A field of the model stands there only where it was given. (Other keys that one side lacks
     # are another version's.)
     fields = [key for key in {**before, **now} if key.startswith(("model.", "images.model."))]
@@ -174,10 +173,8 @@ def changed_settings(before: Mapping[str, Any], run: TrainingRun) -> list[str]:
     ]
 
 
-def is_judged_otherwise(
-    saved: Progress, begin: Progress, before: Mapping[str, Any], run: TrainingRun
-) -> bool:
-    """Whether validation measures something else than it did."""
-    keys = [change.partition(" ")[0] for change in changed_settings(before, run)]
+def is_judged_otherwise(saved: Progress, begin: Progress, changed: Sequence[str]) -> bool:
+    """Whether validation measures something else than it did, by :func:`changed_settings`."""
+    keys = [change.partition(" ")[0] for change in changed]
     others = bool(saved.validation) and saved.validation != begin.validation
     return others or any(rule_of(key).new_best for key in keys if key != "data.val.manifest")

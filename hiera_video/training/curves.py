@@ -9,7 +9,7 @@ from typing import Any
 
 from accelerate.tracking import GeneralTracker, on_main_process
 
-from hiera_video.training.trackers import read_log
+from hiera_video.training.log import read_log
 from hiera_video.visualization.curves import plot_curves
 
 CURVES_FILE = "curves.png"

@@ -27,9 +27,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from hiera_video.batch import model_input
+from hiera_video.config.groups import OptimizerSettings, TrainSettings
 from hiera_video.errors import ConfigError
 from hiera_video.models.pretrained import PretrainedModel
-from hiera_video.training.settings import TrainingRun
 
 logger = logging.getLogger(__name__)
 
@@ -94,44 +94,63 @@ class _LiveBytes(TorchDispatchMode):
         self.live -= num_bytes
 
 
-def estimate_memory(
-    runs: Sequence[TrainingRun], model: PretrainedModel, accelerator: Accelerator
-) -> StepMemory:
-    """What a step of ``runs`` needs in each process: of one, or of clips and of images.
+@dataclass(frozen=True)
+class StepPlan:
+    """What a training step is made of: ``batches`` are the shapes ``(B, C, T, H, W)`` of its uint8
+    clips, and in joint training of its images."""
+
+    batches: Sequence[tuple[int, ...]]
+    train: TrainSettings
+    optimizer: OptimizerSettings
+    precision: str
+    num_workers: int
+
+
+def describe_memory(plan: StepPlan, model: PretrainedModel, accelerator: Accelerator) -> str:
+    """What a step needs and what is there, in words.
+
+    Raises:
+        ConfigError: under ``train.check_memory``, if that is not enough.
+    """
+    device = accelerator.device
+    needed = estimate_memory(plan, model, accelerator).on(device)
+    there = available_memory(device)
+    if device.type == "cpu":  # the model is in it already
+        there += sum(weight.nbytes for weight in model.parameters())
+    check_memory(plan, needed, there, accelerator.is_main_process)
+    kind = "memory" if device.type == "cpu" else "GPU memory"
+    return f"about {in_bytes(needed)} of {kind} for a step, {in_bytes(there)} here"
+
+
+def estimate_memory(plan: StepPlan, model: PretrainedModel, accelerator: Accelerator) -> StepMemory:
+    """What a step needs in each process.
 
     Not counted: the memory of PyTorch, of the processes themselves and of their decoders, copies
     of the state while it is saved, validation, and with FSDP the weights that are gathered.
     """
-    run = runs[0]
+    train, optimizer = plan.train, plan.optimizer
     num_shards = _num_shards(accelerator)
     weights = _BYTES_PER_WEIGHT * sum(weight.numel() for weight in model.parameters()) // num_shards
-    moments = {"adamw": 2, "sgd": 1 if run.optimizer.momentum else 0}[run.optimizer.name]
-    averages = 1 if run.train.ema_decay is not None else 0
+    moments = {"adamw": 2, "sgd": 1 if optimizer.momentum else 0}[optimizer.name]
+    averages = 1 if train.ema_decay is not None else 0
     # Where batches are accumulated, gradients are there before the forward pass; DDP keeps them.
-    keeps_gradients = run.train.accumulate_steps > 1 or accelerator.num_processes > 1
-    clips = [
-        (
-            each.train.batch_size,
-            len(each.clip.mean),
-            each.clip.num_frames,
-            *[each.clip.crop_size] * 2,
-        )
-        for each in runs
-    ]
+    keeps_gradients = train.accumulate_steps > 1 or accelerator.num_processes > 1
     step = _peak_of_step(
         model.without_weights(),
-        clips,
+        plan.batches,
         accelerator.device,
-        _DTYPES.get(run.precision),
-        gradient_checkpointing=run.train.gradient_checkpointing,
+        _DTYPES.get(plan.precision),
+        gradient_checkpointing=train.gradient_checkpointing,
         keeps_gradients=keeps_gradients and num_shards == 1,
     )
     if keeps_gradients and num_shards > 1:
         step += weights
-    batches = sum(torch.Size(shape).numel() for shape in clips)
-    read_ahead = _BATCHES_PER_WORKER * run.data.num_workers * batches
-    recomputes = run.train.gradient_checkpointing
-    kept = int(step * (_KEPT_WHERE_RECOMPUTED if recomputes else _KEPT_PER_LIVE_BYTE))
+    clips = sum(torch.Size(shape).numel() for shape in plan.batches)
+    read_ahead = _BATCHES_PER_WORKER * plan.num_workers * clips
+    kept_per_byte = _KEPT_PER_LIVE_BYTE
+    if train.gradient_checkpointing:
+        kept_per_byte = _KEPT_WHERE_RECOMPUTED
+    kept = int(step * kept_per_byte)
     return StepMemory((1 + moments + averages) * weights, step, kept, read_ahead)
 
 
@@ -228,7 +247,7 @@ def _free_in_group(folder: Path, limit: str, usage: str, freeable: str) -> list[
         return []
 
 
-def check_memory(run: TrainingRun, needed: int, there: int, is_main_process: bool) -> None:
+def check_memory(plan: StepPlan, needed: int, there: int, is_main_process: bool) -> None:
     """Warn of a step that needs more memory than is there; with ``train.check_memory`` refuse it.
 
     Raises:
@@ -237,17 +256,17 @@ def check_memory(run: TrainingRun, needed: int, there: int, is_main_process: boo
     if needed <= there:
         return
     lower = ["lower train.batch_size and raise train.accumulate_steps", "lower clip.crop_size"]
-    if not run.clip.is_image:
+    if plan.batches[0][2] > 1:
         lower.append("lower clip.num_frames")
-    if not run.train.gradient_checkpointing:
+    if not plan.train.gradient_checkpointing:
         lower.append("set train.gradient_checkpointing=true")
-    if run.precision == "fp32":
+    if plan.precision == "fp32":
         lower.append("set precision=bf16")
     message = (
         f"a step needs about {in_bytes(needed)} of memory, and {in_bytes(there)} are free here: "
         f"{', or '.join(lower)}"
     )
-    if run.train.check_memory:
+    if plan.train.check_memory:
         raise ConfigError(f"train.check_memory=true: {message}")
     if is_main_process:
         logger.warning("%s", message)

@@ -1,9 +1,9 @@
-"""Going on with a run: which checkpoint, and what has to fit."""
+"""Resuming: find the newest usable checkpoint, and check that it fits the run."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from hiera_video.config.machinery import flat_settings, load_yaml
 from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.labels import normalize_label, same_names
+from hiera_video.labels import same_names
 from hiera_video.models.classification import HieraClassifier
-from hiera_video.models.joint import IMAGES_FOLDER, HieraForJointTraining
-from hiera_video.models.layouts import bare_name, read_label_names
-from hiera_video.models.pretrained import PretrainedModel, load_weights
-from hiera_video.training.changes import refuse_settings, settings_of_run
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.layouts import Checkpoint
+from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.training.rules import rule_of
 from hiera_video.training.saving import (
     SETTINGS_FILE,
@@ -29,11 +28,10 @@ from hiera_video.training.saving import (
     saved_checkpoints,
     verify_checksums,
 )
-from hiera_video.training.settings import TrainingRun
 from hiera_video.training.sharding import read_shards
 
 #: Fields that weights for pre-training bring with them, which mean nothing to a classifier.
-_OF_PRETRAINING = {
+_PRETRAINING_FIELDS = {
     "decoder_hidden_size",
     "decoder_depth",
     "decoder_num_heads",
@@ -96,51 +94,28 @@ def find_resume(resume: str, output_dir: Path) -> list[Path]:
     return candidates
 
 
-def names_to_keep(run: TrainingRun, classes: Sequence[str]) -> list[str] | None:
-    """These classes in the order of the weights that the run goes on from or starts from, if they
-    have the same ones.
-
-    For classes whose order nobody gave: another one would make the head useless, or be refused.
-    """
-    sources: list[str | Path] = []
-    for checkpoint in find_resume(run.resume, run.output_dir):
-        # Of joint training, the model of images is in a folder of its own.
-        images = [checkpoint / "model" / IMAGES_FOLDER] if run.clip.is_image else []
-        sources += [*images, checkpoint / "model"]
-    sources += [run.init_from] if run.init_from is not None else []
-    wanted = {normalize_label(name) for name in classes}
-    for source in sources:
-        names = read_label_names(source)
-        if names is not None and len(names) == len(classes) and set(names) == wanted:
-            return names
-    return None
-
-
-def load_checkpoint(
-    candidates: list[Path], model: PretrainedModel, run: TrainingRun | None = None
+def read_saved(
+    candidates: Sequence[Path], settings: Mapping[str, Any] | None = None
 ) -> SavedState | None:
-    """Load the weights of the first whole candidate into ``model``; return the rest of it.
+    """What the first whole candidate holds; None where there are no candidates.
 
-    Damaged ones are passed over with a warning.
+    Damaged ones are passed over with a warning. Weights are not read here.
+
+    Args:
+        settings: of the run that goes on, under dotted keys: what a checkpoint of version 0.1.0 is
+            completed by, if its own cannot be found.
 
     Raises:
-        CheckpointError: if there are candidates and none is whole, or it is of another model, or
-            has other settings than ``run`` where they may not change.
+        CheckpointError: if there are candidates and none is whole.
     """
     reasons = []
     for candidate in candidates:
         try:
             verify_checksums(candidate)
-            state = _read_state(candidate, run)
+            state = _read_state(candidate, settings or {})
         except CheckpointError as error:
             reasons.append(str(error))
             continue
-        if run is not None:
-            refuse_settings(state.settings, settings_of_run(run), candidate)
-        saved = type(model).from_pretrained(candidate / "model")
-        _check_same_model(saved, model, candidate)
-        weights = {bare_name(name): tensor for name, tensor in saved.state_dict().items()}
-        load_weights(model, weights, str(candidate))
         for reason in reasons:
             logger.warning("checkpoint skipped: %s", reason)
         return state
@@ -178,14 +153,14 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
 
 
 def check_unfinished(
-    run: TrainingRun, progress: Progress, changed: Sequence[str], output_dir: Path
+    epochs: int, progress: Progress, changed: Sequence[str], output_dir: Path
 ) -> None:
-    """A run that is finished is not begun again with other settings.
+    """Make sure that a run of ``epochs`` that is finished is not begun again with other settings.
 
     Raises:
         ConfigError: naming them, since nothing would come of them.
     """
-    if changed and progress.epochs >= run.train.epochs:
+    if changed and progress.epochs >= epochs:
         raise ConfigError(
             f"{output_dir}: this run is finished, with other settings ({', '.join(changed)}); give "
             "another output_dir"
@@ -218,56 +193,60 @@ def _check_same_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -
         )
 
 
-def _check_same_model(saved: PretrainedModel, model: PretrainedModel, source: Path) -> None:
-    differences = _differences(saved, model)
-    if isinstance(saved, HieraForJointTraining) and isinstance(model, HieraForJointTraining):
-        differences = _differences(saved.clips, model.clips) + [
-            f"images.model.{difference}" for difference in _differences(saved.images, model.images)
-        ]
-    if differences:
-        raise CheckpointError(
-            f"{source}: cannot go on with another model ({'; '.join(differences)}); give another "
-            "output_dir, and init_from to start from these weights"
-        )
+def check_same_model(saved: Checkpoint, model: type[PretrainedModel], config: HieraConfig) -> None:
+    """Make sure that the weights of ``saved`` go on as a ``model`` of ``config``.
 
-
-def _differences(saved: PretrainedModel, model: PretrainedModel) -> list[str]:
-    """Fields of two models that may not differ, and do."""
-    given, wanted = saved.config.to_dict(), model.config.to_dict()
-    meaningless = _OF_PRETRAINING if isinstance(model, HieraClassifier) else set()
-    if same_names(saved.config.id2label, model.config.id2label):
+    Raises:
+        ConfigError: naming the fields that differ and may not.
+    """
+    given, wanted = saved.config.to_dict(), config.to_dict()
+    meaningless = _PRETRAINING_FIELDS if issubclass(model, HieraClassifier) else set()
+    if same_names(saved.config.id2label, config.id2label):
         meaningless = meaningless | {"id2label", "label2id"}  # written otherwise
-    return [
+    differences = [
         f"{name}={given[name]} instead of {wanted[name]}"
         for name in wanted
         if given[name] != wanted[name]
         and name not in meaningless
         and rule_of(f"model.{name}").kind == "refused"
     ]
+    if saved.architecture != model.__name__:
+        differences.append(f"it holds a {saved.architecture}, and this is a {model.__name__}")
+    if differences:
+        faults = [("", difference) for difference in differences]
+        raise ConfigError("; ".join(differences), faults)
 
 
-def _read_state(checkpoint: Path, run: TrainingRun | None) -> SavedState:
+def _read_state(checkpoint: Path, settings: Mapping[str, Any]) -> SavedState:
     path = checkpoint / STATE_FILE
     try:
         # Mapped: each process of a machine reads all of it, and together they hold it once.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         if "settings" not in state:
-            _complete(state, checkpoint, run)
+            _complete(state, checkpoint, settings)
         return SavedState(checkpoint, **{**state, "progress": Progress(**state["progress"])})
     except Exception as error:  # what a file of another kind raises depends on what it is
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path}: cannot be read ({reason})") from None
 
 
-def _complete(state: dict[str, Any], checkpoint: Path, run: TrainingRun | None) -> None:
+def _complete(state: dict[str, Any], checkpoint: Path, settings: Mapping[str, Any]) -> None:
     """Add what version 0.1.0 did not store, from the settings beside the checkpoint; where there
-    are none, they are taken for those of ``run``."""
-    config = checkpoint.parent.parent / SETTINGS_FILE
-    before = flat_settings(load_yaml(config)) if config.exists() else {}
-    state["settings"] = before
-    before = before or (settings_of_run(run) if run is not None else {})
+    are none, from ``settings``."""
+    state["settings"] = before = flat_settings(settings_beside(checkpoint))
+    before = before or settings
     repeats = before.get("train.repeated_sampling", 1)
     progress = state["progress"]
     progress |= {"epochs": progress["passes"] * repeats, "repeats": repeats}
     batches = progress["step"] * before.get("train.accumulate_steps", 1) * len(state["tallies"])
     progress["images"] = batches * before.get("images.batch_size", 0)
+
+
+def settings_beside(checkpoint: Path) -> dict[str, Any]:
+    """The settings of the run that saved a checkpoint, in groups; none where it was moved away.
+
+    Raises:
+        ConfigError: if they cannot be read.
+    """
+    config = checkpoint.parent.parent / SETTINGS_FILE
+    return load_yaml(config) if config.exists() else {}

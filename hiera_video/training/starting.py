@@ -12,15 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from hiera_video.config.groups import ClipSettings
-from hiera_video.config.machinery import load_yaml
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.inflate import video_fields
 from hiera_video.models.layouts import Checkpoint, read_checkpoint
 from hiera_video.models.preprocessor import known_clip
 from hiera_video.models.variants import VARIANTS, list_models, published_variant, variant_fields
-from hiera_video.training.resume import find_resume
-from hiera_video.training.saving import SETTINGS_FILE
 from hiera_video.training.settings import TrainingRun
 
 R = TypeVar("R", bound=TrainingRun)
@@ -61,11 +58,17 @@ _OF_IMAGES = ("crop_size", "mean", "std")
 
 
 class Start(NamedTuple):
-    """The weights that a run starts from, and what to say of them, a line each."""
+    """The weights that a run starts from, and what to say of them, a line each.
+
+    ``resumes``: these are the run's own, of a checkpoint that it goes on from. ``prefix`` stands
+    before the keys of the model where a user sets them: of images, ``images.``.
+    """
 
     source: str
     checkpoint: Checkpoint
     notes: list[str]
+    resumes: bool = False
+    prefix: str = ""
 
 
 def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
@@ -101,29 +104,36 @@ def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
         update={"model": type(run.model)(**{**given, "name": name, **taken}), "clip": clip}
     )
     notes = list(_notes(run, started, taken, known, prefix))
-    return started, Start(run.init_from, checkpoint, notes)
+    return started, Start(run.init_from, checkpoint, notes, prefix=prefix)
 
 
-def keep_clips(run: R) -> R:
-    """``run``, if it goes on, with the settings of clips that it began with and does not set.
+def resume_run(run: R, checkpoint: Checkpoint, before: Mapping[str, Any]) -> R:
+    """``run``, which goes on from ``checkpoint``, with what it took over when it began.
 
-    Weights bring defaults of their own only where a run starts from them.
+    Weights bring defaults of their own only where a run starts from them: from here on they are the
+    checkpoint's, and ``init_from`` is not read again.
+
+    Args:
+        before: the run's settings when it began, as its ``config.yaml`` has them.
 
     Raises:
-        CheckpointError: as :func:`find_resume` does.
-        ConfigError: if the settings that it began with cannot be read, or those that are set now do
-            not fit to them.
+        ConfigError: if the settings of clips that it began with do not fit those that are set now.
     """
-    saved = find_resume(run.resume, run.output_dir) if run.init_from is not None else []
-    config = saved[0].parents[1] / SETTINGS_FILE if saved else None
-    if config is None or not config.exists():
+    if run.init_from is None:
         return run
-    before = load_yaml(config)
-    update: dict[str, Any] = {"clip": _with_defaults(run.clip, before.get("clip") or {})}
-    if run.images is not None:
-        of_images = (before.get("images") or {}).get("clip") or {}
-        clip = _with_defaults(run.images.clip, of_images)
-        update["images"] = run.images.model_copy(update={"clip": clip})
+    config, given = checkpoint.config, run.model.overrides
+    name = run.model.name
+    if "name" not in run.model.model_fields_set:
+        name = _fitting_name(name, config, config.is_video)
+    named = variant_fields(name)
+    takes_clips = len(named.get("image_size", ())) == 3
+    taken: dict[str, Any] = {}
+    if takes_clips == config.is_video:  # else the model is refused when it is made
+        own = HieraConfig(**named).to_dict()
+        found = _found_fields(name, checkpoint, takes_clips)
+        taken = {key: v for key, v in found.items() if key not in given and v != own[key]}
+    clip = _with_defaults(run.clip, before.get("clip") or {})
+    update = {"model": type(run.model)(**{**taken, **given, "name": name}), "clip": clip}
     return run.model_copy(update=update)
 
 

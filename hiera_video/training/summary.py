@@ -1,70 +1,84 @@
-"""What a run says before it starts, in figures that recipes are compared by."""
+"""The summary that a run prints before it starts: figures that recipes are compared by."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
 
+from hiera_video.config.groups import OptimizerSettings
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.loader import TrainingOrder
 from hiera_video.labels import describe_order
-from hiera_video.training.build import Part
-from hiera_video.training.loop import clips_per_step
 from hiera_video.training.optim import scale_to_batch
 from hiera_video.training.saving import TrainingState
-from hiera_video.training.settings import TrainingRun
+from hiera_video.training.sides import Side
+from hiera_video.training.trainer import clips_per_step
 
 
-def introduce(
-    part: Part,
-    images: Part | None,
+@dataclass(frozen=True)
+class RunFacts:
+    """Facts of a run that its sides do not tell.
+
+    ``memory`` is what a step needs; ``changed`` lists settings that differ from those that the run
+    was started with.
+    """
+
+    model_name: str
+    init_from: str | None
+    optimizer: OptimizerSettings
+    precision: str
+    memory: str
+    changed: Sequence[str]
+
+
+def print_summary(
+    facts: RunFacts,
+    sides: Sequence[Side],
     state: TrainingState,
     order: TrainingOrder,
-    changed: Sequence[str],
-    memory: str,
     accelerator: Accelerator,
 ) -> None:
-    """Print, in the main process, what is about to happen; ``changed`` are settings that a run
-    goes on with otherwise than it began, ``memory`` is what a step needs."""
-    run = part.run
+    """Print, in the main process, what is about to happen."""
+    clips, *images = sides
+    train = clips.train
     clip, view, whole = (
-        ("image", "view", "image") if run.clip.is_image else ("clip", "clip", "video")
+        ("image", "view", "image") if clips.clip.is_image else ("clip", "clip", "video")
     )
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
-    effective = clips_per_step(run, accelerator)
+    effective = clips_per_step(train, accelerator)
     processes = _count(accelerator.num_processes, "process")
-    lines = [f"model      {run.model.name}, {parameters / 1e6:.2f} M parameters"]
-    if run.init_from is not None:
-        origin = ", of images, inflated to clips" if part.model.inflated else ""
-        lines.append(f"weights    {run.init_from}{origin}")
-        if not state.progress.step:  # later, a run goes on from its own
-            notes = [*part.start, *(images.start if images else ())]
-            lines += [f"           {note}" for note in notes]
-    lines.append(f"data       {_describe(part)}")
-    lines += _describe_labels(part)
-    if images is not None:
-        batches = accelerator.num_processes * run.train.accumulate_steps
+    lines = [f"model      {facts.model_name}, {parameters / 1e6:.2f} M parameters"]
+    if facts.init_from is not None:
+        origin = ", of images, inflated to clips" if clips.model.inflated else ""
+        lines.append(f"weights    {facts.init_from}{origin}")
+        lines += [f"           {note}" for side in sides for note in side.notes]
+    lines.append(f"data       {_describe(clips)}")
+    lines += _describe_labels(clips)
+    for side in images:
+        batches = accelerator.num_processes * train.accumulate_steps
         lines.append(
-            f"images     {_describe(images)}; {images.run.train.batch_size} with each of the "
+            f"images     {_describe(side)}; {side.train.batch_size} with each of the "
             f"{batches} batches of a step"
         )
-        lines += _describe_labels(images)
-    left = run.train.epochs - state.progress.epochs
-    num_passes = state.progress.passes + max(left, 0) // run.train.repeated_sampling
+        lines += _describe_labels(side)
+    left = train.epochs - state.progress.epochs
+    num_passes = state.progress.passes + max(left, 0) // train.repeated_sampling
     lines += [
-        f"step       {_count(effective, clip)}: {run.train.batch_size} x {processes} x "
-        f"{run.train.accumulate_steps} accumulated",
-        f"epochs     {run.train.epochs}: {_count(num_passes, 'pass')} of "
+        f"step       {_count(effective, clip)}: {train.batch_size} x {processes} x "
+        f"{train.accumulate_steps} accumulated",
+        f"epochs     {train.epochs}: {_count(num_passes, 'pass')} of "
         f"{_count(order.steps_per_epoch, 'step')}, "
-        f"{_count(run.train.repeated_sampling, view)} per {whole} and pass",
-        *_describe_rates(run, state.optimizer, effective),
-        f"device     {accelerator.device}, {run.precision}",
-        f"memory     {memory}",
+        f"{_count(train.repeated_sampling, view)} per {whole} and pass",
+        *_describe_rates(facts.optimizer, state.optimizer, effective),
+        f"device     {accelerator.device}, {facts.precision}",
+        f"memory     {facts.memory}",
     ]
     if state.progress.step:
-        lines += [f"changed    {setting}" for setting in changed]
+        lines += [f"changed    {setting}" for setting in facts.changed]
         lines.append(f"resuming from step {state.progress.step}")
     accelerator.print("\n".join(lines))
 
@@ -75,31 +89,34 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else plural}"
 
 
-def _describe(part: Part) -> str:
+def _describe(side: Side) -> str:
     """How many files of how many classes there are."""
-    kind = "images" if part.run.clip.is_image else "videos"
-    classes = f", {len(part.manifest.classes)} classes" if part.manifest.classes else ""
-    return f"{len(part.manifest)} {kind}{classes}"
+    kind = "images" if side.clip.is_image else "videos"
+    targets = side.manifest.targets
+    classes = f", {len(targets.classes)} classes" if isinstance(targets, ClassLabels) else ""
+    return f"{len(side.manifest)} {kind}{classes}"
 
 
-def _describe_labels(part: Part) -> list[str]:
+def _describe_labels(side: Side) -> list[str]:
     """Which label is which index, where nobody said it; labels that may be meant to be one."""
-    manifest = part.manifest
-    lines = [f"classes    {describe_order(manifest.classes)}"] if manifest.order_is_assumed else []
-    return lines + [f"warning    {warning}" for warning in manifest.warnings]
+    targets = side.manifest.targets
+    if not isinstance(targets, ClassLabels):
+        return []
+    lines = [f"classes    {describe_order(targets.classes)}"] if targets.order_is_assumed else []
+    return lines + [f"warning    {warning}" for warning in targets.warnings]
 
 
 def _describe_rates(
-    run: TrainingRun, optimizer: torch.optim.Optimizer, clips_per_step: int
+    settings: OptimizerSettings, optimizer: torch.optim.Optimizer, clips_per_step: int
 ) -> list[str]:
     """The highest rate of each parameter group."""
-    highest = scale_to_batch(run.optimizer, clips_per_step).lr
+    highest = scale_to_batch(settings, clips_per_step).lr
     groups = optimizer.param_groups
     tensors = sum(len(group["params"]) for group in groups)
     decayed = sum(len(group["params"]) for group in groups if group["weight_decay"])
     lines = [
-        f"rate       {highest:.3g} ({run.optimizer.name}), weight decay "
-        f"{run.optimizer.weight_decay:g} on {decayed} of {tensors} tensors"
+        f"rate       {highest:.3g} ({settings.name}), weight decay "
+        f"{settings.weight_decay:g} on {decayed} of {tensors} tensors"
     ]
     rates = [f"{highest * scale:.2g}" for scale in sorted({group["lr_scale"] for group in groups})]
     if len(rates) > 1:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from hiera_video.tasks.meters import ClipMean, read_tallies, restore_tallies
+from hiera_video.training.meters import ClipMean, read_tallies, restore_tallies
 
 
 def test_batches_count_by_their_clips_and_a_reading_starts_anew() -> None:

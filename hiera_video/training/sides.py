@@ -1,0 +1,307 @@
+"""What a run learns from and with: its manifests, its model, its task.
+
+A joint run has two sides, one of clips and one of images. The image side is a training run of its
+own, of which ``images`` says what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+
+from hiera_video.config.groups import (
+    AugmentSettings,
+    ClipSettings,
+    EvaluateSettings,
+    TrainSettings,
+    ValidationSettings,
+)
+from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.labels import normalize_label
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.preprocessor import dump_preprocessor
+from hiera_video.models.pretrained import PretrainedModel
+from hiera_video.models.registry import class_of_variant, create_from_checkpoint, create_model
+from hiera_video.models.variants import parse_name, variant_config
+from hiera_video.seeding import derive_seed
+from hiera_video.tasks.mixing import Mixing
+from hiera_video.tasks.pretraining import PreTraining
+from hiera_video.tasks.single_label import SingleLabel
+from hiera_video.tasks.task import Task
+from hiera_video.training.resume import check_same_model
+from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
+from hiera_video.training.starting import Start
+
+R = TypeVar("R", bound=TrainingRun)
+
+#: Fields of a model that have a value per axis, time first for clips.
+_PER_AXIS = ("patch_size", "patch_stride", "patch_padding", "query_stride", "masked_unit_size")
+#: Fields that the model of images has from its own variant or size.
+_IMAGE_SPECIFIC_FIELDS = (
+    "image_size",
+    "separate_position_embeddings",
+    "global_position_size",
+    "mask_ratio",
+    "num_labels",
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a run learns from, and the model that learns it.
+
+    Attributes:
+        model: on the CPU, with the weights that it starts from or goes on from.
+        manifest: the training videos, or images.
+        held_out: the manifest to validate on, and the views of each of its videos.
+        validate_epochs: after how many epochs that is due.
+        notes: what to say of the weights that the model starts from, a line each.
+    """
+
+    model: PretrainedModel
+    task: Task
+    manifest: Manifest
+    clip: ClipSettings
+    augment: AugmentSettings
+    train: TrainSettings
+    held_out: tuple[Manifest, EvaluateSettings] | None = None
+    validate_epochs: int = 1
+    notes: Sequence[str] = ()
+
+
+#: Makes the side of a run whose weights come from ``Start``, or from the run's seed.
+MakeSide = Callable[[R, Start | None], Side]
+
+
+def classification_side(run: TrainRun, start: Start | None) -> Side:
+    """What fine-tuning learns from: one label for each video.
+
+    Raises:
+        UserError: if manifests, settings or weights cannot be used or do not fit together.
+    """
+    labels = ClassLabels()
+    manifest = open_manifest(run.data, "data.train.manifest", run.clip, targets=labels)
+    if labels.order_is_assumed and (names := _names_of_weights(start, labels.classes)):
+        labels = ClassLabels(names)
+        manifest = open_manifest(run.data, "data.train.manifest", run.clip, targets=labels)
+    classes = labels.classes
+    held_out = None
+    if run.data.val.manifest is not None:
+        targets = ClassLabels(classes)
+        val_manifest = open_manifest(run.data, "data.val.manifest", run.clip, targets=targets)
+        held_out = val_manifest, run.evaluate.of(run.clip)
+    model = build_classifier(run, classes, start)
+    task = SingleLabel(
+        classes,
+        run.clip,
+        run.train.batch_size,
+        run.train.label_smoothing,
+        Mixing(run.augment, len(classes), run.train.repeated_sampling),
+    )
+    side = _side(run, model, task, manifest, start)
+    return replace(side, held_out=held_out, validate_epochs=run.train.validate_epochs)
+
+
+def pretraining_side(run: PretrainRun, start: Start | None) -> Side:
+    """What pre-training learns from: videos without labels.
+
+    Raises:
+        UserError: as :func:`classification_side` does.
+    """
+    manifest = open_manifest(run.data, "data.train.manifest", run.clip)
+    model = build_pretraining_model(run, start)
+    return _side(run, model, PreTraining(run.clip, run.train.batch_size), manifest, start)
+
+
+def _side(
+    run: TrainingRun, model: PretrainedModel, task: Task, manifest: Manifest, start: Start | None
+) -> Side:
+    notes = start.notes if start else ()
+    return Side(model, task, manifest, run.clip, run.augment, run.train, notes=notes)
+
+
+def _names_of_weights(start: Start | None, classes: Sequence[str]) -> list[str] | None:
+    """These classes in the order of the weights that the run starts from, if they have the same.
+
+    For classes whose order nobody gave: another one would make the head useless, or be refused.
+    """
+    if start is None or not start.checkpoint.config.has_label_names:
+        return None
+    stored = start.checkpoint.config.id2label or {}
+    names = [normalize_label(stored[index]) for index in range(len(stored))]
+    wanted = {normalize_label(name) for name in classes}
+    return names if len(names) == len(classes) and set(names) == wanted else None
+
+
+def check_kind(run: TrainingRun) -> None:
+    """Make sure that a model of clips is given clips, and one of images images.
+
+    Raises:
+        ConfigError: naming both settings.
+    """
+    takes_clips = variant_config(run.model.name).is_video
+    if takes_clips and run.clip.is_image:
+        raise ConfigError(
+            f"clip.num_frames=1: model.name={run.model.name} takes clips; wanted more frames, or "
+            "a model of images, such as hiera_base_224"
+        )
+    if not takes_clips and not run.clip.is_image:
+        raise ConfigError(
+            f"clip.num_frames={run.clip.num_frames}: model.name={run.model.name} takes images; "
+            "wanted clip.num_frames=1"
+        )
+
+
+def build_pretraining_model(run: PretrainRun, start: Start | None) -> PretrainedModel:
+    """The model that ``run.model`` describes, with the weights of ``start``.
+
+    Raises:
+        ConfigError: if it is none to pre-train, or does not fit the clips.
+        CheckpointError: if the weights cannot be used.
+    """
+    if not parse_name(run.model.name).pretraining:
+        raise ConfigError(f"model.name={run.model.name}: pre-training wants a mae_ model")
+    return build_model(run, {}, start)
+
+
+def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> PretrainedModel:
+    """The model that ``run.model`` describes, for ``classes``, with the weights of ``start``.
+
+    Raises:
+        ConfigError: if the model does not fit the clips, or a field does not fit.
+        CheckpointError: if the weights cannot be used.
+    """
+    name = run.model.name
+    if parse_name(name).pretraining:
+        raise ConfigError(
+            f"model.name={name}: training wants {name.removeprefix('mae_')}, "
+            "with the pre-trained weights as init_from"
+        )
+    num_labels = run.model.overrides.get("num_labels", len(classes))
+    if num_labels != len(classes):
+        raise ConfigError(
+            f"model.num_labels={num_labels}: the training videos have {len(classes)} classes; "
+            "leave it out"
+        )
+    labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}
+    return build_model(run, labels, start)
+
+
+def build_model(run: TrainingRun, fields: dict[str, Any], start: Start | None) -> PretrainedModel:
+    """The model that ``run.model`` describes, but for ``fields``, on the CPU.
+
+    Its weights come from one place: the checkpoint that the run goes on from or starts from, or its
+    seed.
+
+    Raises:
+        ConfigError: if the model does not fit the clips, or a field does not fit.
+        CheckpointError: if the weights cannot be used.
+    """
+    name, clip_size = run.model.name, [run.clip.crop_size] * 2
+    if not run.clip.is_image:
+        clip_size = [run.clip.num_frames, *clip_size]
+    overrides = {"image_size": clip_size, **run.model.overrides, **fields}
+    try:
+        config = variant_config(name, **overrides)
+    except ConfigError as error:
+        faults = [f"model.{key}: {text}" if key else text for key, text in error.faults]
+        raise ConfigError("; ".join(faults) or str(error)) from None
+    _check_clip(run, config, clip_size)
+    torch.manual_seed(derive_seed(run.seed))  # for what starts at random
+    if start is None:
+        model: PretrainedModel = create_model(name, **overrides)
+    elif start.resumes:
+        model = _resumed_model(class_of_variant(name), config, start)
+    else:
+        model = create_from_checkpoint(name, start.checkpoint, start.source, **overrides)
+    model.preprocessor = dump_preprocessor(run.clip)
+    return model
+
+
+def _resumed_model(
+    model: type[PretrainedModel], config: HieraConfig, start: Start
+) -> PretrainedModel:
+    try:
+        check_same_model(start.checkpoint, model, config)
+    except ConfigError as error:
+        differences = "; ".join(
+            f"{start.prefix}model.{text}" if start.prefix else text for _, text in error.faults
+        )
+        raise CheckpointError(
+            f"{start.source}: cannot go on with another model ({differences}); give another "
+            "output_dir, and init_from to start from these weights"
+        ) from None
+    return model.from_weights(config, start.checkpoint.weights, start.source)
+
+
+def _check_clip(run: TrainingRun, config: HieraConfig, clip_size: list[int]) -> None:
+    if config.image_size != clip_size:
+        raise ConfigError(
+            f"model.image_size={config.image_size}: clip.num_frames={run.clip.num_frames} and "
+            f"clip.crop_size={run.clip.crop_size} make {clip_size}"
+        )
+    if config.num_channels != len(run.clip.mean):
+        raise ConfigError(
+            f"clip.mean={list(run.clip.mean)}: wanted one value for each of "
+            f"model.num_channels={config.num_channels}"
+        )
+
+
+def check_joint(run: TrainingRun) -> None:
+    """Make sure that ``images`` fit a run, if there are any.
+
+    Raises:
+        ConfigError: if its model takes images already, or images are validated and clips are not.
+    """
+    if run.images is None:
+        return
+    if run.clip.is_image:
+        raise ConfigError(
+            f"images: is for joint training of a model of clips, and model.name={run.model.name} "
+            "takes images: give them as data.train.manifest"
+        )
+    validates_images = isinstance(run, TrainRun) and run.images.val.manifest is not None
+    if validates_images and run.data.val.manifest is None:
+        raise ConfigError(
+            "images.val.manifest: needs data.val.manifest, which decides what is best"
+        )
+
+
+def image_run(run: R, init_from: str | None) -> R:
+    """The image side of a joint run: its data and views, and the twin of its model for images.
+
+    Raises:
+        ConfigError: if ``run`` has no images.
+    """
+    images = run.images
+    if images is None:
+        raise ConfigError("images: is required and was not given")
+    fields = {
+        name: value
+        for name, value in run.model.overrides.items()
+        if name not in _IMAGE_SPECIFIC_FIELDS
+    }
+    fields |= {name: fields[name][1:] for name in _PER_AXIS if name in fields}
+    fields |= images.model
+    name = run.model.name.replace("16x224", "224")
+    data = {"train": images.train, "root": images.root}
+    changes: dict[str, Any] = {
+        "images": None,
+        "init_from": init_from,
+        "model": type(run.model)(name=name, **fields),
+        "clip": images.clip,
+        "augment": images.augment,
+        "train": run.train.model_copy(
+            update={"batch_size": images.batch_size, "repeated_sampling": 1}
+        ),
+    }
+    if isinstance(run, TrainRun):
+        data["val"] = images.val
+        changes["evaluate"] = ValidationSettings(batch_size=run.evaluate.batch_size)
+    changes["data"] = run.data.model_copy(update=data)
+    return run.model_copy(update=changes)
