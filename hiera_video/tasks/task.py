@@ -24,7 +24,7 @@ from hiera_video.data.targets import TargetEncoder
 
 @dataclass(frozen=True)
 class Criterion:
-    """The figure that decides which checkpoint is best, in which direction, and its name in text."""
+    """The figure that decides which checkpoint is best, its direction, and its name in text."""
 
     figure: str
     higher_is_better: bool = True

@@ -137,10 +137,8 @@ def estimate_memory(plan: StepPlan, model: PretrainedModel, accelerator: Acceler
     keeps_gradients = train.accumulate_steps > 1 or accelerator.num_processes > 1
     step = _peak_of_step(
         model.without_weights(),
-        plan.batches,
+        plan,
         accelerator.device,
-        _DTYPES.get(plan.precision),
-        gradient_checkpointing=train.gradient_checkpointing,
         keeps_gradients=keeps_gradients and num_shards == 1,
     )
     if keeps_gradients and num_shards > 1:
@@ -163,17 +161,12 @@ def _num_shards(accelerator: Accelerator) -> int:
 
 
 def _peak_of_step(
-    model: PretrainedModel,
-    clips: Sequence[tuple[int, ...]],
-    device: torch.device,
-    dtype: torch.dtype | None,
-    *,
-    gradient_checkpointing: bool,
-    keeps_gradients: bool,
+    model: PretrainedModel, plan: StepPlan, device: torch.device, *, keeps_gradients: bool
 ) -> int:
-    """The most bytes that a step makes on the device, for uint8 ``clips`` ``(B, C, T, H, W)``."""
-    if gradient_checkpointing:
+    """The most bytes that a step of ``plan`` makes on the device."""
+    if plan.train.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    dtype = _DTYPES.get(plan.precision)
     model.train()
     # Of other devices than these two, PyTorch may not know all operations without content.
     kind = device.type if device.type in ("cpu", "cuda") else "cpu"
@@ -186,7 +179,7 @@ def _peak_of_step(
             if keeps_gradients:
                 for weight in weights:
                     weight.grad = torch.empty_like(weight)
-            batches = [torch.empty(shape, dtype=torch.uint8, device=kind) for shape in clips]
+            batches = [torch.empty(shape, dtype=torch.uint8, device=kind) for shape in plan.batches]
             with torch.autocast(kind, dtype, enabled=dtype is not None):
                 losses = [_loss(model, batch) for batch in batches]
             torch.stack(losses).sum().backward()

@@ -89,7 +89,8 @@ def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
     name = run.model.name
     if "name" not in run.model.model_fields_set:
         name = _fitting_name(name, checkpoint.config, takes_clips)
-    taken = _take_architecture(name, given, checkpoint, run.init_from, prefix)
+    weights = Start(run.init_from, checkpoint, [], prefix=prefix)
+    taken = _take_architecture(name, given, weights)
     from_images = takes_clips and not checkpoint.config.is_video
     known = known_clip(checkpoint, run.init_from)
     if from_images:
@@ -104,7 +105,7 @@ def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
         update={"model": type(run.model)(**{**given, "name": name, **taken}), "clip": clip}
     )
     notes = list(_notes(run, started, taken, known, prefix))
-    return started, Start(run.init_from, checkpoint, notes, prefix=prefix)
+    return started, weights._replace(notes=notes)
 
 
 def resume_run(run: R, checkpoint: Checkpoint, before: Mapping[str, Any]) -> R:
@@ -168,14 +169,13 @@ def _fitting_name(default: str, found: HieraConfig, takes_clips: bool) -> str:
     return name if name in list_models() else f"{prefix}hiera_base_{size}"
 
 
-def _take_architecture(
-    name: str, given: Mapping[str, Any], checkpoint: Checkpoint, source: str, prefix: str
-) -> dict[str, Any]:
+def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> dict[str, Any]:
     """The fields that ``given`` leaves open and in which the weights are no model of this name.
 
     Raises:
         CheckpointError: if the name, or one of the ``given`` fields, contradicts the weights.
     """
+    source, checkpoint, prefix = weights.source, weights.checkpoint, weights.prefix
     named = variant_fields(name)
     takes_clips = len(named.get("image_size", ())) == 3
     if checkpoint.config.is_video and not takes_clips:
@@ -184,7 +184,7 @@ def _take_architecture(
             f"are of clips; wanted {_fitting_name(name, checkpoint.config, takes_clips=True)}"
         )
     found = _found_fields(name, checkpoint, takes_clips)
-    _check_given(name, given, found, checkpoint, source, prefix)
+    _check_given(name, given, found, weights)
     fitting = _fitting_name(name, checkpoint.config, takes_clips)
     size = ("embed_dim", "depths", "num_heads")
     published = published_variant(checkpoint.config)
@@ -238,13 +238,9 @@ def _num_query_pool(name: str, checkpoint: Checkpoint) -> int:
 
 
 def _check_given(
-    name: str,
-    given: Mapping[str, Any],
-    found: Mapping[str, Any],
-    checkpoint: Checkpoint,
-    source: str,
-    prefix: str,
+    name: str, given: Mapping[str, Any], found: Mapping[str, Any], weights: Start
 ) -> None:
+    source, checkpoint, prefix = weights.source, weights.checkpoint, weights.prefix
     inflates = len(found["patch_size"]) > len(checkpoint.config.patch_size)
     fixed = list(FIXED)
     if inflates:  # time is new to the weights
