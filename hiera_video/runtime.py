@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -26,7 +26,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm import tqdm
 
 from hiera_video.config.groups import RunSettings
-from hiera_video.errors import ConfigError
+from hiera_video.errors import ConfigError, UserError
 from hiera_video.files import make_output_directory
 from hiera_video.locks import locked
 from hiera_video.processes import is_first_process
@@ -41,17 +41,26 @@ _SAME_SIGNAL_SECONDS = 1.0
 
 @contextmanager
 def open_output(output_dir: Path, index_dir: Path | None) -> Iterator[Path]:
-    """``output_dir``, made if it is not there, and no other run's while the block runs; the folder
-    for indexes is made, too.
+    """Make ``output_dir``, if it is not there, and keep other runs out of it while the block runs;
+    make the folder for indexes, too.
+
+    A new folder is removed again if the block raises a :class:`UserError` before it writes there.
 
     Raises:
         UserError: if it cannot be written to, or another run writes there.
     """
+    is_new = not output_dir.exists()
     make_output_directory(output_dir)
     if index_dir is not None:
         make_output_directory(index_dir, "data.index_dir")
-    with locked(output_dir) if is_first_process() else nullcontext():
-        yield output_dir
+    try:
+        with locked(output_dir) if is_first_process() else nullcontext():
+            yield output_dir
+    except UserError:
+        if is_new:
+            with suppress(OSError):  # of a folder that is not empty: the run had begun
+                output_dir.rmdir()
+        raise
 
 
 class Signals:

@@ -6,20 +6,19 @@ weights come from one place: that checkpoint, or ``init_from``, or the seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.models.joint import IMAGES_FOLDER, HieraForJointTraining
 from hiera_video.models.layouts import read_checkpoint
-from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.runtime import open_output
 from hiera_video.training.changes import refuse_settings
 from hiera_video.training.preparing import Learning, prepare, settings_of_run
 from hiera_video.training.resume import SavedState, find_resume, read_saved, settings_beside
 from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.sides import (
+    AdaptModel,
     MakeSide,
     check_joint,
     check_kind,
@@ -32,10 +31,6 @@ from hiera_video.training.trackers import check_trackers
 from hiera_video.training.trainer import Trainer
 
 R = TypeVar("R", bound=TrainingRun)
-
-#: Changes a model between the moment at which its weights are there and that at which the optimizer
-#: is made: freezes parts of it, adds others.
-AdaptModel = Callable[[PretrainedModel], None]
 
 
 def train(run: TrainRun) -> None:

@@ -76,6 +76,9 @@ class Side:
 
 #: Makes the side of a run whose weights come from ``Start``, or from the run's seed.
 MakeSide = Callable[[R, Start | None], Side]
+#: Changes a model between the moment at which its weights are there and that at which the optimizer
+#: is made: freezes parts of it, adds others.
+AdaptModel = Callable[[PretrainedModel], None]
 
 
 def classification_side(run: TrainRun, start: Start | None) -> Side:
