@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import Interrupted
-from hiera_video.training.agreement import Watch
+from hiera_video.training.agreement import StopTogether
 from hiera_video.training.run import train
 from hiera_video.training.saving import SHARDS_FOLDER
 from hiera_video.training.settings import TrainRun
@@ -190,7 +190,7 @@ def test_another_number_of_processes_goes_on_with_the_same_clips(
     train(parse_settings(TrainRun, arguments(tiny_dataset, whole, *common, "train.batch_size=4")))
     forget_accelerator()
     with monkeypatch.context() as patch:
-        patch.setattr(Watch, "agree", lambda _, step: 15 * (step == 5))
+        patch.setattr(StopTogether, "agree", lambda _, step: 15 * (step == 5))
         with pytest.raises(
             Interrupted, match="stopped by SIGTERM at step 5; rerun the same command"
         ):

@@ -15,7 +15,7 @@ import torch
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.manifest import Manifest
 from hiera_video.errors import CheckpointError, ConfigError, Interrupted
-from hiera_video.training.agreement import Watch
+from hiera_video.training.agreement import StopTogether
 from hiera_video.training.changes import digest, first_progress, go_on, refuse_settings
 from hiera_video.training.rules import RULES, rule_of, rules_table, settings_of
 from hiera_video.training.run import train
@@ -58,7 +58,7 @@ def run_here(dataset: TinyDataset, output_dir: Path, *more: str) -> list[dict[st
 
 
 def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Watch, "agree", lambda _, now: 15 * (now == step))
+    monkeypatch.setattr(StopTogether, "agree", lambda _, now: 15 * (now == step))
 
 
 def place(**given: Any) -> Progress:
@@ -152,28 +152,34 @@ def test_within_a_pass_the_videos_and_their_order_stay(
 ) -> None:
     run = TrainRun(output_dir=tmp_path)
     with pytest.raises(CheckpointError, match="middle of a pass over 36 videos") as error:
-        go_on(place(rows=12, **before), place(**now), run, SOURCE)
+        go_on(place(rows=12, **before), place(**now), run.train.epochs, SOURCE)
     assert message in str(error.value)
     assert "from a checkpoint at the end of a pass" in str(error.value)
-    progress, _ = go_on(place(**before), place(**now), run, SOURCE)
+    progress, _ = go_on(place(**before), place(**now), run.train.epochs, SOURCE)
     assert (progress.step, progress.passes, progress.epochs, progress.rows) == (9, 2, 4, 0)
     assert progress.num_rows == now.get("num_rows", 36)
 
 
 def test_other_labels_and_unknown_videos_go_on_within_a_pass(tmp_path: Path) -> None:
     run = TrainRun(output_dir=tmp_path)
-    progress, changed = go_on(place(rows=12), place(labels="c"), run, SOURCE)
+    progress, changed = go_on(place(rows=12), place(labels="c"), run.train.epochs, SOURCE)
     assert (progress.rows, changed) == (12, ["data.train.manifest: other labels"])
-    progress, changed = go_on(place(rows=12, videos="", labels=""), place(), run, SOURCE)
+    progress, changed = go_on(
+        place(rows=12, videos="", labels=""), place(), run.train.epochs, SOURCE
+    )
     assert (progress.rows, changed, progress.videos) == (12, [], "a")
 
 
 def test_other_images_begin_with_a_permutation_of_their_own(tmp_path: Path) -> None:
     run = TrainRun(output_dir=tmp_path)
     before = place(images=50, num_images=36, image_files="x")
-    progress, changed = go_on(before, place(num_images=10, image_files="y"), run, SOURCE)
+    progress, changed = go_on(
+        before, place(num_images=10, image_files="y"), run.train.epochs, SOURCE
+    )
     assert (progress.images, changed) == (20, ["images.train.manifest: other images"])
-    progress, changed = go_on(before, place(num_images=36, image_files="x"), run, SOURCE)
+    progress, changed = go_on(
+        before, place(num_images=36, image_files="x"), run.train.epochs, SOURCE
+    )
     assert (progress.images, changed) == (50, [])
 
 
@@ -298,9 +304,6 @@ def test_the_page_shows_the_rules() -> None:
 
 def test_a_run_begins_with_what_its_manifests_hold(tiny_dataset: TinyDataset) -> None:
     videos = Manifest(tiny_dataset.train)
-    run = TrainRun(output_dir=Path("run"), seed=3)
-    begin = first_progress(run, videos, None, Manifest(tiny_dataset.val))
+    begin = first_progress(3, 1, videos, None, Manifest(tiny_dataset.val))
     assert (begin.num_rows, begin.seed, begin.repeats, begin.num_images) == (36, 3, 1, 0)
-    assert replace(begin, seed=0) == first_progress(
-        TrainRun(output_dir=Path("run")), videos, None, Manifest(tiny_dataset.val)
-    )
+    assert replace(begin, seed=0) == first_progress(0, 1, videos, None, Manifest(tiny_dataset.val))

@@ -14,13 +14,14 @@ import pytest
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import Interrupted
 from hiera_video.evaluation.run import evaluate
-from hiera_video.tasks.single_label import Classification
 from hiera_video.training import curves
-from hiera_video.training.agreement import Watch
+from hiera_video.training.agreement import StopTogether
 from hiera_video.training.curves import CurvesTracker
+from hiera_video.training.log import rewind_log
 from hiera_video.training.run import pretrain, train
 from hiera_video.training.settings import EvaluateRun, PretrainRun, TrainRun
-from hiera_video.training.trackers import JsonLinesTracker, rewind_log
+from hiera_video.training.trackers import JsonLinesTracker
+from hiera_video.training.validation import Validation
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,
@@ -76,7 +77,7 @@ def test_a_run_that_is_stopped_logs_what_it_has_and_goes_on_as_if_it_had_not(
     train_here(tiny_dataset, whole, *more)
     for stop in (2, 3, 5):  # within a pass, at its end, after a line
         with monkeypatch.context() as patch:
-            patch.setattr(Watch, "agree", lambda _, step, stop=stop: 15 * (step == stop))
+            patch.setattr(StopTogether, "agree", lambda _, step, stop=stop: 15 * (step == stop))
             with pytest.raises(Interrupted, match=f"step {stop};"):
                 train_here(tiny_dataset, broken, *more)
         assert list(losses(broken)) == [step for step in (4,) if step < stop] + [stop]
@@ -110,14 +111,14 @@ def test_what_is_not_a_number_is_null_in_the_log(tmp_path: Path) -> None:
 def test_curves_are_there_after_the_first_validation(
     tiny_dataset: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    validate = Classification.validate
+    measure = Validation.measure
 
-    def once(self: Classification, model: Any) -> dict[str, float | None]:
+    def once(self: Validation, model: Any) -> dict[str, float | None]:
         if (tmp_path / "curves.png").exists():
             raise KeyboardInterrupt
-        return validate(self, model)
+        return measure(self, model)
 
-    monkeypatch.setattr(Classification, "validate", once)
+    monkeypatch.setattr(Validation, "measure", once)
     with pytest.raises(KeyboardInterrupt):
         train_here(tiny_dataset, tmp_path, f"data.val.manifest={tiny_dataset.val}")
 
@@ -125,7 +126,7 @@ def test_curves_are_there_after_the_first_validation(
 def test_pretraining_draws_after_an_epoch(
     tiny_dataset: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def agree(_: Watch, step: int) -> int:
+    def agree(_: StopTogether, step: int) -> int:
         if step == 5:
             raise KeyboardInterrupt
         return 0
@@ -139,7 +140,7 @@ def test_pretraining_draws_after_an_epoch(
         "train.log_steps=1",
         "trackers=[]",
     ]
-    monkeypatch.setattr(Watch, "agree", agree)
+    monkeypatch.setattr(StopTogether, "agree", agree)
     with pytest.raises(KeyboardInterrupt):
         pretrain(parse_settings(PretrainRun, arguments))
     assert (tmp_path / "curves.png").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from hiera_video import HieraForImageClassification, HieraForVideoClassification
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.config.machinery import parse_settings
-from hiera_video.data.paired_loader import JointBatch
 from hiera_video.errors import ConfigError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.models.preprocessor import load_preprocessor
-from hiera_video.tasks.meters import ClipMean
+from hiera_video.tasks.joint import JointTask
 from hiera_video.tasks.step_shares import StepShares
-from hiera_video.training.joint import JointTask, image_run
+from hiera_video.tasks.task import BatchLoss, Task
 from hiera_video.training.run import pretrain, train
 from hiera_video.training.saving import Checkpoints
 from hiera_video.training.settings import EvaluateRun, PretrainRun, TrainRun
+from hiera_video.training.sides import image_run
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_IMAGE,
@@ -165,34 +165,34 @@ def test_two_processes_come_to_the_weights_of_one(
         assert max((one[name] - two[name]).abs().max() for name in one) < 2e-5
 
 
-class FixedLoss:
+class FixedLoss(Task):
     """A task whose loss is the same for every batch of its own kind."""
 
-    validates = False
-    means: ClassVar[dict[str, ClipMean]] = {}
-
-    def __init__(self, value: float, batch: ClipBatch) -> None:
+    def __init__(self, value: float, batch: ClipBatch, batch_size: int) -> None:
+        super().__init__(ClipSettings(), batch_size)
         self.value = value
         self.batch = batch
 
-    def loss(self, _: nn.Module, batch: ClipBatch) -> Tensor:
-        assert batch is self.batch
-        return torch.tensor(self.value)
+    def losses(self, *_: object) -> dict[str, Tensor]:
+        raise NotImplementedError
 
-    def validate(self, _: nn.Module) -> dict[str, float | None]:
-        return {}
+    def batch_loss(self, _: nn.Module, batch: ClipBatch) -> BatchLoss:
+        assert batch is self.batch
+        value = torch.tensor(self.value)
+        return BatchLoss(value, {"loss": (value, 2)})
 
 
 def test_the_loss_of_images_is_weighted() -> None:
     images = ClipBatch.of_failure(Failure(0, "0.jpg", ""), (3, 1, 32, 32))
-    clips = JointBatch.of_failure(Failure(0, "0.mp4", ""), (3, 4, 32, 32))
-    assert isinstance(clips, JointBatch)
-    clips.images = images
+    clips = ClipBatch.of_failure(Failure(0, "0.mp4", ""), (3, 4, 32, 32))
     shares = StepShares(Accelerator(cpu=True), "skip")
-    task = JointTask(FixedLoss(3.0, clips), FixedLoss(8.0, images), 0.25, (6, 4), shares)
-    assert task.loss(nn.Identity(), clips).item() == 3.0 + 0.25 * 8.0
-    clips.of_step = 3, 1  # the gradient will be divided by 3 / 6: images make up for that
-    assert task.loss(nn.Identity(), clips).item() == 3.0 + 0.25 * 8.0 * (3 / 6) / (1 / 4)
+    task = JointTask(FixedLoss(3.0, clips, 3), FixedLoss(8.0, images, 2), 0.25, 2, shares)
+    loss = task.batch_loss(nn.Identity(), PairedBatch(clips, images, None))
+    assert loss.total.item() == 3.0 + 0.25 * 8.0
+    assert task.logged == tuple(loss.means) == ("loss", "image_loss")
+    # The gradient will be divided by 3 / 6: images make up for that.
+    loss = task.batch_loss(nn.Identity(), PairedBatch(clips, images, (3, 1)))
+    assert loss.total.item() == 3.0 + 0.25 * 8.0 * (3 / 6) / (1 / 4)
 
 
 def test_the_weight_is_that_of_the_settings(
@@ -207,7 +207,7 @@ def test_the_weight_is_that_of_the_settings(
         weights_given.append(task.image_loss_weight)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(JointTask, "loss", end)
+    monkeypatch.setattr(JointTask, "batch_loss", end)
     weighted = arguments(tiny_dataset, tiny_images, tmp_path, "images.loss_weight=0.25")
     with pytest.raises(KeyboardInterrupt):
         train(parse_settings(TrainRun, weighted))

@@ -15,11 +15,12 @@ from hiera_video.batch import ClipBatch
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
 from hiera_video.models.classification import HieraClassifier, HieraForVideoClassification
-from hiera_video.tasks.single_label import Classification
+from hiera_video.tasks.task import BatchLoss, Task
+from hiera_video.training.log import LOG_FILE, read_log
 from hiera_video.training.run import train
 from hiera_video.training.saving import STATE_FILE, Checkpoints, saved_checkpoints
 from hiera_video.training.settings import TrainRun
-from hiera_video.training.trackers import LOG_FILE, read_log
+from hiera_video.training.validation import Validation
 from tests.support import TINY_ARGUMENTS, TinyDataset, forget_accelerator
 
 
@@ -138,7 +139,7 @@ def test_a_run_that_ended_before_it_was_validated_is_validated_when_it_goes_on(
 
     arguments = [f"data.val.manifest={tiny_dataset.val}", "train.epochs=1"]
     monkeypatch.setattr(Checkpoints, "save", save_now)
-    monkeypatch.setattr(Classification, "validate", end)
+    monkeypatch.setattr(Validation, "measure", end)
     with pytest.raises(KeyboardInterrupt):
         train_here(tiny_dataset, tmp_path, *arguments)
     assert not (tmp_path / "best").exists()
@@ -152,10 +153,10 @@ def test_all_that_is_random_follows_the_seed(
     tiny_dataset: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order of the videos, clips of them, the first weights, and draws for a batch."""
-    loss = Classification.loss
+    loss = Task.batch_loss
     batches: list[dict[str, Tensor]] = []
 
-    def watched(self: Classification, model: nn.Module, batch: ClipBatch) -> Tensor:
+    def watched(self: Task, model: nn.Module, batch: ClipBatch) -> BatchLoss:
         batches.append(
             {
                 "order": batch.rows,
@@ -166,7 +167,7 @@ def test_all_that_is_random_follows_the_seed(
         )
         return loss(self, model, batch)
 
-    monkeypatch.setattr(Classification, "loss", watched)
+    monkeypatch.setattr(Task, "batch_loss", watched)
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
         whole = [f"seed={seed}", "train.epochs=1", "train.batch_size=36"]
         train_here(tiny_dataset, tmp_path / name, *whole)

@@ -16,11 +16,16 @@ from hiera_video.models.joint import HieraForJointTraining
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.training import memory
 from hiera_video.training import run as training_run
-from hiera_video.training.build import build_classifier, build_pretraining_model
-from hiera_video.training.joint import image_run
-from hiera_video.training.memory import StepMemory, check_memory, estimate_memory, in_bytes
+from hiera_video.training.memory import (
+    StepMemory,
+    StepPlan,
+    check_memory,
+    estimate_memory,
+    in_bytes,
+)
 from hiera_video.training.run import train
 from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
+from hiera_video.training.sides import build_classifier, build_pretraining_model, image_run
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,
@@ -45,8 +50,15 @@ def pretraining(*settings: str) -> tuple[PretrainRun, PretrainedModel]:
     return run, build_pretraining_model(run, None)
 
 
+def plan_of(*runs: TrainingRun) -> StepPlan:
+    sizes = [(run.clip.num_frames, run.clip.crop_size, run.clip.crop_size) for run in runs]
+    batches = [(run.train.batch_size, 3, *size) for run, size in zip(runs, sizes, strict=True)]
+    run = runs[0]
+    return StepPlan(batches, run.train, run.optimizer, run.precision, run.data.num_workers)
+
+
 def estimate(run: TrainingRun, model: PretrainedModel) -> StepMemory:
-    return estimate_memory([run], model, Accelerator())
+    return estimate_memory(plan_of(run), model, Accelerator())
 
 
 def kept_for_backward(run: TrainingRun, model: PretrainedModel) -> int:
@@ -104,7 +116,7 @@ def test_images_and_clips_of_a_joint_run_are_there_together() -> None:
     images = build_classifier(twin, ["a"], None)
     apart = estimate(run, clips).step, estimate(twin, images).step
     joint = HieraForJointTraining(images, clips)
-    both = estimate_memory([run, twin], joint, Accelerator()).step
+    both = estimate_memory(plan_of(run, twin), joint, Accelerator()).step
     assert max(apart) < 0.9 * sum(apart) < both < 1.1 * sum(apart)
 
 
@@ -144,19 +156,19 @@ def test_what_is_there_is_shared_by_the_processes_of_a_machine(
 
 
 def test_the_warning_names_what_lowers_it(caplog: pytest.LogCaptureFixture) -> None:
-    run, _ = training()
-    check_memory(run, 10, 10, is_main_process=True)
-    check_memory(run, 92_000_000_000, 24_000_000_000, is_main_process=False)
+    plan = plan_of(training()[0])
+    check_memory(plan, 10, 10, is_main_process=True)
+    check_memory(plan, 92_000_000_000, 24_000_000_000, is_main_process=False)
     assert not caplog.records
-    check_memory(run, 92_000_000_000, 24_000_000_000, is_main_process=True)
+    check_memory(plan, 92_000_000_000, 24_000_000_000, is_main_process=True)
     assert caplog.messages == [
         "a step needs about 92 GB of memory, and 24 GB are free here: lower train.batch_size and "
         "raise train.accumulate_steps, or lower clip.crop_size, or lower clip.num_frames, or set "
         "train.gradient_checkpointing=true, or set precision=bf16"
     ]
     caplog.clear()
-    run, _ = training("train.gradient_checkpointing=true", "precision=bf16")
-    check_memory(run, 2, 1, is_main_process=True)
+    plan = plan_of(training("train.gradient_checkpointing=true", "precision=bf16")[0])
+    check_memory(plan, 2, 1, is_main_process=True)
     assert caplog.text.rstrip().endswith("or lower clip.num_frames")
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from hiera_video.training.meters import ClipMean, read_tallies, restore_tallies
+from hiera_video.training.meters import ClipMean, Meters
 
 
 def test_batches_count_by_their_clips_and_a_reading_starts_anew() -> None:
@@ -31,23 +31,24 @@ def test_a_value_that_is_no_number_is_not_hidden() -> None:
     assert math.isnan(mean.read() or 0.0)
 
 
+CPU = torch.device("cpu")
+
+
 def test_what_was_counted_goes_on_in_the_next_run() -> None:
-    means = [ClipMean(torch.device("cpu")) for _ in range(2)]
-    means[0].update(torch.tensor(0.1), 3)
-    means[1].update(torch.tensor(0.7), 3)
-    tallies = read_tallies(means, 5)
-    others = [ClipMean(torch.device("cpu")) for _ in range(2)]
-    assert restore_tallies(tallies, others, num_processes=1, process_index=0) == 5
-    for mean, other in zip(means, others, strict=True):
-        assert torch.equal(mean.sums, other.sums)
+    meters, others = (Meters(["loss", "accuracy"], CPU) for _ in range(2))
+    meters.update({"loss": (torch.tensor(0.1), 3), "accuracy": (torch.tensor(0.7), 3)})
+    tallies = meters.read_tallies(5)
+    assert others.restore_tallies(tallies, num_processes=1, process_index=0) == 5
+    assert others.read() == meters.read() == pytest.approx({"loss": 0.1, "accuracy": 0.7})
+    assert meters.read() == {}
 
 
 def test_the_first_of_other_processes_takes_over_what_was_counted() -> None:
     tallies = [[1.0, 2.0, 1.0], [3.0, 2.0, 0.0]]
-    sums, failed = [], []
+    counted, failed = [], []
     for process in range(3):
-        mean = ClipMean(torch.device("cpu"))
-        failed.append(restore_tallies(tallies, [mean], num_processes=3, process_index=process))
-        sums.append(mean.sums.tolist())
-    assert sums == [[4, 4], [0, 0], [0, 0]]
+        meters = Meters(["loss"], CPU)
+        failed.append(meters.restore_tallies(tallies, num_processes=3, process_index=process))
+        counted.append(meters.read_tallies(0))
+    assert counted == [[[4, 4, 0]], [[0, 0, 0]], [[0, 0, 0]]]
     assert failed == [1, 0, 0]

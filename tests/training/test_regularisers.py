@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from hiera_video.config.machinery import parse_settings
 from hiera_video.models.classification import HieraForVideoClassification
-from hiera_video.tasks.single_label import Classification
 from hiera_video.training.run import train
 from hiera_video.training.settings import TrainRun
+from hiera_video.training.validation import Validation
 from tests.support import TINY_ARGUMENTS, TinyDataset
 
 #: What one run more each says of the settings together; what each does, the tests of its parts say.
@@ -105,11 +105,11 @@ def test_the_average_of_weights_is_what_validates_and_what_is_shared(
 ) -> None:
     validated: list[dict[str, Tensor]] = []
 
-    def validate(_: Any, model: nn.Module) -> dict[str, float]:
+    def measure(_: Any, model: nn.Module) -> dict[str, float]:
         validated.append({name: t.clone() for name, t in model.state_dict().items()})
         return {"val/top1": 0.5}
 
-    monkeypatch.setattr(Classification, "validate", validate)
+    monkeypatch.setattr(Validation, "measure", measure)
     videos = f"data.val.manifest={tiny_dataset.val}"
     train_three_steps(tiny_dataset, tmp_path / "run", "train.ema_decay=0.5", videos)
     shared = HieraForVideoClassification.from_pretrained(tmp_path / "run" / "best").state_dict()

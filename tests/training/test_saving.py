@@ -16,16 +16,18 @@ from accelerate import Accelerator
 from torch import distributed
 
 from hiera_video.config.groups import OptimizerSettings
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.files import UNFINISHED
 from hiera_video.models.classification import HieraForVideoClassification
+from hiera_video.models.layouts import read_checkpoint
 from hiera_video.training import resume
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
+    check_same_model,
     check_same_step,
     find_resume,
-    load_checkpoint,
     load_optimizer,
+    read_saved,
 )
 from hiera_video.training.saving import (
     CHECKSUMS_FILE,
@@ -218,12 +220,12 @@ def test_a_damaged_checkpoint_is_passed_over(
     else:
         flip_byte(path)
     with caplog.at_level(logging.WARNING):
-        state = load_checkpoint(candidates, model)
+        state = read_saved(candidates)
     assert state is not None
     assert state.progress.step == 1
     assert f"checkpoint skipped: {candidates[0]}" in caplog.text
     with pytest.raises(CheckpointError, match=r"no checkpoint can be resumed: .*step-00000002"):
-        load_checkpoint(candidates[:1], model)
+        read_saved(candidates[:1])
 
 
 def test_an_empty_directory_is_passed_over(
@@ -238,7 +240,7 @@ def test_an_empty_directory_is_passed_over(
     shutil.rmtree(candidates[0])
     candidates[0].mkdir()
     with caplog.at_level(logging.WARNING):
-        state = load_checkpoint(candidates, model)
+        state = read_saved(candidates)
     assert state is not None
     assert state.checkpoint == candidates[1]
     assert f"skipped: {candidates[0] / CHECKSUMS_FILE}: cannot be read" in caplog.text
@@ -263,7 +265,7 @@ def test_the_optimizer_goes_on_with_the_settings_of_now(
     tmp_path: Path, save: Save, model: HieraForVideoClassification
 ) -> None:
     save(1)
-    saved = load_checkpoint(find_resume("auto", tmp_path), model)
+    saved = read_saved(find_resume("auto", tmp_path))
     assert saved is not None
     changed = OptimizerSettings(weight_decay=0.3, betas=(0.8, 0.9))
     optimizer = make_optimizer(model, changed)
@@ -277,7 +279,7 @@ def test_another_optimizer_cannot_go_on(
     tmp_path: Path, save: Save, model: HieraForVideoClassification, settings: dict[str, Any]
 ) -> None:
     save(1)
-    saved = load_checkpoint(find_resume("auto", tmp_path), model)
+    saved = read_saved(find_resume("auto", tmp_path))
     assert saved is not None
     with pytest.raises(CheckpointError, match=r"another optimizer\.name or optimizer\.layer_decay"):
         load_optimizer(make_optimizer(model, OptimizerSettings(**settings)), saved)
@@ -310,6 +312,8 @@ def test_a_checkpoint_of_another_model_is_refused(
 ) -> None:
     """Not passed over: it is whole. Other class names are another model too."""
     save(1)
+    saved = read_checkpoint(find_resume("auto", tmp_path)[0] / "model")
+    check_same_model(saved, type(model), model.config)
     for overrides, message in (
         ({"depths": [1, 1, 2, 1]}, r"depths=\[1, 1, 1, 1\] instead of \[1, 1, 2, 1\]"),
         ({"classes": ("blue", "green", "yellow")}, "id2label=.*red.* instead of .*yellow"),
@@ -317,8 +321,8 @@ def test_a_checkpoint_of_another_model_is_refused(
         other = HieraForVideoClassification.from_pretrained(
             save_checkpoint(tmp_path / "other", **overrides)
         )
-        with pytest.raises(CheckpointError, match=f"cannot go on with another model.*{message}"):
-            load_checkpoint(find_resume("auto", tmp_path), other)
+        with pytest.raises(ConfigError, match=message):
+            check_same_model(saved, type(other), other.config)
         shutil.rmtree(tmp_path / "other")
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from hiera_video import (
     HieraConfig,
@@ -23,9 +26,9 @@ from hiera_video.models.convert import convert
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.models.variants import variant_config
-from hiera_video.training.build import build_classifier, build_pretraining_model
 from hiera_video.training.run import train
 from hiera_video.training.settings import PretrainRun, TrainRun
+from hiera_video.training.sides import build_classifier, build_pretraining_model
 from hiera_video.training.starting import FIXED, FIXED_IN_PRETRAINING, FREE, Start, start_run
 from tests.forked import run_forked
 from tests.support import (
@@ -375,3 +378,33 @@ def test_a_run_goes_on_with_the_clips_that_it_began_with(
     output = capsys.readouterr().out
     assert "changed    train.epochs 1 -> 2\nresuming" in output
     assert "differs from" not in output
+
+
+@pytest.mark.parametrize("layout", ["same architecture", "inflated from images", "pre-trained"])
+def test_a_run_resumes_when_its_init_from_is_gone(
+    tiny_dataset: TinyDataset, tmp_path: Path, layout: str
+) -> None:
+    """To the bits of a run that was never stopped: its weights are the checkpoint's alone."""
+    make: dict[str, Callable[..., Path]] = {
+        "same architecture": video_model,
+        "inflated from images": image_model,
+        "pre-trained": pretrained_model,
+    }
+    source = make[layout](tmp_path / "source")
+    takes_clips = ["model.name=hiera_base_16x224", "clip.num_frames=4"]
+    more = [*takes_clips * (layout == "inflated from images"), "train.epochs=2"]
+    for folder in ("whole", "resumed"):
+        values = arguments(tiny_dataset, source, tmp_path / folder, *more, "clip.crop_size=64")
+        train(parse_settings(TrainRun, values))
+        forget_accelerator()
+    shutil.rmtree(source)
+    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "step-00000004")
+    stored = (tmp_path / "resumed" / "config.yaml").read_text()
+    train(parse_settings(TrainRun, values))
+    assert (tmp_path / "resumed" / "config.yaml").read_text() == stored
+    whole, resumed = (
+        load_file(tmp_path / folder / "last" / "model.safetensors")
+        for folder in ("whole", "resumed")
+    )
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert (tmp_path / "resumed" / "last").resolve().parent.name == "step-00000004"

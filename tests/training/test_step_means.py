@@ -25,10 +25,9 @@ from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.joint import HieraForJointTraining
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.seeding import derive_seed
-from hiera_video.training.build import build_classifier, build_pretraining_model
-from hiera_video.training.joint import image_run
 from hiera_video.training.run import pretrain, train
 from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
+from hiera_video.training.sides import build_classifier, build_pretraining_model, image_run
 from tests.forked import start_forked
 from tests.support import (
     TINY_ARGUMENTS,

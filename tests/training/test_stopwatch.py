@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from hiera_video.training import trackers
-from hiera_video.training.trackers import Stopwatch
+from hiera_video.training.stopwatch import Stopwatch
 
 
 class Clock:

@@ -12,9 +12,10 @@ from accelerate.utils import LoggerType
 
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
+from hiera_video.training.log import LOG_FILE, read_log
 from hiera_video.training.run import pretrain
 from hiera_video.training.settings import PretrainRun, TrainRun
-from hiera_video.training.trackers import LOG_FILE, check_trackers, read_log
+from hiera_video.training.trackers import check_trackers
 from tests.forked import run_forked
 from tests.support import (
     TINY_ARGUMENTS,
