@@ -160,26 +160,18 @@ def test_within_a_pass_the_videos_and_their_order_stay(
     assert progress.num_rows == now.get("num_rows", 36)
 
 
-def test_other_labels_and_unknown_videos_go_on_within_a_pass(tmp_path: Path) -> None:
-    run = TrainRun(output_dir=tmp_path)
-    progress, changed = go_on(place(rows=12), place(labels="c"), run.train.epochs, SOURCE)
+def test_other_labels_and_unknown_videos_go_on_within_a_pass() -> None:
+    progress, changed = go_on(place(rows=12), place(labels="c"), 100, SOURCE)
     assert (progress.rows, changed) == (12, ["data.train.manifest: other labels"])
-    progress, changed = go_on(
-        place(rows=12, videos="", labels=""), place(), run.train.epochs, SOURCE
-    )
+    progress, changed = go_on(place(rows=12, videos="", labels=""), place(), 100, SOURCE)
     assert (progress.rows, changed, progress.videos) == (12, [], "a")
 
 
-def test_other_images_begin_with_a_permutation_of_their_own(tmp_path: Path) -> None:
-    run = TrainRun(output_dir=tmp_path)
+def test_other_images_begin_with_a_permutation_of_their_own() -> None:
     before = place(images=50, num_images=36, image_files="x")
-    progress, changed = go_on(
-        before, place(num_images=10, image_files="y"), run.train.epochs, SOURCE
-    )
+    progress, changed = go_on(before, place(num_images=10, image_files="y"), 100, SOURCE)
     assert (progress.images, changed) == (20, ["images.train.manifest: other images"])
-    progress, changed = go_on(
-        before, place(num_images=36, image_files="x"), run.train.epochs, SOURCE
-    )
+    progress, changed = go_on(before, place(num_images=36, image_files="x"), 100, SOURCE)
     assert (progress.images, changed) == (50, [])
 
 

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from hiera_video import HieraForImageClassification, HieraForVideoClassification
 from hiera_video.batch import ClipBatch, Failure
+from hiera_video.config.groups import ClipSettings
 from hiera_video.config.machinery import parse_settings
+from hiera_video.data.paired_loader import PairedBatch
 from hiera_video.errors import ConfigError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.models.preprocessor import load_preprocessor
