@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 #: Rooms of the package, and the rooms that each may import from besides itself.
-BASE = {"errors", "files", "labels", "seeding", "version", "config", "batch"}
+BASE = {"errors", "files", "jsonlines", "labels", "seeding", "version", "config", "batch", "compat"}
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
@@ -19,26 +20,39 @@ MAY_IMPORT = {
     "seeding": set(),
     "batch": set(),
     "processes": set(),
+    "compat": {"errors"},
     "files": {"errors"},
+    "jsonlines": {"errors", "files"},
     "locks": {"errors"},
     "command": {"errors", "processes"},
     "config": {"decoding", "errors"},
     "runtime": BASE | {"locks", "processes"},
-    "decoding": {"errors", "files"},
+    "decoding": {"compat", "errors", "files"},
     "models": BASE,
     "data": BASE | {"decoding"},
-    "tasks": BASE | {"data", "models"},
+    "metrics": BASE,
+    "processor": BASE | {"data", "decoding", "models"},
+    "tasks": BASE | {"data", "metrics", "models"},
     "visualization": BASE | {"data", "decoding", "models"},
-    "preparation": BASE | {"data", "decoding"},
-    "inspection": BASE | {"runtime", "data", "decoding"},
-    "evaluation": BASE | {"runtime", "data", "decoding", "models", "tasks"},
+    "evaluation": BASE | {"runtime", "data", "decoding", "metrics", "models", "processor", "tasks"},
     "features": BASE | {"runtime", "data", "decoding", "models"},
+    "inspection": BASE | {"runtime", "data", "decoding"},
+    "preparation": BASE | {"runtime", "data", "decoding"},
     "training": BASE
     | {"runtime", "data", "decoding", "models", "tasks", "evaluation", "visualization"},
-    "processor": BASE | {"data", "decoding", "models"},
     "__init__": BASE | {"decoding", "models", "processor"},
-    "__main__": BASE | {"models"},
 }
+MAY_IMPORT["commands"] = {*MAY_IMPORT} - {"__init__", "cli"}
+MAY_IMPORT["cli"] = {"command", "commands", "config", "errors", "processes", "version"}
+MAY_IMPORT["__main__"] = {"cli"}
+
+#: The longest chain of imports within a room may have so many files.
+MOST_LEVELS = {"data": 6, "training": 6, "decoding": 7, "models": 10}
+#: Files of ``training`` that may know all settings of a run; others take groups of them.
+MAY_KNOW_A_RUN = {"preparing", "run", "sides", "starting"}
+#: Parameter lists that a documented API prescribes.
+PRESCRIBED = {"forward"}
+MOST_PARAMETERS = 5
 
 
 def rooms() -> list[str]:
@@ -93,16 +107,16 @@ def test_the_walk_sees_imports() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from hiera_video.models.zoo import create_model",
-        "from hiera_video.models import zoo",
-        "import torch, hiera_video.models.zoo as zoo",
+        "from hiera_video.models.registry import create_model",
+        "from hiera_video.models import registry",
+        "import torch, hiera_video.models.registry as models",
         "from ..models.zoo import create_model",
-        "from ..models import zoo",
-        "def late():\n    from hiera_video.models import zoo",
+        "from ..models import registry",
+        "def late():\n    from hiera_video.models import registry",
     ],
 )
 def test_the_walk_sees_every_spelling(source: str) -> None:
-    assert imported_modules(source, "hiera_video.data") == {"hiera_video.models.zoo"}
+    assert imported_modules(source, "hiera_video.data") == {"hiera_video.models.registry"}
 
 
 def test_the_walk_tells_rooms_from_what_is_in_them() -> None:
@@ -126,3 +140,51 @@ def test_preparation_needs_little_of_the_package() -> None:
         imported = imported_modules(file.read_text(encoding="utf-8"), "")
         demo = file.parent.name == "demo"  # made without the package, which learns from it
         assert imported <= (set() if demo else {f"hiera_video.{name}" for name in allowed}), file
+
+
+def chain_of(room: str) -> tuple[str, ...]:
+    """The longest chain of imports within a room."""
+    folder = ROOT / "hiera_video" / room
+    files = {f"hiera_video.{room}.{path.stem}": path for path in folder.glob("*.py")}
+
+    @cache
+    def chain_from(name: str) -> tuple[str, ...]:
+        source = files[name].read_text(encoding="utf-8")
+        inside = (imported_modules(source, f"hiera_video.{room}") & {*files}) - {name}
+        return (name, *max(map(chain_from, inside), key=len, default=()))
+
+    return max(map(chain_from, files), key=len)
+
+
+@pytest.mark.parametrize("room", MOST_LEVELS)
+def test_a_room_has_few_levels_and_no_circle(room: str) -> None:
+    chain = chain_of(room)  # of a circle, this never ends: Python says so
+    assert 1 < len(chain) <= MOST_LEVELS[room], " -> ".join(chain)
+
+
+def test_few_files_know_all_settings_of_a_run() -> None:
+    """A wing takes groups of settings: it shows what it depends on, and can be used without a
+    command."""
+    of_commands = {"hiera_video.training.settings", "hiera_video.commands"}
+    for path in (ROOT / "hiera_video").rglob("*.py"):
+        package = ".".join(path.parent.relative_to(ROOT).parts)
+        imported = imported_modules(path.read_text(encoding="utf-8"), package)
+        knows = any(name.startswith(tuple(of_commands)) for name in imported)
+        may_know = package == "hiera_video.commands" or path.stem in ("cli", "settings")
+        if package == "hiera_video.training":
+            may_know |= path.stem in MAY_KNOW_A_RUN
+        assert may_know or not knows, path
+
+
+def test_parameter_lists_are_short() -> None:
+    """Besides constructors, and what a documented API prescribes."""
+    long = []
+    for path in (ROOT / "hiera_video").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name not in {"__init__", *PRESCRIBED}:
+                arguments = node.args
+                names = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+                counted = [name for name in names if name.arg not in ("self", "cls")]
+                if len(counted) > MOST_PARAMETERS:
+                    long.append(f"{path.name}: {node.name} has {len(counted)}")
+    assert not long
