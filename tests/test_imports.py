@@ -93,16 +93,16 @@ def test_the_walk_sees_imports() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from hiera_video.models.zoo import create_model",
-        "from hiera_video.models import zoo",
-        "import torch, hiera_video.models.zoo as zoo",
-        "from ..models.zoo import create_model",
-        "from ..models import zoo",
-        "def late():\n    from hiera_video.models import zoo",
+        "from hiera_video.models.registry import create_model",
+        "from hiera_video.models import registry",
+        "import torch, hiera_video.models.registry as registry",
+        "from ..models.registry import create_model",
+        "from ..models import registry",
+        "def late():\n    from hiera_video.models import registry",
     ],
 )
 def test_the_walk_sees_every_spelling(source: str) -> None:
-    assert imported_modules(source, "hiera_video.data") == {"hiera_video.models.zoo"}
+    assert imported_modules(source, "hiera_video.data") == {"hiera_video.models.registry"}
 
 
 def test_the_walk_tells_rooms_from_what_is_in_them() -> None:

@@ -16,8 +16,8 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.mae import HieraForPreTraining
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.pretrained import PretrainedModel
-from hiera_video.models.variants import variant_config
-from hiera_video.models.zoo import create_from_checkpoint, create_model
+from hiera_video.models.registry import create_model
+from hiera_video.models.variants import parse_name, variant_config
 from hiera_video.seeding import derive_seed
 from hiera_video.tasks.pretraining import PreTraining
 from hiera_video.tasks.single_label import Classification
@@ -83,7 +83,7 @@ def check_kind(run: TrainingRun) -> None:
     Raises:
         ConfigError: naming both settings.
     """
-    takes_clips = variant_config(run.model.name).is_video
+    takes_clips = parse_name(run.model.name).is_video
     if takes_clips and run.clip.is_image:
         raise ConfigError(
             f"clip.num_frames=1: model.name={run.model.name} takes clips; wanted more frames, or "
@@ -103,7 +103,7 @@ def build_pretraining_model(run: PretrainRun, start: Start | None) -> HieraForPr
         ConfigError: if it is none to pre-train, or does not fit the clips.
         CheckpointError: if the weights cannot be used.
     """
-    if not run.model.name.startswith("mae_"):
+    if not parse_name(run.model.name).is_pretraining:
         raise ConfigError(f"model.name={run.model.name}: pre-training wants a mae_ model")
     return _build(run, HieraForPreTraining, run.model.overrides, start)
 
@@ -115,10 +115,11 @@ def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> 
         ConfigError: if the model does not fit the clips, or a field does not fit.
         CheckpointError: if the weights cannot be used.
     """
-    if run.model.name.startswith("mae_"):
+    name = parse_name(run.model.name)
+    if name.is_pretraining:
         raise ConfigError(
-            f"model.name={run.model.name}: training wants {run.model.name.removeprefix('mae_')}, "
-            "with the pre-trained weights as init_from"
+            f"model.name={name}: training wants {name._replace(is_pretraining=False)}, with the "
+            "pre-trained weights as init_from"
         )
     labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}
     num_labels = run.model.overrides.get("num_labels", len(classes))
@@ -142,10 +143,7 @@ def _build(run: TrainingRun, kind: type[M], overrides: dict[str, Any], start: St
         raise ConfigError("; ".join(faults) or str(error)) from None
     _check_clip(run, config, clip_size)
     torch.manual_seed(derive_seed(run.seed))  # for what starts at random
-    if start is None:
-        model = create_model(run.model.name, **overrides)
-    else:
-        model = create_from_checkpoint(run.model.name, start.checkpoint, start.source, **overrides)
+    model = create_model(run.model.name, start.checkpoint if start else None, **overrides)
     assert isinstance(model, kind)
     model.preprocessor = dump_preprocessor(run.clip)
     return model

@@ -15,6 +15,7 @@ from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import ValidationSettings
 from hiera_video.data.paired_loader import JointBatch
 from hiera_video.errors import ConfigError
+from hiera_video.models.variants import parse_name
 from hiera_video.tasks.meters import ClipMean
 from hiera_video.tasks.step_shares import StepShares
 from hiera_video.training.loop import Task
@@ -60,7 +61,7 @@ def image_run(run: R, init_from: str | None) -> R:
     fields = {name: value for name, value in run.model.overrides.items() if name not in _OWN}
     fields |= {name: fields[name][1:] for name in _PER_AXIS if name in fields}
     fields |= images.model
-    name = run.model.name.replace("16x224", "224")
+    name = str(parse_name(run.model.name)._replace(is_video=False))
     sources = {"train": images.train, "val": images.val, "root": images.root}
     changes: dict[str, Any] = {
         "images": None,
