@@ -9,11 +9,14 @@ from hiera_video.models.classification import (
 )
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.hiera import HieraModel
-from hiera_video.models.inflate import inflate_from_images
 from hiera_video.models.joint import HieraForJointTraining
-from hiera_video.models.loading import load_model
 from hiera_video.models.mae import HieraForPreTraining
-from hiera_video.models.zoo import create_model, list_models
+from hiera_video.models.registry import (
+    create_model,
+    inflate_from_images,
+    list_models,
+    load_model,
+)
 from hiera_video.processor import load_clips
 from hiera_video.version import __version__
 

@@ -109,8 +109,8 @@ def test_the_walk_sees_imports() -> None:
     [
         "from hiera_video.models.registry import create_model",
         "from hiera_video.models import registry",
-        "import torch, hiera_video.models.registry as models",
-        "from ..models.zoo import create_model",
+        "import torch, hiera_video.models.registry as registry",
+        "from ..models.registry import create_model",
         "from ..models import registry",
         "def late():\n    from hiera_video.models import registry",
     ],

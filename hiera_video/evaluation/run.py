@@ -11,14 +11,14 @@ from hiera_video.config.groups import ClipSettings, EvaluateSettings
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
 from hiera_video.decoding.decoders import check_decoder
-from hiera_video.errors import ManifestError
+from hiera_video.errors import CheckpointError, ManifestError
 from hiera_video.evaluation.metrics import VideoAccuracies, doubts
 from hiera_video.evaluation.report import write_evaluation
 from hiera_video.evaluation.views import Scorer, gather_scores
 from hiera_video.labels import describe_order
 from hiera_video.models.classification import HieraClassifier
-from hiera_video.models.loading import load_classifier
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.models.registry import load_model
 from hiera_video.runtime import make_accelerator, open_output, prepare_for_inference
 from hiera_video.training.settings import EvaluateRun
 
@@ -29,8 +29,18 @@ def load_trained(
     checkpoint: str, overrides: Mapping[str, Any]
 ) -> tuple[HieraClassifier, ClipSettings, list[str]]:
     """A trained classifier, what its clips are (but for ``overrides``), and its class names in
-    index order."""
-    model = load_classifier(checkpoint)
+    index order.
+
+    Raises:
+        CheckpointError: if the checkpoint cannot be read, or holds no classifier.
+        ConfigError: if ``overrides`` do not fit.
+    """
+    model = load_model(checkpoint)
+    if not isinstance(model, HieraClassifier):
+        raise CheckpointError(
+            f"{checkpoint}: holds a {type(model).__name__}, wanted a classifier: fine-tune it "
+            f"first (scripts/train.py init_from={checkpoint})"
+        )
     clip = load_preprocessor(model, overrides)
     names = model.config.id2label or {}
     return model, clip, [names[index] for index in range(model.config.num_labels)]

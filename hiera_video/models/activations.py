@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-#: ``hidden_act`` by name: the ``torch.nn`` class and its arguments.
+#: ``hidden_act`` by name, for each of :data:`hiera_video.models.config.ACTIVATION_NAMES`: the
+#: ``torch.nn`` class and its arguments.
 ACTIVATIONS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "gelu": (nn.GELU, {}),
     "gelu_pytorch_tanh": (nn.GELU, {"approximate": "tanh"}),

@@ -22,6 +22,10 @@ class HieraBackbone(PretrainedModel):
     of this name in ``transformers`` never puts tokens in mask-unit order, so its maps are not.)
     """
 
+    kind = "backbone"
+    fresh_parts = ("norms",)
+    optional_parts = ("norm", "norms")
+
     def __init__(self, config: HieraConfig) -> None:
         super().__init__(config)
         self.hiera = HieraModel(config, add_pooling_layer=False)
@@ -63,8 +67,5 @@ class HieraBackbone(PretrainedModel):
             normed = cast(nn.LayerNorm, self.norms[name])(encoded.states[index])
             maps.append(encoded.grids[index].reroll(normed).movedim(-1, 1).contiguous())
         output = HieraBackboneOutput(feature_maps=tuple(maps))
-        if choose(output_hidden_states, config.output_hidden_states):
-            output.hidden_states = encoded.hidden_states()
-        if encoded.attentions:
-            output.attentions = encoded.attention_maps()
+        encoded.fill(output, choose(output_hidden_states, config.output_hidden_states))
         return output if choose(return_dict, config.return_dict) else output.to_tuple()

@@ -1,4 +1,4 @@
-"""The two classifiers: the encoder, dropout, and a linear head on the pooled output.
+"""The two classifiers: the encoder and a head (:mod:`hiera_video.models.heads`).
 
 Axes: B batch, C channels, T H W frames, rows, columns.
 """
@@ -9,18 +9,25 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from hiera_video.errors import ConfigError
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.heads import head_class
 from hiera_video.models.hiera import HeadMask, HieraModel, choose
 from hiera_video.models.outputs import HieraClassificationOutput
 from hiera_video.models.pretrained import PretrainedModel
 
 
 class HieraClassifier(PretrainedModel):
-    """What both classifiers share. With ``num_labels=0``, logits are the pooled features."""
+    """What both classifiers share. The head is the one that ``config.head`` names; with
+    ``num_labels=0`` there is none: logits are the pooled features."""
 
+    kind = "classification"
+    fresh_parts = ("norm", "classifier")
+    optional_parts = ("norm", "classifier")
+
+    #: Whether it takes clips rather than images.
     takes_clips: ClassVar[bool]
 
     def __init__(self, config: HieraConfig) -> None:
@@ -28,16 +35,13 @@ class HieraClassifier(PretrainedModel):
         if config.is_video != self.takes_clips:
             needs = "clips need [T, H, W]" if self.takes_clips else "images need [H, W]"
             raise ConfigError(f"image_size={config.image_size}: {needs}")
-        self.hiera = HieraModel(config)
-        self.dropout = nn.Dropout(config.head_dropout)
-        self.classifier = (
-            nn.Linear(config.stage_dims[-1], config.num_labels)
-            if config.num_labels
-            else nn.Identity()
-        )
-        self._initialize(self.classifier)
+        head = head_class(config)
+        # A head of tokens makes no use of the pooler; DDP waits for gradients of all that is there.
+        self.hiera = HieraModel(config, add_pooling_layer=not head.takes_tokens)
+        self.classifier = head(config)
+        self.classifier.apply(self._initialize)
         with torch.no_grad():
-            for parameter in self.classifier.parameters():
+            for parameter in self.classifier.last_layer().parameters():
                 parameter.mul_(config.head_init_scale)
 
     def forward(
@@ -63,7 +67,10 @@ class HieraClassifier(PretrainedModel):
             interpolate_pos_encoding=interpolate_pos_encoding,
             return_dict=True,
         )
-        logits = self.classifier(self.dropout(features.pooler_output))
+        of_tokens = self.classifier.takes_tokens
+        logits = self.classifier(
+            features.last_hidden_state if of_tokens else features.pooler_output
+        )
         output = HieraClassificationOutput(
             loss=None if labels is None else self._loss(logits, labels),
             logits=logits,

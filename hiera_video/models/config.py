@@ -7,11 +7,27 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from hiera_video.config.machinery import Settings
 from hiera_video.errors import ConfigError, suggest
-from hiera_video.models.activations import ACTIVATIONS
+
+#: What ``hidden_act`` may be; :mod:`hiera_video.models.activations` has the functions. Names alone
+#: are here, so that a config is checked without torch.
+ACTIVATION_NAMES = (
+    "gelu",
+    "gelu_pytorch_tanh",
+    "gelu_new",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "selu",
+    "silu",
+    "swish",
+    "mish",
+    "tanh",
+    "sigmoid",
+)
 
 _AXES = {2: "HW", 3: "THW"}
 
@@ -21,12 +37,16 @@ class HieraConfig(Settings):
 
     ``image_size`` is ``(H, W)`` for images and ``(T, H, W)`` for clips, in pixels and frames; every
     other per-axis field has the same length. Field names and defaults are those documented for
-    Hiera in ``transformers``.
+    Hiera in ``transformers``. A config is checked once, when it is made, and does not change after
+    that: :meth:`from_dict` makes another one from it.
 
     Raises:
         ConfigError: for unknown fields, wrong types, and sizes that the patch stride, mask units or
-            query strides do not divide (with the nearest sizes that would do).
+            query strides do not divide (with the nearest sizes that would do); and where a field of
+            a config is set.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     embed_dim: int = Field(96, ge=1, description="width of the first stage")
     image_size: list[int] = Field([224, 224])
@@ -64,8 +84,8 @@ class HieraConfig(Settings):
     out_features: list[str] | None = None
     out_indices: list[int] | None = None
     num_labels: int = Field(2, ge=0)
-    id2label: dict[int, str] | None = None
-    label2id: dict[str, int] | None = None
+    id2label: dict[int, str] | None = Field(None, validate_default=True)
+    label2id: dict[str, int] | None = Field(None, validate_default=True)
     output_attentions: bool = False
     output_hidden_states: bool = False
     return_dict: bool = True
@@ -82,6 +102,11 @@ class HieraConfig(Settings):
         description="what position embeddings start as: small random numbers, as in the official "
         "code, or sines and cosines, with which short pre-training gets much further",
     )
+    head: Literal["linear", "attentive"] = Field(
+        "linear",
+        description="of classifiers: a linear layer on the average of the tokens, or on what a "
+        "learned query attends to among them (attentive probe, arXiv 2404.08471)",
+    )
     head_dropout: float = Field(0.0, ge=0, lt=1, description="before the classifier")
     head_init_scale: float = Field(
         1.0,
@@ -92,13 +117,37 @@ class HieraConfig(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _num_labels_from_names(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("num_labels") is None:
-            names = values.get("id2label") or values.get("label2id")
-            values = {name: value for name, value in values.items() if name != "num_labels"}
-            if names:
-                values["num_labels"] = len(names)
+    def _complete_labels(cls, values: Any) -> Any:
+        """``num_labels`` and ``id2label`` from the names, where only these are given."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        indices = values.get("label2id")
+        if values.get("id2label") is None and isinstance(indices, dict):
+            values["id2label"] = {index: name for name, index in indices.items()}
+        if values.get("num_labels") is None:
+            values.pop("num_labels", None)
+            if values.get("id2label"):
+                values["num_labels"] = len(values["id2label"])
         return values
+
+    @field_validator("id2label")
+    @classmethod
+    def _number_labels(
+        cls, names: dict[int, str] | None, info: ValidationInfo
+    ) -> dict[int, str] | None:
+        if names is None and "num_labels" in info.data:
+            return _unnamed_labels(info.data["num_labels"])
+        return names
+
+    @field_validator("label2id")
+    @classmethod
+    def _invert_names(
+        cls, indices: dict[str, int] | None, info: ValidationInfo
+    ) -> dict[str, int] | None:
+        if indices is None and info.data.get("id2label") is not None:
+            return {name: index for index, name in info.data["id2label"].items()}
+        return indices
 
     @model_validator(mode="after")
     def _check(self) -> HieraConfig:
@@ -108,9 +157,16 @@ class HieraConfig(Settings):
         self._check_labels()
         self._check_decoder()
         self._check_stages_out()
-        if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"hidden_act={self.hidden_act!r}: valid: {', '.join(ACTIVATIONS)}")
+        if self.hidden_act not in ACTIVATION_NAMES:
+            valid = ", ".join(ACTIVATION_NAMES)
+            raise ValueError(f"hidden_act={self.hidden_act!r}: valid: {valid}")
         return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise ConfigError(
+            f"{name}={value!r}: a HieraConfig does not change; make another one: "
+            f"HieraConfig.from_dict(config.to_dict(), {name}={value!r})"
+        )
 
     def _check_lengths(self) -> None:
         num_axes = len(self.image_size)
@@ -206,20 +262,11 @@ class HieraConfig(Settings):
             )
 
     def _check_labels(self) -> None:
-        if self.id2label is None and self.label2id is not None:
-            self.id2label = {index: name for name, index in self.label2id.items()}
-        if self.id2label is None:
-            self.id2label = self._unnamed()
-        if sorted(self.id2label) != list(range(self.num_labels)):
+        if sorted(self.id2label or {}) != list(range(self.num_labels)):
             raise ValueError(
-                f"id2label names {len(self.id2label)} labels and num_labels={self.num_labels}: "
-                "wanted one name for each index from 0"
+                f"id2label names {len(self.id2label or {})} labels and "
+                f"num_labels={self.num_labels}: wanted one name for each index from 0"
             )
-        if self.label2id is None:
-            self.label2id = {name: index for index, name in self.id2label.items()}
-
-    def _unnamed(self) -> dict[int, str]:
-        return {index: f"LABEL_{index}" for index in range(self.num_labels)}
 
     def _check_decoder(self) -> None:
         decoder = {
@@ -268,7 +315,7 @@ class HieraConfig(Settings):
     @property
     def has_label_names(self) -> bool:
         """Whether labels are more than numbers: published weights often come without names."""
-        return self.id2label != self._unnamed()
+        return self.id2label != _unnamed_labels(self.num_labels)
 
     @property
     def is_video(self) -> bool:
@@ -323,6 +370,10 @@ class HieraConfig(Settings):
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         values.pop("architecture", None)  # which a checkpoint adds
         return cls.from_dict(values)
+
+
+def _unnamed_labels(num_labels: int) -> dict[int, str]:
+    return {index: f"LABEL_{index}" for index in range(num_labels)}
 
 
 def _nearest(value: int, step: int) -> str:

@@ -9,8 +9,8 @@ from hiera_video.config.machinery import CommandLine
 from hiera_video.errors import CheckpointError
 from hiera_video.files import make_output_directory
 from hiera_video.models.finite import describe_not_finite_weight
-from hiera_video.models.layouts import LAYOUTS, read_checkpoint, write_checkpoint
-from hiera_video.models.loading import instantiate
+from hiera_video.models.layouts import LAYOUTS, write_checkpoint
+from hiera_video.models.registry import load_model
 
 
 def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path]:
@@ -23,7 +23,7 @@ def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path
         CheckpointError: if it cannot be read, a weight is not finite, or ``layout`` cannot express
             the model.
     """
-    model = instantiate(read_checkpoint(source), str(source))
+    model = load_model(source)
     if fault := describe_not_finite_weight(model.state_dict()):
         raise CheckpointError(f"{source}: the weight {fault}")
     return write_checkpoint(model.to_checkpoint(), make_output_directory(directory), layout)

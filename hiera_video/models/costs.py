@@ -11,8 +11,8 @@ import torch
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from hiera_video.models.variants import VARIANTS, list_models, variant_config
-from hiera_video.models.zoo import create_model
+from hiera_video.models.registry import create_model
+from hiera_video.models.variants import VARIANTS, list_models, parse_name, variant_config
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def variant_cost(name: str) -> VariantCost:
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), counter:
             model(pixel_values)
-    variant = VARIANTS[name.removeprefix("mae_").removeprefix("hiera_").rpartition("_")[0]]
-    accuracy = variant.kinetics400 if config.is_video else variant.imagenet1k
+    size, is_video, is_pretraining = parse_name(name)
+    accuracy = VARIANTS[size].kinetics400 if is_video else VARIANTS[size].imagenet1k
     return VariantCost(
         name=name,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         multiply_adds=counter.get_total_flops() // 2,
-        top1_percent=None if name.startswith("mae_") else accuracy,
+        top1_percent=None if is_pretraining else accuracy,
     )
 
 

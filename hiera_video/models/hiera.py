@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,18 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import PatchEmbedding, PositionEmbedding
 from hiera_video.models.encoder import Encoder
 from hiera_video.models.mask_units import TokenGrid, UnitMask
-from hiera_video.models.outputs import HieraModelOutput
+from hiera_video.models.outputs import (
+    HieraBackboneOutput,
+    HieraModelOutput,
+    HieraPreTrainingOutput,
+)
 from hiera_video.models.pretrained import PretrainedModel
 
 HeadMask = Tensor | Sequence[Tensor | None]
+
+EncoderOutput = TypeVar(
+    "EncoderOutput", HieraModelOutput, HieraPreTrainingOutput, HieraBackboneOutput
+)
 
 
 @dataclass
@@ -68,6 +77,17 @@ class Encoded:
             maps.append(weights[..., queries[:, None], keys].transpose(1, 2))
         return tuple(maps)
 
+    def fill(self, output: EncoderOutput, output_hidden_states: bool) -> EncoderOutput:
+        """``output`` with the attention weights, if there are any, and, if asked for, the hidden
+        states, in each form that this output has."""
+        if self.attentions:
+            output.attentions = self.attention_maps()
+        if output_hidden_states:
+            output.hidden_states = self.hidden_states()
+            if not isinstance(output, HieraBackboneOutput):
+                output.reshaped_hidden_states = self.reshaped_hidden_states()
+        return output
+
 
 class HieraModel(PretrainedModel):
     """Patch and position embeddings, the shared encoder, and a pooler.
@@ -77,6 +97,8 @@ class HieraModel(PretrainedModel):
     mask units is hidden and the encoder sees the others only.
     """
 
+    kind = "encoder"
+    fresh_parts = ("norm",)
     init_arguments = ("add_pooling_layer", "is_mae")
 
     def __init__(
@@ -131,11 +153,7 @@ class HieraModel(PretrainedModel):
         if encoded.mask is not None:
             output.bool_masked_pos = encoded.mask.keep_mask
             output.ids_restore = encoded.mask.ids_restore
-        if encoded.attentions:
-            output.attentions = encoded.attention_maps()
-        if choose(output_hidden_states, config.output_hidden_states):
-            output.hidden_states = encoded.hidden_states()
-            output.reshaped_hidden_states = encoded.reshaped_hidden_states()
+        encoded.fill(output, choose(output_hidden_states, config.output_hidden_states))
         return output if choose(return_dict, config.return_dict) else output.to_tuple()
 
     def encode(

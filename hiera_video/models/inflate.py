@@ -9,56 +9,32 @@ Axes: D width, C channels, T frames or token times, H W rows and columns.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import resize_table
-from hiera_video.models.layouts import Checkpoint, read_checkpoint
-from hiera_video.models.layouts.base import TRUNK
+from hiera_video.models.kinds import architecture_name
+from hiera_video.models.layouts.base import TRUNK, Checkpoint
 
 Inflation = Literal["center", "average"]
-
-
-def inflate_from_images(
-    source: str | Path,
-    num_frames: int = 16,
-    inflation: Inflation = "center",
-    **overrides: Any,
-) -> HieraForVideoClassification:
-    """A video classifier with the weights of an image checkpoint.
-
-    Args:
-        source: an image model in any layout: directory, file or hub id.
-        num_frames: frames per clip.
-        inflation: what patches look like at first. ``center`` looks at the middle frame of each
-            token only, so that a still clip gives exactly what the image gives; ``average`` looks
-            at all of its frames alike.
-        overrides: ``HieraConfig`` fields to change. With another ``num_labels``, and for
-            pre-trained or bare encoders, where it must be given, the classifier starts anew.
-
-    Raises:
-        CheckpointError: if the checkpoint cannot be read or is for clips already.
-        ConfigError: for fields that do not fit.
-    """
-    if inflation not in get_args(Inflation):
-        raise ConfigError(f"inflation={inflation!r}: wanted {' or '.join(get_args(Inflation))}")
-    checkpoint = read_checkpoint(source, hints=overrides)
-    if checkpoint.config.is_video:
-        raise CheckpointError(f"{source}: takes clips already, wanted a model that takes images")
-    inflated = inflate(checkpoint, num_frames, inflation, overrides)
-    return HieraForVideoClassification.from_checkpoint(inflated, str(source), overrides)
 
 
 def inflate(
     checkpoint: Checkpoint, num_frames: int, inflation: Inflation, overrides: dict[str, Any]
 ) -> Checkpoint:
-    """An image checkpoint as one for clips; heads stay as they are."""
+    """An image checkpoint as one for clips; heads stay as they are.
+
+    Args:
+        num_frames: frames per clip.
+        inflation: see :func:`hiera_video.models.registry.inflate_from_images`.
+        overrides: fields to change; those that are none of ``HieraConfig`` are passed over.
+
+    Raises:
+        ConfigError: for fields that do not fit.
+    """
     config = HieraConfig.from_dict(
         {**checkpoint.config.to_dict(), **video_fields(checkpoint.config, num_frames)},
         **{name: value for name, value in overrides.items() if name in HieraConfig.model_fields},
@@ -85,8 +61,9 @@ def inflate(
         times = 1 if config.separate_position_embeddings else config.masked_unit_size[0]
         window = weights["position_embedding.window"].unsqueeze(0)
         weights["position_embedding.window"] = window.repeat(times, 1, 1, 1)
-    architecture = checkpoint.architecture.replace("Image", "Video")
-    return Checkpoint(architecture, config, weights, inflated=True)
+    kind = checkpoint.kind
+    name = checkpoint.architecture if kind is None else architecture_name(kind, is_video=True)
+    return Checkpoint(name, config, weights, inflated=True, source=checkpoint.source)
 
 
 def inflate_into(checkpoint: Checkpoint, config: HieraConfig) -> Checkpoint:
@@ -102,7 +79,8 @@ def inflate_into(checkpoint: Checkpoint, config: HieraConfig) -> Checkpoint:
     inflated = inflate(checkpoint, config.image_size[0], "center", fields)
     if config.decoder_depth is not None:
         trunk = {n: t for n, t in inflated.weights.items() if n.partition(".")[0] in TRUNK}
-        return replace(inflated, architecture="HieraModel", weights=trunk)
+        name = architecture_name("encoder", is_video=True)
+        return replace(inflated, architecture=name, weights=trunk)
     return inflated
 
 

@@ -10,12 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from hiera_video.errors import ConfigError
-from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.layouts import Checkpoint, find_checkpoint
-from hiera_video.models.loading import load_model
-from hiera_video.models.mae import HieraForPreTraining
+from hiera_video.models.layouts import Checkpoint, find_checkpoint, read_checkpoint
 from hiera_video.models.pretrained import PretrainedModel
+from hiera_video.models.registry import class_named
 
 #: Folder of the model of images, below that of the model of clips.
 IMAGES_FOLDER = "images"
@@ -49,9 +47,15 @@ class HieraForJointTraining(PretrainedModel):
         self.clips = clips
         of_images, of_clips = images.get_submodule("hiera"), clips.get_submodule("hiera")
         of_images.encoder = of_clips.encoder
-        of_images.norm = of_clips.norm
+        if of_images.norm is not None and of_clips.norm is not None:  # not every head has a pooler
+            of_images.norm = of_clips.norm
         # The one thing that an encoder has from a config and that need not be alike.
-        images.config.drop_path_rate = clips.config.drop_path_rate
+        config = HieraConfig.from_dict(
+            images.config.to_dict(), drop_path_rate=clips.config.drop_path_rate
+        )
+        for module in images.modules():
+            if isinstance(module, PretrainedModel):
+                module.config = config
         self.inflated = clips.inflated
         self.preprocessor, self.source = clips.preprocessor, clips.source
 
@@ -89,7 +93,30 @@ class HieraForJointTraining(PretrainedModel):
         if config is not None or overrides:
             raise ConfigError("joint models are loaded as they were saved")
         folder = find_checkpoint(source)
-        return cls(load_model(folder / IMAGES_FOLDER), load_model(folder)).eval()
+        return cls.from_checkpoints(
+            read_checkpoint(folder / IMAGES_FOLDER), read_checkpoint(folder)
+        )
+
+    @classmethod
+    def from_checkpoints(cls, images: Checkpoint, clips: Checkpoint) -> HieraForJointTraining:
+        """The models of two checkpoints, each with exactly its weights; the encoder is that of
+        ``clips``.
+
+        Returns:
+            The model in evaluation mode.
+
+        Raises:
+            CheckpointError: if weights do not fit the model that their checkpoint describes.
+            ConfigError: as the constructor does.
+        """
+        return cls(_exact_model(images), _exact_model(clips)).eval()
+
+
+def _exact_model(checkpoint: Checkpoint) -> PretrainedModel:
+    cls = class_named(checkpoint.architecture, checkpoint.source)
+    model = cls.from_weights(checkpoint.config, checkpoint.weights, checkpoint.source)
+    model.preprocessor = checkpoint.preprocessor
+    return model
 
 
 def _check_pair(images: PretrainedModel, clips: PretrainedModel) -> None:
@@ -98,8 +125,7 @@ def _check_pair(images: PretrainedModel, clips: PretrainedModel) -> None:
             f"wanted a model of images and one of clips; got image_size={images.config.image_size} "
             f"and {clips.config.image_size}"
         )
-    kinds: tuple[type[PretrainedModel], ...] = (HieraClassifier, HieraForPreTraining)
-    if not any(isinstance(images, kind) and isinstance(clips, kind) for kind in kinds):
+    if images.kind != clips.kind or clips.kind not in ("classification", "pretraining"):
         raise ConfigError(
             "wanted two classifiers, or two models to pre-train; got "
             f"images={type(images).__name__}, clips={type(clips).__name__}"

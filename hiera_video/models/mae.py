@@ -143,6 +143,9 @@ class HieraForPreTraining(PretrainedModel):
             ``decoder_num_heads``), or its ``mask_ratio`` leaves nothing to see or to predict.
     """
 
+    kind = "pretraining"
+    fresh_parts = ("fusion", "encoder_norm", "decoder")
+
     def __init__(self, config: HieraConfig) -> None:
         super().__init__(config)
         grid = TokenGrid.of_input(config, tuple(config.image_size))
@@ -197,11 +200,7 @@ class HieraForPreTraining(PretrainedModel):
             ids_restore=mask.ids_restore,
             ids_predicted=predicted if leaves_out else None,
         )
-        if encoded.attentions:
-            output.attentions = encoded.attention_maps()
-        if choose(output_hidden_states, config.output_hidden_states):
-            output.hidden_states = encoded.hidden_states()
-            output.reshaped_hidden_states = encoded.reshaped_hidden_states()
+        encoded.fill(output, choose(output_hidden_states, config.output_hidden_states))
         return output if choose(return_dict, config.return_dict) else output.to_tuple()
 
     def pixel_targets(self, pixel_values: Tensor, patches: Tensor) -> Tensor:
@@ -246,7 +245,8 @@ def _predicted_units(mask: UnitMask, decoder_mask_ratio: float) -> Tensor:
 
 
 def _mask(encoded: Encoded) -> UnitMask:
-    assert encoded.mask is not None, "a pre-training encoder always masks"
+    if encoded.mask is None:
+        raise ConfigError("hiera.is_mae=False: pre-training wants an encoder that hides mask units")
     return encoded.mask
 
 

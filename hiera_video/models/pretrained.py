@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,10 +19,11 @@ from huggingface_hub import HfApi
 from torch import Tensor, nn
 
 from hiera_video.errors import CheckpointError, UserError, reason_of
-from hiera_video.labels import same_names
+from hiera_video.models.adaptation import Adaptation, adapted_config, part_of
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.embeddings import resize_table, sine_cosine_table
+from hiera_video.models.embeddings import sine_cosine_table
 from hiera_video.models.encoder import Stage
+from hiera_video.models.kinds import Kind
 from hiera_video.models.layouts import (
     PREPROCESSOR_FILE,
     Checkpoint,
@@ -34,21 +36,22 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound="PretrainedModel")
 
-#: Position tables that are resized where the user asks for another input size.
-_TABLES = (
-    "position_embedding.joint",
-    "position_embedding.spatial",
-    "position_embedding.temporal",
-    "decoder.position_embedding",
-)
-
 
 class PretrainedModel(nn.Module):
     """A model with a :class:`HieraConfig` that can be saved, loaded and shared.
 
-    Raises:
-        ConfigError: if the config's fields do not fit together.
+    A subclass says what it is: its ``kind``, and by their names the parts that it may start anew or
+    be without. A part is what the names of its weights begin with, such as ``decoder``.
     """
+
+    #: What the model is for; no two kinds hold the same parts.
+    kind: ClassVar[Kind]
+
+    #: Parts that may start anew where the weights are of a model of another class.
+    fresh_parts: ClassVar[tuple[str, ...]] = ()
+
+    #: Parts that a model of this class can be made without: its checkpoints may have them.
+    optional_parts: ClassVar[tuple[str, ...]] = ("norm",)
 
     #: Arguments of the constructor besides the config, which ``from_pretrained`` passes on.
     init_arguments: ClassVar[tuple[str, ...]] = ()
@@ -64,7 +67,6 @@ class PretrainedModel(nn.Module):
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()
-        HieraConfig.from_dict(config.to_dict())  # fields may have been set since it was checked
         self.config = config
 
     def to_checkpoint(self, state: Mapping[str, Tensor] | None = None) -> Checkpoint:
@@ -90,19 +92,22 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls: type[M], source: str | Path, config: HieraConfig | None = None, **overrides: Any
+        cls: type[M],
+        source: str | Path | Checkpoint,
+        config: HieraConfig | None = None,
+        **overrides: Any,
     ) -> M:
         """Load a model from a directory, a file or a hub id, in any of the three layouts.
 
         Args:
-            source: a checkpoint directory, a bare official ``.pth`` file, or the id of a model on
-                the hub.
+            source: a checkpoint directory, a bare official ``.pth`` file, the id of a model on the
+                hub, or a checkpoint that was read before.
             config: used in place of the checkpoint's own, and needed where an official ``.pth`` is
                 of no published architecture.
             overrides: ``HieraConfig`` fields to change, and the constructor's own arguments. With
-                another ``num_labels``, or other names in ``id2label``, the classifier starts anew;
-                with another ``image_size`` position embeddings are resized; everything else must
-                fit.
+                another ``num_labels``, other names in ``id2label`` or another ``head``, the
+                classifier starts anew; with another ``image_size`` position embeddings are resized;
+                everything else must fit.
 
         Returns:
             The model in evaluation mode. An encoder loads from any checkpoint, a classifier also
@@ -113,45 +118,69 @@ class PretrainedModel(nn.Module):
                 what differs.
         """
         arguments = {name: overrides.pop(name) for name in cls.init_arguments if name in overrides}
-        checkpoint = read_checkpoint(source, config, overrides)
+        if isinstance(source, Checkpoint):
+            checkpoint = source if config is None else replace(source, config=config)
+        else:
+            checkpoint = read_checkpoint(source, config, overrides)
         if config is not None:
-            overrides = {"num_labels": config.num_labels, "id2label": config.id2label, **overrides}
-        return cls.from_checkpoint(checkpoint, str(source), overrides, arguments)
-
-    @classmethod
-    def from_checkpoint(
-        cls: type[M],
-        checkpoint: Checkpoint,
-        source: str,
-        overrides: Mapping[str, Any],
-        arguments: Mapping[str, Any] | None = None,
-    ) -> M:
-        """What :meth:`from_pretrained` does after reading; ``source`` is for messages."""
-        config = _adapted_config(cls, checkpoint, overrides)
-        arguments = arguments or {}
-        with torch.device("meta"):  # names and shapes; nothing is initialised in vain
-            model = cls(config, **arguments)
-        wanted = {bare_name(name): tensor for name, tensor in model.state_dict().items()}
-        weights = dict(checkpoint.weights)
-        if "image_size" in overrides:
-            weights |= _resized_tables(weights, wanted, source)
-        _drop_foreign_parts(weights, wanted, checkpoint.architecture == cls.__name__)
-        fresh = _fresh_parts(cls, checkpoint, source, weights, wanted, config, overrides)
-        if fresh:
-            initial = cls(config, **arguments).state_dict()
-            weights = {n: t for n, t in weights.items() if _part(n) not in fresh}
-            weights |= {bare_name(n): t for n, t in initial.items() if _part(bare_name(n)) in fresh}
-        load_weights(model, weights, source)
-        model.source, model.inflated = source, checkpoint.inflated
-        if config.image_size == checkpoint.config.image_size:
+            of_head = {name: getattr(config, name) for name in ("num_labels", "id2label", "head")}
+            overrides = {**of_head, **overrides}
+        model = cls._adapted(checkpoint, overrides, arguments)
+        model.source, model.inflated = checkpoint.source, checkpoint.inflated
+        if model.config.image_size == checkpoint.config.image_size:
             model.preprocessor = checkpoint.preprocessor
         elif checkpoint.preprocessor is not None:
             logger.warning(
                 "%s: %s is for image_size=%s and does not stay with this model",
-                source,
+                checkpoint.source,
                 PREPROCESSOR_FILE,
                 checkpoint.config.image_size,
             )
+        return model
+
+    @classmethod
+    def from_weights(
+        cls: type[M], config: HieraConfig, weights: Mapping[str, Tensor], source: str
+    ) -> M:
+        """The model of ``config`` with exactly these weights; nothing is initialised in vain.
+
+        Args:
+            weights: under bare names, as a :class:`Checkpoint` has them; copied, to 32 bits.
+            source: where they are from, for messages.
+
+        Returns:
+            The model in evaluation mode.
+
+        Raises:
+            CheckpointError: naming the tensors that are missing, left over, or of another shape.
+        """
+        with torch.device("meta"):
+            model = cls(config)
+        load_weights(model, weights, source)
+        model.source = source
+        return model.eval()
+
+    @classmethod
+    def _adapted(
+        cls: type[M],
+        checkpoint: Checkpoint,
+        overrides: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+    ) -> M:
+        """The model with the checkpoint's weights, as far as they fit what is asked for."""
+        config = adapted_config(cls.kind, checkpoint, overrides)
+        with torch.device("meta"):  # names and shapes; nothing is initialised in vain
+            model = cls(config, **arguments)
+        wanted = {bare_name(name): tensor for name, tensor in model.state_dict().items()}
+        adaptation = Adaptation(checkpoint, cls, config, wanted, overrides)
+        weights = adaptation.weights()
+        if fresh := adaptation.fresh_parts(weights):
+            initial = cls(config, **arguments).state_dict()
+            weights = {n: t for n, t in weights.items() if part_of(n) not in fresh}
+            weights |= {
+                bare_name(n): t for n, t in initial.items() if part_of(bare_name(n)) in fresh
+            }
+        load_weights(model, weights, checkpoint.source)
         return model.eval()
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, **arguments: Any) -> str:
@@ -208,103 +237,6 @@ class PretrainedModel(nn.Module):
                     parameter.data.copy_(sine_cosine_table(size, width))
                 else:
                     nn.init.trunc_normal_(parameter, std=std)
-
-
-def _part(name: str) -> str:
-    """The part of a model that a weight belongs to; each norm of a backbone is one of its own."""
-    first, _, rest = name.partition(".")
-    return f"norms.{rest.partition('.')[0]}" if first == "norms" else first
-
-
-def _adapted_config(
-    cls: type[PretrainedModel], checkpoint: Checkpoint, overrides: Mapping[str, Any]
-) -> HieraConfig:
-    values = checkpoint.config.to_dict()
-    classifies = cls.__name__.endswith("Classification")
-    if classifies and checkpoint.architecture == "HieraForPreTraining":
-        # Pre-training leaves out the pooling before the last stage; its weights fit with it too,
-        # and published classifiers were fine-tuned so.
-        values["num_query_pool"] = len(values["depths"]) - 1
-    return HieraConfig.from_dict(values, **overrides)
-
-
-def _resized_tables(
-    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str
-) -> dict[str, Tensor]:
-    """Position tables of ``weights`` at the sizes of ``wanted``, where they differ."""
-    resized = {}
-    for name in _TABLES:
-        table, target = weights.get(name), wanted.get(name)
-        if table is None or target is None or table.shape == target.shape:
-            continue
-        if table.ndim == target.ndim and table.shape[-1] == target.shape[-1]:
-            resized[name] = resize_table(table, tuple(target.shape[:-1]))
-            logger.warning(
-                "%s: %s resized from %s to %s",
-                source,
-                name,
-                "x".join(map(str, table.shape[:-1])),
-                "x".join(map(str, target.shape[:-1])),
-            )
-    return resized
-
-
-def _drop_foreign_parts(
-    weights: dict[str, Tensor], wanted: Mapping[str, Tensor], same_class: bool
-) -> None:
-    """Remove what another class's model has and this one does not: its head, decoder, pooler.
-
-    Within one class nothing may be too much but what the user can leave out: norms, and with
-    ``num_labels=0`` the classifier.
-    """
-    parts = {_part(name) for name in wanted}
-    optional = ("norm", "classifier")
-    for name in list(weights):
-        if _part(name) not in parts and (not same_class or _part(name).startswith(optional)):
-            del weights[name]
-
-
-def _fresh_parts(
-    cls: type[PretrainedModel],
-    checkpoint: Checkpoint,
-    source: str,
-    weights: Mapping[str, Tensor],
-    wanted: Mapping[str, Tensor],
-    config: HieraConfig,
-    overrides: Mapping[str, Any],
-) -> list[str]:
-    """Parts that start anew because the user asked for it, each with a warning.
-
-    Raises:
-        CheckpointError: if a classifier would start anew and nobody asked for one.
-    """
-    held, asked = checkpoint.architecture, "num_labels" in overrides or "id2label" in overrides
-    missing = {_part(name) for name in wanted} - {_part(name) for name in weights}
-    fresh: dict[str, str] = {}
-    if "classifier" in missing and (asked or not held.endswith("Classification")):
-        if not asked:
-            raise CheckpointError(
-                f"{source}: holds a {held}, wanted a {cls.__name__}: give num_labels to start a "
-                "new classifier on its encoder"
-            )
-        fresh["classifier"] = f"a {held} has none"
-    elif asked and "classifier" not in missing and "classifier.weight" in wanted:
-        before, now = len(weights["classifier.weight"]), len(wanted["classifier.weight"])
-        if before != now:
-            fresh["classifier"] = f"{now} labels instead of {before}"
-        elif checkpoint.config.has_label_names and not same_names(
-            config.id2label, checkpoint.config.id2label
-        ):
-            fresh["classifier"] = "labels of other names"
-    if held != cls.__name__:
-        for part in sorted(missing - {"classifier", "patch_embedding", "encoder"}):
-            if part != "norm" or not held.endswith("Classification"):
-                fresh[part] = f"a {held} has none"
-    elif "out_features" in overrides or "out_indices" in overrides:
-        fresh |= {part: "not among the saved ones" for part in missing if part.startswith("norms.")}
-    for part, reason in fresh.items():
-        logger.warning("%s: %s is newly initialized (%s)", source, part, reason)
-    return list(fresh)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

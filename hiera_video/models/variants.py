@@ -52,11 +52,50 @@ DECODER: dict[str, Any] = {
 }
 
 
+class VariantName(NamedTuple):
+    """What the name of a model says: ``[mae_]hiera_{size}_{224 | 16x224}``.
+
+    ``size`` is a key of :data:`VARIANTS`; ``is_video``: whether the model takes clips;
+    ``is_pretraining``: whether it is one to pre-train.
+    """
+
+    size: str
+    is_video: bool
+    is_pretraining: bool
+
+    def __str__(self) -> str:
+        beginning = "mae_hiera" if self.is_pretraining else "hiera"
+        return f"{beginning}_{self.size}_{'16x224' if self.is_video else '224'}"
+
+
+def _variant_names() -> dict[str, VariantName]:
+    names = [
+        VariantName(size, is_video, is_pretraining)
+        for is_pretraining in (False, True)
+        for is_video in (False, True)
+        for size, variant in VARIANTS.items()
+        if not is_video or variant.kinetics400 is not None
+    ]
+    return {str(name): name for name in names}
+
+
+_NAMES = _variant_names()
+
+
 def list_models() -> list[str]:
     """The names that ``create_model`` knows: ``[mae_]hiera_{variant}_{224 | 16x224}``."""
-    images = [f"hiera_{name}_224" for name in VARIANTS]
-    clips = [f"hiera_{name}_16x224" for name, v in VARIANTS.items() if v.kinetics400 is not None]
-    return [*images, *clips, *(f"mae_{name}" for name in images + clips)]
+    return list(_NAMES)
+
+
+def parse_name(name: str) -> VariantName:
+    """What the name of a model says.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest known one.
+    """
+    if name not in _NAMES:
+        raise ConfigError(f"{name}: unknown model, {suggest(name, list_models())}")
+    return _NAMES[name]
 
 
 def published_variant(config: HieraConfig) -> str | None:
@@ -80,16 +119,14 @@ def variant_fields(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: for an unknown name, with the nearest known one.
     """
-    if name not in list_models():
-        raise ConfigError(f"model.name={name}: unknown model, {suggest(name, list_models())}")
-    size, _, input_size = name.removeprefix("mae_").removeprefix("hiera_").rpartition("_")
-    variant, is_video = VARIANTS[size], input_size == "16x224"
+    size, is_video, is_pretraining = parse_name(name)
+    variant = VARIANTS[size]
     fields = {
         **(VIDEO if is_video else IMAGE),
         "embed_dim": variant.embed_dim,
         "depths": list(variant.depths),
         "num_heads": list(variant.num_heads),
     }
-    if name.startswith("mae_"):
+    if is_pretraining:
         fields |= {**DECODER, "mask_ratio": 0.9 if is_video else 0.6}
     return fields

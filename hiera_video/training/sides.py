@@ -26,7 +26,7 @@ from hiera_video.labels import normalize_label
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.pretrained import PretrainedModel
-from hiera_video.models.registry import class_of_variant, create_from_checkpoint, create_model
+from hiera_video.models.registry import class_of_variant, create_model
 from hiera_video.models.variants import parse_name, variant_config
 from hiera_video.seeding import derive_seed
 from hiera_video.tasks.mixing import Mixing
@@ -147,7 +147,7 @@ def check_kind(run: TrainingRun) -> None:
     Raises:
         ConfigError: naming both settings.
     """
-    takes_clips = variant_config(run.model.name).is_video
+    takes_clips = parse_name(run.model.name).is_video
     if takes_clips and run.clip.is_image:
         raise ConfigError(
             f"clip.num_frames=1: model.name={run.model.name} takes clips; wanted more frames, or "
@@ -167,7 +167,7 @@ def build_pretraining_model(run: PretrainRun, start: Start | None) -> Pretrained
         ConfigError: if it is none to pre-train, or does not fit the clips.
         CheckpointError: if the weights cannot be used.
     """
-    if not parse_name(run.model.name).pretraining:
+    if not parse_name(run.model.name).is_pretraining:
         raise ConfigError(f"model.name={run.model.name}: pre-training wants a mae_ model")
     return build_model(run, {}, start)
 
@@ -179,11 +179,11 @@ def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> 
         ConfigError: if the model does not fit the clips, or a field does not fit.
         CheckpointError: if the weights cannot be used.
     """
-    name = run.model.name
-    if parse_name(name).pretraining:
+    name = parse_name(run.model.name)
+    if name.is_pretraining:
         raise ConfigError(
-            f"model.name={name}: training wants {name.removeprefix('mae_')}, "
-            "with the pre-trained weights as init_from"
+            f"model.name={name}: training wants {name._replace(is_pretraining=False)}, with the "
+            "pre-trained weights as init_from"
         )
     num_labels = run.model.overrides.get("num_labels", len(classes))
     if num_labels != len(classes):
@@ -216,12 +216,11 @@ def build_model(run: TrainingRun, fields: dict[str, Any], start: Start | None) -
         raise ConfigError("; ".join(faults) or str(error)) from None
     _check_clip(run, config, clip_size)
     torch.manual_seed(derive_seed(run.seed))  # for what starts at random
-    if start is None:
-        model: PretrainedModel = create_model(name, **overrides)
-    elif start.resumes:
-        model = _resumed_model(class_of_variant(name), config, start)
+    model: PretrainedModel
+    if start is not None and start.resumes:
+        model = _resumed_model(class_of_variant(name, config), config, start)
     else:
-        model = create_from_checkpoint(name, start.checkpoint, start.source, **overrides)
+        model = create_model(name, start.checkpoint if start else None, **overrides)
     model.preprocessor = dump_preprocessor(run.clip)
     return model
 
@@ -291,7 +290,7 @@ def image_run(run: R, init_from: str | None) -> R:
     }
     fields |= {name: fields[name][1:] for name in _PER_AXIS if name in fields}
     fields |= images.model
-    name = run.model.name.replace("16x224", "224")
+    name = str(parse_name(run.model.name)._replace(is_video=False))
     data = {"train": images.train, "root": images.root}
     changes: dict[str, Any] = {
         "images": None,

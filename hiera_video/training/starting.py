@@ -17,7 +17,14 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.inflate import video_fields
 from hiera_video.models.layouts import Checkpoint, read_checkpoint
 from hiera_video.models.preprocessor import known_clip
-from hiera_video.models.variants import VARIANTS, list_models, published_variant, variant_fields
+from hiera_video.models.variants import (
+    VARIANTS,
+    VariantName,
+    list_models,
+    parse_name,
+    published_variant,
+    variant_fields,
+)
 from hiera_video.training.settings import TrainingRun
 
 R = TypeVar("R", bound=TrainingRun)
@@ -79,8 +86,12 @@ def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
 
     Raises:
         CheckpointError: if ``init_from`` cannot be read, or does not fit what ``run`` sets.
-        ConfigError: if settings of clips do not fit together.
+        ConfigError: for an unknown model, or if settings of clips do not fit together.
     """
+    try:
+        parse_name(run.model.name)
+    except ConfigError as error:
+        raise ConfigError(f"{prefix}model.name={error}") from None
     if run.init_from is None:
         return run, None
     given = run.model.overrides
@@ -127,7 +138,7 @@ def resume_run(run: R, checkpoint: Checkpoint, before: Mapping[str, Any]) -> R:
     if "name" not in run.model.model_fields_set:
         name = _fitting_name(name, config, config.is_video)
     named = variant_fields(name)
-    takes_clips = len(named.get("image_size", ())) == 3
+    takes_clips = parse_name(name).is_video
     taken: dict[str, Any] = {}
     if takes_clips == config.is_video:  # else the model is refused when it is made
         own = HieraConfig(**named).to_dict()
@@ -148,13 +159,10 @@ def _known_heads(run: TrainingRun) -> list[int] | None:
 
 
 def _takes_clips(run: TrainingRun, found: HieraConfig) -> bool:
-    """Whether the model is one of clips: as its name says, or else the clips, or else the weights.
-
-    Raises:
-        ConfigError: for an unknown name.
-    """
+    """Whether the model is one of clips: as its name says, or else the clips, or else the
+    weights."""
     if "name" in run.model.model_fields_set:
-        return len(variant_fields(run.model.name).get("image_size", ())) == 3
+        return parse_name(run.model.name).is_video
     if run.images is not None:
         return True
     return not run.clip.is_image if "num_frames" in run.clip.model_fields_set else found.is_video
@@ -163,10 +171,9 @@ def _takes_clips(run: TrainingRun, found: HieraConfig) -> bool:
 def _fitting_name(default: str, found: HieraConfig, takes_clips: bool) -> str:
     """The name of a model like ``default``, to pre-train or not, with the architecture of
     ``found``; of an architecture that has no name, that of Hiera-B, from which fields differ."""
-    prefix = "mae_" if default.startswith("mae_") else ""
-    size = "16x224" if takes_clips else "224"
-    name = f"{prefix}hiera_{published_variant(found) or 'base'}_{size}"
-    return name if name in list_models() else f"{prefix}hiera_base_{size}"
+    size = published_variant(found) or "base"
+    name = VariantName(size, takes_clips, parse_name(default).is_pretraining)
+    return str(name) if str(name) in list_models() else str(name._replace(size="base"))
 
 
 def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> dict[str, Any]:
@@ -177,7 +184,7 @@ def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> d
     """
     source, checkpoint, prefix = weights.source, weights.checkpoint, weights.prefix
     named = variant_fields(name)
-    takes_clips = len(named.get("image_size", ())) == 3
+    takes_clips = parse_name(name).is_video
     if checkpoint.config.is_video and not takes_clips:
         raise CheckpointError(
             f"{prefix}model.name={name}: takes images, and the weights of init_from={source} "
@@ -190,7 +197,7 @@ def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> d
     published = published_variant(checkpoint.config)
     if (
         published
-        and f"hiera_{published}_" in fitting
+        and parse_name(fitting).size == published
         and any({**named, **given}[field] != found[field] for field in size)
     ):
         raise CheckpointError(
@@ -221,15 +228,15 @@ def _found_fields(name: str, checkpoint: Checkpoint, takes_clips: bool) -> dict[
 
 
 def _keeps_decoder(name: str, checkpoint: Checkpoint, inflates: bool) -> bool:
-    to_pretrain = name.startswith("mae_")
-    return to_pretrain and checkpoint.architecture == "HieraForPreTraining" and not inflates
+    to_pretrain = parse_name(name).is_pretraining
+    return to_pretrain and checkpoint.kind == "pretraining" and not inflates
 
 
 def _num_query_pool(name: str, checkpoint: Checkpoint) -> int:
     """How often a model pools: pre-training leaves out the last pooling, and an encoder alone may
     be from either; else it is as the weights were trained."""
-    config, to_pretrain = checkpoint.config, name.startswith("mae_")
-    is_classifier = checkpoint.architecture not in ("HieraForPreTraining", "HieraModel")
+    config, to_pretrain = checkpoint.config, parse_name(name).is_pretraining
+    is_classifier = checkpoint.kind not in ("pretraining", "encoder")
     if is_classifier and not to_pretrain:
         return config.num_query_pool
     most = max(0, len(config.depths) - (2 if to_pretrain else 1))

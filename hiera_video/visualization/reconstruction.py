@@ -22,7 +22,6 @@ from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import CheckpointError
 from hiera_video.models.finite import FiniteOutputs
-from hiera_video.models.loading import load_model
 from hiera_video.models.mae import (
     HieraForPreTraining,
     from_patches,
@@ -31,6 +30,7 @@ from hiera_video.models.mae import (
     to_patches,
 )
 from hiera_video.models.preprocessor import load_preprocessor
+from hiera_video.models.registry import load_model
 from hiera_video.seeding import derive_seed
 
 #: Colour of hidden patches, in 0..1.

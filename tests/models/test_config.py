@@ -60,11 +60,12 @@ def test_dictionary_and_json(tmp_path: Path) -> None:
     assert HieraConfig.from_json_file(tmp_path / "checkpoint/config.json") == config
 
 
-def test_fields_that_are_set_later_are_checked_by_models() -> None:
+def test_a_config_does_not_change() -> None:
     config = HieraConfig(**VIDEO, id2label={0: "run", 1: "jump", 2: "sit"})
-    config.num_labels = 5
-    with pytest.raises(ConfigError, match="id2label names 3 labels and num_labels=5"):
-        HieraForVideoClassification(config)
+    with pytest.raises(ConfigError, match=r"num_labels=5: a HieraConfig does not change; make"):
+        config.num_labels = 5
+    assert config.num_labels == 3
+    assert HieraConfig.from_dict(config.to_dict(), num_labels=5).num_labels == 5
 
 
 def test_labels_are_replaced_together() -> None:

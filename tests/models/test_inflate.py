@@ -15,7 +15,7 @@ from hiera_video import (
     create_model,
 )
 from hiera_video.errors import CheckpointError, ConfigError
-from hiera_video.models.inflate import inflate_from_images
+from hiera_video.models.registry import inflate_from_images
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.parity.compare import randomize
 

@@ -29,7 +29,7 @@ from hiera_video import (
 from hiera_video.errors import CheckpointError, UserError
 from hiera_video.models.convert import convert, main
 from hiera_video.models.layouts import LAYOUTS, files, find_checkpoint, official, read_checkpoint
-from hiera_video.models.loading import load_model
+from hiera_video.models.registry import load_model
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 
 ROOT = Path(__file__).parents[2]

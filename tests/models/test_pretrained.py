@@ -23,7 +23,7 @@ from hiera_video import (
 )
 from hiera_video.errors import CheckpointError, ConfigError, UserError
 from hiera_video.models.layouts import read_checkpoint
-from hiera_video.models.loading import load_model
+from hiera_video.models.registry import load_model
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.parity.compare import randomize
 

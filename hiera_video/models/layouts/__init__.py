@@ -61,6 +61,7 @@ def read_checkpoint(
     path = find_checkpoint(source)
     weights = read_weights(path)
     checkpoint = _read_layout(path, weights, str(source), config, hints or {})
+    checkpoint.source = str(source)
     preprocessor = (path if path.is_dir() else path.parent) / PREPROCESSOR_FILE
     if preprocessor.is_file():
         checkpoint.preprocessor = preprocessor.read_bytes()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hiera_video.errors import CheckpointError
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.kinds import KINDS, Kind
 from hiera_video.models.mask_units import TokenGrid
 
 TRUNK = ("patch_embedding", "position_embedding", "encoder", "norm")
@@ -25,9 +26,10 @@ TRUNK = ("patch_embedding", "position_embedding", "encoder", "norm")
 class Checkpoint:
     """A model's class name, its configuration, and its weights under bare names.
 
-    ``preprocessor`` is the content of ``preprocessor.json``, unread, where there is one: what it
-    means is no matter of layouts. ``inflated``: whether it was made from one of images. ``beside``:
-    checkpoints that are written with it, each into a folder of that name below its own.
+    ``preprocessor`` is the content of ``preprocessor.json``, where there is one, as bytes: layouts
+    do not interpret it. ``inflated``: whether it was made from one of images. ``beside``:
+    checkpoints that are written with it, each into a folder of that name below its own. ``source``
+    is where it was read from, for messages.
     """
 
     architecture: str
@@ -36,6 +38,19 @@ class Checkpoint:
     preprocessor: bytes | None = None
     inflated: bool = False
     beside: dict[str, Checkpoint] = field(default_factory=dict)
+    source: str = "checkpoint"
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of its model; None for a class that is not ours."""
+        return KINDS.get(self.architecture)
+
+
+def has_linear_head(checkpoint: Checkpoint) -> bool:
+    """Whether its head, if it has one, is the only one that the references know."""
+    config = checkpoint.config
+    has_head = checkpoint.kind == "classification" and config.num_labels > 0
+    return not has_head or config.head == "linear"
 
 
 def bare_name(name: str) -> str:
@@ -46,7 +61,7 @@ def bare_name(name: str) -> str:
 def full_name(name: str, architecture: str) -> str:
     """A bare name -> the name in the ``state_dict`` of our class ``architecture``."""
     in_trunk = name.partition(".")[0] in TRUNK
-    return f"hiera.{name}" if in_trunk and architecture != "HieraModel" else name
+    return f"hiera.{name}" if in_trunk and KINDS.get(architecture) != "encoder" else name
 
 
 class NameTable:

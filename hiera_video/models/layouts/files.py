@@ -25,12 +25,13 @@ _WEIGHT_FILES = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "pytorch_model.bin"
 
 
 def find_checkpoint(source: str | Path) -> Path:
-    """The directory or file of a checkpoint given by path or hub id.
+    """The directory or file of a checkpoint given by path (``~`` is the home folder) or hub id.
 
     Raises:
         CheckpointError: if there is none.
     """
-    path = Path(source)
+    # As a shell does: a user who does not exist stays in the path. `Path.expanduser` raises.
+    path = Path(os.path.expanduser(source))  # noqa: PTH111
     if path.exists():
         return path
     looks_like_path = (

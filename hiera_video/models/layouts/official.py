@@ -16,10 +16,12 @@ from torch import Tensor
 
 from hiera_video.errors import CheckpointError
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.kinds import Kind, architecture_name
 from hiera_video.models.layouts.base import (
     Checkpoint,
     NameTable,
     from_reference_shape,
+    has_linear_head,
     to_reference_shape,
 )
 from hiera_video.models.variants import IMAGE, VARIANTS, VIDEO
@@ -128,12 +130,10 @@ def read(
             bare = f"encoder.stages.{places[int(number)]}.{rest}"
         ours[bare] = from_reference_shape(bare, tensor, config)
     if is_mae:
-        architecture = "HieraForPreTraining"
-    elif "classifier.weight" in ours:
-        architecture = f"HieraFor{'Video' if config.is_video else 'Image'}Classification"
+        kind: Kind = "pretraining"
     else:
-        architecture = "HieraModel"
-    return Checkpoint(architecture, config, ours)
+        kind = "classification" if "classifier.weight" in ours else "encoder"
+    return Checkpoint(architecture_name(kind, config.is_video), config, ours)
 
 
 def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -143,7 +143,7 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
         CheckpointError: for what the official classes cannot express.
     """
     config = checkpoint.config
-    if checkpoint.architecture in ("HieraModel", "HieraBackbone"):
+    if checkpoint.kind not in ("classification", "pretraining"):
         raise CheckpointError(
             "the official package has classifiers and pre-training models, no "
             f"{checkpoint.architecture}"
@@ -156,6 +156,7 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
             ("hidden_act", config.hidden_act, config.hidden_act == "gelu"),
             ("layer_norm_eps", config.layer_norm_eps, config.layer_norm_eps == 1e-6),
             ("global_position_size", config.global_position_size, not config.global_position_size),
+            ("head", config.head, has_linear_head(checkpoint)),
             ("num_heads", heads, heads == [int(heads[0] * growth**i) for i in range(len(heads))]),
         )
         if not fits
@@ -165,7 +166,7 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
     stored = config.to_dict()
     values = {theirs: stored[ours] for theirs, ours in _FIELDS.items()}
     values |= {"num_heads": heads[0], "head_mul": growth}
-    if checkpoint.architecture == "HieraForPreTraining":
+    if checkpoint.kind == "pretraining":
         values |= {theirs: stored[ours] for theirs, ours in _DECODER_FIELDS.items()}
     starts = [sum(config.depths[:stage]) for stage in range(len(config.depths))]
     weights = {}

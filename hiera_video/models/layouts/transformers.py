@@ -9,19 +9,22 @@ from torch import Tensor
 
 from hiera_video.errors import CheckpointError
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.kinds import Kind, architecture_name
 from hiera_video.models.layouts.base import (
     Checkpoint,
     NameTable,
     from_reference_shape,
+    has_linear_head,
     to_reference_shape,
 )
 
 #: Fields of our config that ``transformers`` does not have, or works out (the number of labels).
-_OURS = {
+_NOT_IN_TRANSFORMERS = {
     "separate_position_embeddings",
     "global_position_size",
     "decoder_mask_ratio",
     "position_initializer",
+    "head",
     "head_dropout",
     "head_init_scale",
     "num_labels",
@@ -62,7 +65,7 @@ def recognises(names: Collection[str]) -> bool:
 
 def read(values: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
     """From ``config.json`` and weights. Keys that only that ecosystem needs are passed over."""
-    known = set(HieraConfig.model_fields) - _OURS
+    known = set(HieraConfig.model_fields) - _NOT_IN_TRANSFORMERS
     config = HieraConfig(**{key: values[key] for key in known & values.keys()})
     weights = {
         _NAMES.from_reference(name.removeprefix("hiera.")): tensor
@@ -77,38 +80,42 @@ def read(values: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
 
 def _architecture(weights: dict[str, Tensor]) -> str:
     parts = {name.partition(".")[0] for name in weights}
-    for part, architecture in (
-        ("decoder", "HieraForPreTraining"),
-        ("classifier", "HieraForImageClassification"),
-        ("norms", "HieraBackbone"),
-    ):
-        if part in parts:
-            return architecture
-    return "HieraModel"
+    kinds: dict[str, Kind] = {
+        "decoder": "pretraining",
+        "classifier": "classification",
+        "norms": "backbone",
+    }
+    kind = next((kinds[part] for part in kinds if part in parts), "encoder")
+    return architecture_name(kind, is_video=False)
 
 
 def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """``config.json`` and weights.
 
     Raises:
-        CheckpointError: for what that library's Hiera does not have: clips, window-aware positions.
+        CheckpointError: for what that library's Hiera does not have: clips, window-aware positions,
+            heads that are not linear.
     """
-    config, architecture = checkpoint.config, checkpoint.architecture
+    config = checkpoint.config
     if config.is_video:
         raise CheckpointError(
             "the Hiera of transformers takes images only, and this model takes clips"
         )
     if config.global_position_size is not None:
         raise CheckpointError("the Hiera of transformers has no global_position_size")
-    values = {key: value for key, value in config.to_dict().items() if key not in _OURS}
+    if not has_linear_head(checkpoint):
+        raise CheckpointError(f"the Hiera of transformers has no head={config.head}")
+    values = {
+        key: value for key, value in config.to_dict().items() if key not in _NOT_IN_TRANSFORMERS
+    }
     values |= {
-        "architectures": [architecture],
+        "architectures": [checkpoint.architecture],
         "model_type": "hiera",
         "dtype": "float32",
         "out_features": config.stages_out,
         "out_indices": [config.stage_names.index(name) for name in config.stages_out],
     }
-    with_head = architecture in ("HieraForImageClassification", "HieraForPreTraining")
+    with_head = checkpoint.kind in ("classification", "pretraining")
     weights = {}
     for name, tensor in checkpoint.weights.items():
         theirs = _NAMES.to_reference(name)
