@@ -65,7 +65,7 @@ class Task(ABC):
         batch_size: clips of a whole batch, by which losses are divided.
     """
 
-    #: What the means are called that :meth:`losses` gives: ``loss``, and whatever is logged with it.
+    #: The names of the means that :meth:`losses` gives: ``loss``, and what is logged with it.
     logged: ClassVar[tuple[str, ...]] = ("loss",)
     #: The figure that decides which checkpoint is best; None where none is.
     best_by: ClassVar[Criterion | None] = None

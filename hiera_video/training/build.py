@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from accelerate import Accelerator
 
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.errors import ConfigError
@@ -46,13 +47,16 @@ def classification_part(run: TrainRun, start: Start | None) -> Part:
     Raises:
         UserError: if manifests, settings or weights cannot be used or do not fit together.
     """
-    manifest = open_manifest(run.data, "data.train.manifest", run.clip)
-    if manifest.order_is_assumed and (names := names_to_keep(run, manifest.classes)):
-        manifest = open_manifest(run.data, "data.train.manifest", run.clip, classes=names)
-    classes = manifest.classes
+    labels = ClassLabels()
+    manifest = open_manifest(run.data, "data.train.manifest", run.clip, targets=labels)
+    if labels.order_is_assumed and (names := names_to_keep(run, labels.classes)):
+        labels = ClassLabels(names)
+        manifest = open_manifest(run.data, "data.train.manifest", run.clip, targets=labels)
+    classes = labels.classes
     val_manifest = None
     if run.data.val.manifest is not None:
-        val_manifest = open_manifest(run.data, "data.val.manifest", run.clip, classes=classes)
+        of_val = ClassLabels(classes)
+        val_manifest = open_manifest(run.data, "data.val.manifest", run.clip, targets=of_val)
     model = build_classifier(run, classes, start)
 
     def make_task(failures: FailurePolicy, accelerator: Accelerator) -> Task:
@@ -68,7 +72,7 @@ def pretraining_part(run: PretrainRun, start: Start | None) -> Part:
     Raises:
         UserError: as :func:`classification_part` does.
     """
-    manifest = open_manifest(run.data, "data.train.manifest", run.clip, labelled=False)
+    manifest = open_manifest(run.data, "data.train.manifest", run.clip)
     model = build_pretraining_model(run, start)
 
     def make_task(_: FailurePolicy, accelerator: Accelerator) -> Task:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hiera_video.config.machinery import flat_settings
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.training.rules import rule_of
@@ -34,7 +35,11 @@ def digest(manifest: Manifest | None) -> tuple[str, str]:
     folder = os.path.commonprefix([min(paths), max(paths)]).rfind("/") + 1  # noqa: RUF071
     named = zip(paths, manifest.segments, strict=True)
     rows = (f"{path[folder:]}\0{segment}\n" for path, segment in named)
-    labels = [manifest.classes, manifest.labels]
+    encoder = manifest.targets
+    if isinstance(encoder, ClassLabels):
+        labels = [encoder.classes, manifest.column("labels")]
+    else:
+        labels = [[], [None] * len(manifest)]
     return _short("".join(rows)), _short(str(labels))
 
 

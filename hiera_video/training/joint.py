@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import ValidationSettings
-from hiera_video.data.paired_loader import JointBatch
+from hiera_video.data.paired_loader import PairedBatch
 from hiera_video.errors import ConfigError
 from hiera_video.tasks.meters import ClipMean
 from hiera_video.tasks.step_shares import StepShares
@@ -99,17 +98,15 @@ class JointTask:
         self._shares = shares
         self._weight_of_step = image_loss_weight
 
-    def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: PairedBatch) -> Tensor:
         """The loss of the clips, and that of the images times its weight."""
-        assert isinstance(batch, JointBatch)
-        assert batch.images is not None
         if batch.of_step is not None:
             self._shares.begin(batch.of_step, self._wanted)
             of_clips, of_images = self._shares.finish()
             # The loop divides the gradient by the share of the clips: images have their own.
             self._weight_of_step = self.image_loss_weight * of_clips / of_images
         images = self.images.loss(model, batch.images)
-        return self.clips.loss(model, batch) + self._weight_of_step * images
+        return self.clips.loss(model, batch.clips) + self._weight_of_step * images
 
     @property
     def validates(self) -> bool:

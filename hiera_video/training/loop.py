@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
 from typing import Any, Protocol
 
 import torch
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.loader import TrainingOrder, faster_loading
+from hiera_video.data.loader import TrainingLoader, TrainingOrder, faster_loading
+from hiera_video.data.paired_loader import PairedBatch, PairedLoader
 from hiera_video.errors import Interrupted, TrainingError
 from hiera_video.runtime import progress_bar
 from hiera_video.seeding import derive_seed
@@ -45,7 +45,7 @@ class Task(Protocol):
     def means(self) -> dict[str, ClipMean]:
         """What is logged: means over clips, which :meth:`loss` updates."""
 
-    def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The sum of the losses of a batch's clips, divided by the number of clips of a whole
         batch, to go backward from; see ``losses.no_loss`` for an empty one."""
 
@@ -58,8 +58,7 @@ def train_epochs(
     run: TrainingRun,
     task: Task,
     state: TrainingState,
-    loader: Iterable[ClipBatch],
-    order: TrainingOrder,
+    loader: TrainingLoader | PairedLoader,
     checkpoints: Checkpoints,
     validations: Validations,
     failures: FailurePolicy,
@@ -75,6 +74,7 @@ def train_epochs(
             videos could not be read.
     """
     model, optimizer, progress = state.model, state.optimizer, state.progress
+    order = loader.order
     rates = scale_to_batch(run.optimizer, clips_per_step(run, accelerator))
     clips_wanted, num_clips = run.train.batch_size * run.train.accumulate_steps, 0
     logged_step = progress.step
@@ -98,14 +98,16 @@ def train_epochs(
         _validate(run, task, state, validations, checkpoints, accelerator)
     stopwatch = Stopwatch()
     while progress.epochs < run.train.epochs:
-        order.epoch, order.first_row = progress.passes, progress.rows
-        order.first_image, progress.repeats = progress.images, run.train.repeated_sampling
-        if order.first_row == 0:
+        progress.repeats = run.train.repeated_sampling
+        if progress.rows == 0:
             failures.num_failed = 0
         model.train()
         epoch, received = float(progress.epochs), 0
         bar = _progress_bar(run, progress, order, accelerator)
-        for number, batch in enumerate(stopwatch.waiting(loader), start=order.first_batch):
+        first_batch = order.first_batch(progress.rows)
+        batches = loader.batches(progress.passes, progress.rows, progress.images)
+        batch: ClipBatch | PairedBatch
+        for number, batch in enumerate(stopwatch.waiting(batches), start=first_batch):
             failures.handle(batch)
             stopwatch.count(len(batch))
             # Accumulated batches share the rate of the first of them, as one large batch would.
@@ -213,8 +215,8 @@ def _progress_bar(
     run: TrainingRun, progress: Progress, order: TrainingOrder, accelerator: Accelerator
 ) -> Any:
     return progress_bar(
-        total=order.first_batch + len(order),
-        initial=order.first_batch,
+        total=order.first_batch(progress.rows) + order.num_batches(progress.rows),
+        initial=order.first_batch(progress.rows),
         desc=f"epoch {progress.epochs + progress.repeats}/{run.train.epochs}",
         unit="batch",
         disable=not accelerator.is_main_process,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,13 +10,12 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, ProjectConfiguration, broadcast_object_list
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hiera_video.batch import ClipBatch
 from hiera_video.config.machinery import dump_yaml
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.loader import ClipLoader, TrainingOrder
+from hiera_video.data.loader import TrainingLoader, TrainingOrder
 from hiera_video.data.manifest import Manifest
-from hiera_video.data.paired_loader import ImageOrder, JointLoader
+from hiera_video.data.paired_loader import ImageOrder, PairedLoader
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
 from hiera_video.files import atomic_path
@@ -170,7 +169,6 @@ def _train_into(
             task,
             state,
             loader,
-            order,
             checkpoints,
             validations,
             failures,
@@ -287,14 +285,17 @@ def _check_memory(
 def _training_order(
     run: TrainingRun, manifest: Manifest, accelerator: Accelerator
 ) -> TrainingOrder:
-    return TrainingOrder(
-        len(manifest),
-        rows_per_batch=run.train.batch_size // run.train.repeated_sampling,
-        accumulate_steps=run.train.accumulate_steps,
-        num_processes=accelerator.num_processes,
-        process_index=accelerator.process_index,
-        seed=run.seed,
-    )
+    try:
+        return TrainingOrder(
+            len(manifest),
+            rows_per_batch=run.train.batch_size // run.train.repeated_sampling,
+            accumulate_steps=run.train.accumulate_steps,
+            num_processes=accelerator.num_processes,
+            process_index=accelerator.process_index,
+            seed=run.seed,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"train.batch_size: {error}") from None
 
 
 def _make_task(
@@ -316,20 +317,18 @@ def _make_task(
 
 def _training_loader(
     part: Part, images: Part | None, order: TrainingOrder, accelerator: Accelerator
-) -> Iterable[ClipBatch]:
-    loader = _clip_loader(part, order, accelerator)
+) -> TrainingLoader | PairedLoader:
+    data, device = part.run.data, accelerator.device
+    clips = TrainingLoader(_training_clips(part), order, data, device)
     if images is None:
-        return loader
-    image_order = ImageOrder(len(images.manifest), order, images.run.train.batch_size)
-    of_images = _clip_loader(images, image_order, accelerator)
-    return JointLoader(loader, of_images, order.accumulate_steps)
+        return clips
+    image_order = ImageOrder(len(images.manifest), images.run.train.batch_size, order)
+    return PairedLoader(clips, _training_clips(images), image_order, images.run.data, device)
 
 
-def _clip_loader(
-    part: Part, order: TrainingOrder | ImageOrder, accelerator: Accelerator
-) -> ClipLoader:
+def _training_clips(part: Part) -> TrainClips:
     run = part.run
-    clips = TrainClips(
+    return TrainClips(
         part.manifest,
         run.clip,
         run.augment,
@@ -337,4 +336,3 @@ def _clip_loader(
         run.seed,
         run.train.repeated_sampling,
     )
-    return ClipLoader(clips, order, run.data, accelerator.device)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from accelerate import Accelerator
 
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.loader import TrainingOrder
 from hiera_video.labels import describe_order
 from hiera_video.training.build import Part
@@ -78,15 +79,18 @@ def _count(number: int, noun: str) -> str:
 def _describe(part: Part) -> str:
     """How many files of how many classes there are."""
     kind = "images" if part.run.clip.is_image else "videos"
-    classes = f", {len(part.manifest.classes)} classes" if part.manifest.classes else ""
+    encoder = part.manifest.targets
+    classes = f", {len(encoder.classes)} classes" if isinstance(encoder, ClassLabels) else ""
     return f"{len(part.manifest)} {kind}{classes}"
 
 
 def _describe_labels(part: Part) -> list[str]:
     """Which label is which index, where nobody said it; labels that may be meant to be one."""
-    manifest = part.manifest
-    lines = [f"classes    {describe_order(manifest.classes)}"] if manifest.order_is_assumed else []
-    return lines + [f"warning    {warning}" for warning in manifest.warnings]
+    labels = part.manifest.targets
+    if not isinstance(labels, ClassLabels):
+        return []
+    lines = [f"classes    {describe_order(labels.classes)}"] if labels.order_is_assumed else []
+    return lines + [f"warning    {warning}" for warning in labels.warnings]
 
 
 def _describe_rates(

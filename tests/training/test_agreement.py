@@ -16,7 +16,7 @@ from hiera_video.training.agreement import Watch
 from hiera_video.training.saving import Checkpoints
 from hiera_video.training.trackers import Validations
 
-ROWS = [Row(i, f"{i}.mp4", Path(f"/videos/{i}.mp4"), 0, 0.0, None) for i in range(4)]
+ROWS = [Row(i, f"{i}.mp4", Path(f"/videos/{i}.mp4"), {}, 0.0, None) for i in range(4)]
 
 
 @pytest.fixture
