@@ -6,7 +6,7 @@ An image is a clip of one frame. Axes: B clips, C channels, T H W frames, rows, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 #: What a batch has one number of for each clip.
-_NUMBERS = ("rows", "labels", "start_seconds", "end_seconds")
+_NUMBERS = ("rows", "start_seconds", "end_seconds")
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,13 @@ def model_input(clips: Tensor) -> Tensor:
 
 @dataclass
 class ClipBatch:
-    """Clips, where they come from, and what could not be read.
+    """Clips, where they come from, what is to be learned from them, and what could not be read.
 
     ``pixel_values``: uint8 ``(B, C, T, H, W)``; ``rows``: manifest row of each clip ``(B,)``;
-    ``labels``: class index of each clip ``(B,)``, -1 where there is none; ``start_seconds`` and
-    ``end_seconds``: the half-open range of the video that each clip was taken from ``(B,)``.
-    A batch all of whose videos failed has no clips: ``len(batch) == 0``.
+    ``start_seconds`` and ``end_seconds``: the half-open range of the video that each clip was taken
+    from ``(B,)``; ``targets``: by name, what the manifest's encoder made of the clips' rows,
+    ``(B, ...)`` each, empty where nothing is learned.
+    A batch all of whose videos failed has no clips, ``len(batch) == 0``, and no targets.
 
     Raises:
         ValueError: if types or shapes do not fit together.
@@ -61,9 +62,9 @@ class ClipBatch:
 
     pixel_values: Tensor
     rows: Tensor
-    labels: Tensor
     start_seconds: Tensor
     end_seconds: Tensor
+    targets: dict[str, Tensor] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
@@ -77,6 +78,11 @@ class ClipBatch:
             value = getattr(self, name)
             if value.shape != (len(self),):
                 raise ValueError(f"{name} has shape {tuple(value.shape)}, wanted ({len(self)},)")
+        for name, target in self.targets.items():
+            if target.shape[:1] != (len(self),):
+                raise ValueError(
+                    f"targets[{name!r}] has shape {tuple(target.shape)}, wanted ({len(self)}, ...)"
+                )
 
     def __len__(self) -> int:
         return self.pixel_values.shape[0]
@@ -84,23 +90,24 @@ class ClipBatch:
     def __getstate__(self) -> dict[str, Any]:
         """As sent from a loader worker: pixels are in shared memory, each tensor of which costs a
         file descriptor and a connection; the few numbers beside them go with the message."""
-        state = vars(self)
-        return {name: state[name].numpy() if name in _NUMBERS else state[name] for name in state}
+        state = vars(self) | {name: getattr(self, name).numpy() for name in _NUMBERS}
+        return state | {"targets": {name: t.numpy() for name, t in self.targets.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, torch.from_numpy(value) if name in _NUMBERS else value)
+        vars(self).update(state)
+        for name in _NUMBERS:
+            setattr(self, name, torch.from_numpy(state[name]))
+        self.targets = {name: torch.from_numpy(t) for name, t in state["targets"].items()}
 
     @classmethod
     def of_failure(cls, failure: Failure, clip_shape: tuple[int, int, int, int]) -> ClipBatch:
-        """A batch without clips, of clips ``(C, T, H, W)``, that says why."""
+        """An empty batch that carries ``failure``; its clips would have been ``(C, T, H, W)``."""
         return cls(
-            torch.empty((0, *clip_shape), dtype=torch.uint8),
-            torch.empty(0, dtype=torch.int64),
-            torch.empty(0, dtype=torch.int64),
-            torch.empty(0, dtype=torch.float64),
-            torch.empty(0, dtype=torch.float64),
-            [failure],
+            pixel_values=torch.empty((0, *clip_shape), dtype=torch.uint8),
+            rows=torch.empty(0, dtype=torch.int64),
+            start_seconds=torch.empty(0, dtype=torch.float64),
+            end_seconds=torch.empty(0, dtype=torch.float64),
+            failures=[failure],
         )
 
     @classmethod
@@ -109,16 +116,20 @@ class ClipBatch:
         if len(batches) == 1:
             return batches[0]
         clips = [clip for batch in batches for clip in batch.pixel_values]
+        targets = [batch.targets for batch in batches if len(batch)]
         return cls(
             # In a loader worker, straight into memory shared with the main process. In its own,
             # batches between clips would leave holes: hundreds of MiB over thousands of clips.
-            default_collate(clips) if clips else batches[0].pixel_values,
-            torch.cat([batch.rows for batch in batches]),
-            torch.cat([batch.labels for batch in batches]),
-            torch.cat([batch.start_seconds for batch in batches]),
-            torch.cat([batch.end_seconds for batch in batches]),
-            [failure for batch in batches for failure in batch.failures],
-            [notice for batch in batches for notice in batch.notices],
+            pixel_values=default_collate(clips) if clips else batches[0].pixel_values,
+            rows=torch.cat([batch.rows for batch in batches]),
+            start_seconds=torch.cat([batch.start_seconds for batch in batches]),
+            end_seconds=torch.cat([batch.end_seconds for batch in batches]),
+            targets={
+                name: torch.cat([named[name] for named in targets])
+                for name in (targets[0] if targets else ())
+            },
+            failures=[failure for batch in batches for failure in batch.failures],
+            notices=[notice for batch in batches for notice in batch.notices],
         )
 
     def normalized(
@@ -134,14 +145,10 @@ class ClipBatch:
 
     def pin_memory(self) -> ClipBatch:
         """In page-locked memory, so that copies to a GPU run beside computation."""
-        return ClipBatch(
-            self.pixel_values.pin_memory(),
-            self.rows,
-            self.labels.pin_memory(),
-            self.start_seconds,
-            self.end_seconds,
-            self.failures,
-            self.notices,
+        return replace(
+            self,
+            pixel_values=self.pixel_values.pin_memory(),
+            targets={name: target.pin_memory() for name, target in self.targets.items()},
         )
 
 
@@ -149,7 +156,8 @@ class ClipBatch:
 def _scale_and_shift(
     device: torch.device, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[Tensor, Tensor]:
-    """What brings bytes to ``(value / 255 - mean) / std``, ``(C, 1, 1, 1)`` each.
+    """Scale and shift, ``(C, 1, 1, 1)`` each: ``bytes * scale - shift`` is
+    ``(bytes / 255 - mean) / std``.
 
     Made once: a copy to a GPU from ordinary memory waits for all that the GPU has to do before.
     """

@@ -39,11 +39,12 @@ from torch.utils.data import DataLoader
 
 from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
-from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoSegment
-from hiera_video.data.loader import ClipLoader, TrainingOrder
+from hiera_video.data.dataset import EvaluationClips, TrainClips
+from hiera_video.data.loader import TrainingLoader, TrainingOrder
 from hiera_video.data.manifest import Row
 from hiera_video.data.sampling import evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
+from hiera_video.data.video_segment import VideoSegment
 from hiera_video.decoding.options import DecodingOptions
 
 NUM_VIDEOS = 6
@@ -67,7 +68,7 @@ def ours(rows: list[Row], num_clips: int, repeats: int) -> Iterator[int]:
         seed=0,
     )
     dataset = TrainClips(rows, CLIP, AUGMENT, DecodingOptions(), 0, repeats)
-    return (len(batch) for batch in ClipLoader(dataset, order, WORKERS, CPU))
+    return (len(batch) for batch in TrainingLoader(dataset, order, WORKERS, CPU).batches(0, 0))
 
 
 class TheirTransform:
@@ -85,7 +86,7 @@ class TheirTransform:
 
 def theirs(rows: list[Row], num_clips: int, decoder: str) -> Iterator[int]:
     """The same from pytorchvideo."""
-    paths = [(str(row.local_file), {"label": row.label}) for row in (rows * num_clips)[:num_clips]]
+    paths = [(str(row.local_file), {"label": 0}) for row in (rows * num_clips)[:num_clips]]
     seconds = Fraction(CLIP.num_frames * CLIP.stride, RATE)
     dataset = LabeledVideoDataset(
         paths,
@@ -202,7 +203,7 @@ def main() -> None:
         for index in range(NUM_VIDEOS):
             path = Path(folder) / f"{index}.mp4"
             write_video(path, seed=index)
-            rows.append(Row(index, path.name, path, index, 0.0, None))
+            rows.append(Row(index, path.name, path, {}, 0.0, None))
         size = statistics.mean(row.local_file.stat().st_size for row in rows)
         print(
             f"torch {torch.__version__}, PyAV {av.__version__}, {platform.processor() or 'CPU'}; "

@@ -19,7 +19,7 @@ from hiera_video.command import run_command
 from hiera_video.config.groups import AugmentSettings, ClipSettings
 from hiera_video.config.machinery import CommandLine
 from hiera_video.data.dataset import TrainClips
-from hiera_video.data.manifest import Manifest, has_labels
+from hiera_video.data.manifest import Manifest
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ManifestError, VideoError
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sources = {path: Manifest(path, labelled=has_labels(path)) for path in options.manifests}
+    sources = {path: Manifest(path) for path in options.manifests}
     num_rows = {len(manifest) for manifest in sources.values()}
     if len(num_rows) > 1:
         raise ManifestError(f"wanted manifests of the same videos, got {sorted(num_rows)} rows")

@@ -32,6 +32,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hiera_video.config.groups import ClipSettings
+from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.manifest import Manifest
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.variants import variant_config
@@ -269,6 +271,14 @@ def write_manifest(
         file.write(header + "\n")
         csv.writer(file).writerows(rows)
     return path
+
+
+def open_labelled(
+    path: Path, classes: Sequence[str] | None = None, root: Path | None = None
+) -> tuple[Manifest, ClassLabels]:
+    """A manifest with its labels as classes, and what is known of these."""
+    labels = ClassLabels(classes)
+    return Manifest(path, targets=labels, root=root), labels
 
 
 def read_manifest(path: Path) -> list[tuple[str, str]]:

@@ -16,16 +16,19 @@ def make_batch(num_clips: int = 2, **changes: object) -> ClipBatch:
     values: dict[str, object] = {
         "pixel_values": torch.randint(0, 256, (num_clips, 3, 4, 8, 8), dtype=torch.uint8),
         "rows": torch.arange(num_clips),
-        "labels": torch.arange(num_clips),
         "start_seconds": torch.zeros(num_clips, dtype=torch.float64),
         "end_seconds": torch.ones(num_clips, dtype=torch.float64),
+        "targets": {"labels": torch.arange(num_clips), "boxes": torch.rand(num_clips, 2, 4)},
     }
     return ClipBatch(**(values | changes))  # type: ignore[arg-type]
 
 
 def test_shapes_and_types_must_fit() -> None:
-    with pytest.raises(ValueError, match=r"labels has shape \(3,\), wanted \(2,\)"):
-        make_batch(labels=torch.arange(3))
+    with pytest.raises(ValueError, match=r"rows has shape \(3,\), wanted \(2,\)"):
+        make_batch(rows=torch.arange(3))
+    for wrong in (torch.rand(3, 2), torch.tensor(0)):
+        with pytest.raises(ValueError, match=r"targets\['boxes'\] has shape \(.*\), wanted \(2, "):
+            make_batch(targets={"boxes": wrong})
     with pytest.raises(ValueError, match="wanted uint8"):
         make_batch(pixel_values=torch.zeros(2, 3, 4, 8, 8))
 
@@ -37,6 +40,9 @@ def test_concatenation_keeps_clips_and_failures_in_order() -> None:
     assert len(batch) == 3
     assert batch.pixel_values.equal(torch.cat([first.pixel_values, last.pixel_values]))
     assert batch.rows.tolist() == [0, 1, 0]
+    assert batch.targets.keys() == {"labels", "boxes"}  # of those that have clips
+    for name, target in batch.targets.items():
+        assert target.equal(torch.cat([first.targets[name], last.targets[name]]))
     assert [failure.path for failure in batch.failures] == ["b.mp4"]
 
 
@@ -56,18 +62,32 @@ def test_workers_share_the_memory_of_pixels_alone() -> None:
     """Each shared tensor costs a file descriptor and a connection, however small it is."""
     sent = make_batch(3, failures=[Failure(7, "b.mp4", "broken")])
     (batch,) = DataLoader([sent], batch_size=None, num_workers=1)  # type: ignore[arg-type]
-    tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    tensors, expected = (
+        {name: value for name, value in (vars(b) | b.targets).items() if isinstance(value, Tensor)}
+        for b in (batch, sent)
+    )
     assert [name for name, tensor in tensors.items() if tensor.is_shared()] == ["pixel_values"]
-    assert tensors.keys() == vars(sent).keys() - {"failures", "notices"}
+    others = {"rows", "start_seconds", "end_seconds", "labels", "boxes"}
+    assert tensors.keys() == expected.keys() == {"pixel_values"} | others
     for name, tensor in tensors.items():
-        assert tensor.dtype == getattr(sent, name).dtype
-        assert torch.equal(tensor, getattr(sent, name))
+        assert tensor.dtype == expected[name].dtype
+        assert torch.equal(tensor, expected[name])
     assert batch.failures == sent.failures
 
 
 def test_a_batch_of_failures_has_no_clips() -> None:
     failed = ClipBatch.of_failure(Failure(7, "b.mp4", "broken"), (3, 4, 8, 8))
-    assert len(ClipBatch.concatenate([failed, failed])) == 0
+    both = ClipBatch.concatenate([failed, failed])
+    assert (len(both), both.targets) == (0, {})
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="memory is pinned for a GPU")
+def test_pinning_takes_pixels_and_targets() -> None:
+    batch = make_batch(failures=[Failure(7, "b.mp4", "broken")])
+    pinned = batch.pin_memory()
+    assert all(t.is_pinned() for t in (pinned.pixel_values, *pinned.targets.values()))
+    assert pinned.targets["boxes"].equal(batch.targets["boxes"])
+    assert pinned.failures == batch.failures
 
 
 def test_normalisation_is_per_channel() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hiera_video.config.machinery import parse_settings
-from hiera_video.data.manifest import Manifest, read_classes, write_classes
+from hiera_video.data.manifest import read_classes, write_classes
 from hiera_video.errors import ManifestError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.inspection.source import read_source
@@ -30,6 +30,7 @@ from tests.support import (
     ROOT,
     TINY_ARGUMENTS,
     coloured_frames,
+    open_labelled,
     read_manifest,
     run_here,
     save_checkpoint,
@@ -109,52 +110,54 @@ def manifest_of(folder: Path, *labels: str) -> Path:
 
 
 def test_a_manifest_of_numbers_is_in_their_order(tmp_path: Path) -> None:
-    manifest = Manifest(manifest_of(tmp_path, *reversed(NUMBERS)))
-    assert manifest.order_is_assumed
-    assert manifest.classes == NUMBERS
-    assert manifest.labels == list(range(11, -1, -1))
+    manifest, labels = open_labelled(manifest_of(tmp_path, *reversed(NUMBERS)))
+    assert labels.order_is_assumed
+    assert labels.classes == NUMBERS
+    assert manifest.column("labels") == list(range(11, -1, -1))
 
 
 def test_spellings_of_a_label_are_one_class(tmp_path: Path) -> None:
     path = manifest_of(tmp_path, CAFE, DECOMPOSED, "bar\u200b", "bar", "Bar", "jump\nrope")
-    manifest = Manifest(path)
-    assert manifest.classes == ["Bar", "bar", CAFE, "jump rope"]
-    assert manifest.labels == [2, 2, 1, 1, 0, 3]
-    assert manifest.warnings == similar_labels({"Bar": 1, "bar": 2})
+    manifest, labels = open_labelled(path)
+    assert labels.classes == ["Bar", "bar", CAFE, "jump rope"]
+    assert manifest.column("labels") == [2, 2, 1, 1, 0, 3]
+    assert labels.warnings == similar_labels({"Bar": 1, "bar": 2})
     write_classes(tmp_path / "classes.txt", [DECOMPOSED, "bar", "jump\nrope", "Bar"])
     assert read_classes(tmp_path / "classes.txt") == [CAFE, "bar", "jump rope", "Bar"]
-    listed = Manifest(path)
-    assert not listed.order_is_assumed
-    assert listed.labels == [0, 0, 1, 1, 3, 2]
+    manifest, labels = open_labelled(path)
+    assert not labels.order_is_assumed
+    assert manifest.column("labels") == [0, 0, 1, 1, 3, 2]
 
 
 def test_names_of_older_checkpoints_go_on_matching(tmp_path: Path) -> None:
     path = manifest_of(tmp_path, CAFE, "bar", DECOMPOSED)
-    manifest = Manifest(path, classes=[DECOMPOSED, "bar\u200b"])
-    assert (manifest.classes, manifest.labels) == ([DECOMPOSED, "bar\u200b"], [0, 1, 0])
+    manifest, labels = open_labelled(path, [DECOMPOSED, "bar\u200b"])
+    assert labels.classes == [DECOMPOSED, "bar\u200b"]
+    assert manifest.column("labels") == [0, 1, 0]
     # A checkpoint that took two spellings for two classes: each video is of its own, as before.
-    assert Manifest(path, classes=[DECOMPOSED, "bar", CAFE]).labels == [2, 1, 0]
+    manifest, _ = open_labelled(path, [DECOMPOSED, "bar", CAFE])
+    assert manifest.column("labels") == [2, 1, 0]
 
 
 def test_an_invisible_label_is_none(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"m\.csv, line 3: has no label, and others have"):
-        Manifest(manifest_of(tmp_path, "a", "\u200b", "b"))
+        open_labelled(manifest_of(tmp_path, "a", "\u200b", "b"))
 
 
 def test_several_labels_in_a_cell_are_not_supported(tmp_path: Path) -> None:
     path = manifest_of(tmp_path, "Putting a, b and c", "run|jump")
     with pytest.raises(ManifestError) as caught:
-        Manifest(path)
+        open_labelled(path)
     assert str(caught.value) == (
         f"{path}, line 3: label 'run|jump': several labels in a row, joined by |, are not "
         "supported yet; give one, or list the name in classes.txt if it is that of one class"
     )
     classes = ["run|jump", "Putting a, b and c"]
-    assert Manifest(path, classes=classes).labels == [1, 0]
+    assert open_labelled(path, classes)[0].column("labels") == [1, 0]
     with pytest.raises(ManifestError, match=r"line 3: .* joined by \|"):
-        Manifest(path, classes=["run", "jump", "Putting a, b and c"])
+        open_labelled(path, ["run", "jump", "Putting a, b and c"])
     write_classes(tmp_path / "classes.txt", classes)
-    assert Manifest(path).labels == [1, 0]
+    assert open_labelled(path)[0].column("labels") == [1, 0]
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +189,7 @@ def test_folders_lists_and_shards_of_numbers_are_in_their_order(
     index_shards(
         [str(path) for path in sorted((tmp_path / "shards").glob("*.tar"))], tmp_path / "s.csv"
     )
-    assert Manifest(tmp_path / "s.csv").classes == NUMBERS
+    assert open_labelled(tmp_path / "s.csv")[1].classes == NUMBERS
 
 
 def test_a_folder_with_a_line_break_in_its_name_is_one_class(
@@ -196,14 +199,15 @@ def test_a_folder_with_a_line_break_in_its_name_is_one_class(
         shutil.copytree(folders / "1", tmp_path / "videos" / name)
     prepare("folder", tmp_path / "videos", tmp_path / "out", "--val-share", "0")
     assert read_classes(tmp_path / "out" / "classes.txt") == ["Run", CAFE, "jump rope", "run"]
-    manifest = Manifest(tmp_path / "out" / "train.csv")
-    assert sorted(manifest.labels) == [0, 1, 1, 2, 3]
-    assert manifest[manifest.labels.index(2)].local_file.parent.name == "jump\nrope"
+    manifest, labels = open_labelled(tmp_path / "out" / "train.csv")
+    indices = manifest.column("labels")
+    assert sorted(indices) == [0, 1, 1, 2, 3]
+    assert manifest[indices.index(2)].local_file.parent.name == "jump\nrope"
     (warning,) = similar_labels({"Run": 1, "run": 1})
     assert f"warning: {warning}\n" in capsys.readouterr().out
     assert run_here(ROOT / "scripts/inspect_videos.py", tmp_path / "videos", tmp_path / "seen") == 0
     assert f"warning: {warning}\n" in capsys.readouterr().out
-    assert read_classes(tmp_path / "seen" / "classes.txt") == manifest.classes
+    assert read_classes(tmp_path / "seen" / "classes.txt") == labels.classes
 
 
 def evaluate_here(checkpoint: Path, manifest: Path, output_dir: Path) -> list[str]:

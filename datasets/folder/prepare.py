@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hiera_video.command import run_command
 from hiera_video.config.machinery import CommandLine
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError
@@ -65,12 +66,13 @@ def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
 
 def read_manifest(path: Path) -> dict[str, list[Path]]:
     """The files of each class of a manifest of whole videos."""
-    manifest = Manifest(path)
-    classes: dict[str, list[Path]] = {name: [] for name in manifest.classes}
+    labels = ClassLabels()
+    manifest = Manifest(path, targets=labels)
+    classes: dict[str, list[Path]] = {name: [] for name in labels.classes}
     for row in (manifest[index] for index in range(len(manifest))):
         if row.start_seconds or row.end_seconds:
             raise UserError(f"{path}: has rows with seconds, and only whole videos can be split")
-        classes[manifest.classes[row.label]].append(row.local_file.absolute())
+        classes[labels.classes[row.targets["labels"]]].append(row.local_file.absolute())
     return classes
 
 

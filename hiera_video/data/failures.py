@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from hiera_video.batch import ClipBatch, Notice
 from hiera_video.errors import VideoError
+from hiera_video.jsonlines import append_line, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class FailurePolicy:
 
     def __init__(self, on_error: Literal["raise", "skip"], output_dir: Path) -> None:
         self.on_error = on_error
+        self.folder = output_dir
         self.num_failed = 0
         self._skipped = _List(output_dir / SKIPPED_FILE)
         self._notices = _List(output_dir / NOTICES_FILE)
@@ -87,21 +89,20 @@ class _List:
 
     def add(self, entry: dict[str, Any]) -> bool:
         """Whether the entry was new."""
-        line = json.dumps(entry) + "\n"
+        line = json.dumps(entry)
         if line in self._listed:
             return False
-        with self.path.open("a+", encoding="utf-8") as file:
-            file.seek(self._read_up_to)  # what others listed since
-            self._listed.update(file.readlines())
-            self._read_up_to = file.tell()
-            if line in self._listed:
-                return False
-            self._listed.add(line)
-            file.write(line)
+        if self.path.exists():
+            with self.path.open(encoding="utf-8") as file:
+                file.seek(self._read_up_to)  # what others listed since
+                self._listed.update(file.read().splitlines())
+                self._read_up_to = file.tell()
+        if line in self._listed:
+            return False
+        self._listed.add(line)
+        append_line(self.path, entry)
         return True
 
     def entries(self) -> list[dict[str, Any]]:
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in dict.fromkeys(lines) if line.endswith("}")]
+        """Each entry once: two processes may have added it at the same moment."""
+        return list({json.dumps(entry): entry for entry in read_lines(self.path)}.values())

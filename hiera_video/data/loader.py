@@ -1,4 +1,4 @@
-"""Order, division over processes, and workers.
+"""Order, division over processes, and loaders.
 
 Nothing here depends on how many workers there are, and the clips of a training step do not depend
 on how many processes share it: step s takes the same videos whether one loads them or eight.
@@ -6,92 +6,88 @@ on how many processes share it: step s takes the same videos whether one loads t
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from itertools import islice
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeAlias
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings
-from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
+from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.manifest import Row, rows_of_files
+from hiera_video.data.windows import VideoWindows, WindowBatch
+from hiera_video.data.workers import WatchedLoader, Workers
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ConfigError, VideoError
-from hiera_video.seeding import derive_seed
+from hiera_video.seeding import generator
 
-T = TypeVar("T")
+#: An epoch, and a row of the manifest: what :class:`TrainClips` takes.
+Key: TypeAlias = tuple[int, int]
 
-#: How often workers are looked at while a batch is waited for.
-_LOOK_SECONDS = 1.0
-#: What torch's DataLoader says, and nothing else tells, when its ``timeout`` is over.
-_TIMED_OUT = "DataLoader timed out"
-#: Groups that the videos of an extraction are divided into, at least, if there are so many videos.
+#: An extraction is divided into at least this many groups of videos, as far as there are videos.
 _MIN_GROUPS = 256
 
 
-class TrainingOrder(Sampler[list[tuple[int, int]]]):
-    """This process's share of every batch of an epoch, as ``(epoch, row)`` keys.
+@dataclass(frozen=True)
+class TrainingOrder:
+    """Which rows a process reads for each batch of an epoch, as ``(epoch, row)`` keys.
 
     Each epoch is a new permutation, a function of (seed, epoch). Rows that do not fill a last step
-    are left out of that epoch. ``epoch`` and ``first_row`` (a position in the permutation, over all
-    processes) say where the next iteration starts: a resumed run goes on without decoding what it
-    has seen, whatever its batches and processes were before. ``first_image`` says the same of the
-    images that go with the clips, if any.
+    are left out of that epoch. Where an epoch is begun, ``first_row`` is a position in the
+    permutation, over all processes: a resumed run goes on without decoding what it has seen,
+    whatever its batches and processes were before.
+
+    Raises:
+        ConfigError: if the rows do not fill a step.
     """
 
-    def __init__(
-        self,
-        num_rows: int,
-        *,
-        rows_per_batch: int,
-        accumulate_steps: int,
-        num_processes: int,
-        process_index: int,
-        seed: int,
-    ) -> None:
-        self.num_rows = num_rows
-        self.rows_per_batch = rows_per_batch
-        self.num_processes = num_processes
-        self.process_index = process_index
-        self.seed = seed
-        self.epoch = 0
-        self.first_row = 0
-        self.first_image = 0
-        self.accumulate_steps = accumulate_steps
-        self.rows_per_step = rows_per_batch * num_processes * accumulate_steps
-        self.steps_per_epoch = num_rows // self.rows_per_step
+    num_rows: int
+    _: KW_ONLY
+    rows_per_batch: int
+    accumulate_steps: int
+    num_processes: int
+    process_index: int
+    seed: int
+
+    def __post_init__(self) -> None:
         if self.steps_per_epoch == 0:
             raise ConfigError(
-                f"train.batch_size: {num_rows} training videos do not fill one step of "
-                f"{self.rows_per_step} ({rows_per_batch} videos x {num_processes} processes x "
-                f"{accumulate_steps} accumulated batches)"
+                f"{self.num_rows} training videos do not fill one step of {self.rows_per_step} "
+                f"({self.rows_per_batch} videos x {self.num_processes} processes x "
+                f"{self.accumulate_steps} accumulated batches)"
             )
 
-    def __len__(self) -> int:
-        return (self.num_rows - self.first_row) // self.rows_per_step * self.accumulate_steps
+    @property
+    def rows_per_step(self) -> int:
+        """Rows of an optimizer step, over all processes and accumulated batches."""
+        return self.rows_per_batch * self.num_processes * self.accumulate_steps
 
     @property
-    def first_batch(self) -> int:
-        """Batches of this size that the rows before ``first_row`` would be."""
-        return self.first_row // (self.rows_per_batch * self.num_processes)
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of a whole epoch."""
+        return self.num_rows // self.rows_per_step
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
-        order = torch.randperm(self.num_rows, generator=generator).tolist()
-        for batch in range(len(self)):
+    def num_batches(self, first_row: int = 0) -> int:
+        """How many batches of this process an epoch has from ``first_row`` on."""
+        return (self.num_rows - first_row) // self.rows_per_step * self.accumulate_steps
+
+    def first_batch(self, first_row: int) -> int:
+        """How many batches of this size the rows before ``first_row`` would be."""
+        return first_row // (self.rows_per_batch * self.num_processes)
+
+    def batches(self, epoch: int, first_row: int = 0) -> Iterator[list[Key]]:
+        """This process's share of every batch of an epoch, from ``first_row`` on."""
+        order = torch.randperm(self.num_rows, generator=generator(self.seed, epoch)).tolist()
+        for batch in range(self.num_batches(first_row)):
             share = batch * self.num_processes + self.process_index
-            begin = self.first_row + share * self.rows_per_batch
-            yield [(self.epoch, row) for row in order[begin : begin + self.rows_per_batch]]
+            begin = first_row + share * self.rows_per_batch
+            yield [(epoch, row) for row in order[begin : begin + self.rows_per_batch]]
 
 
 def evaluation_order(
@@ -143,56 +139,94 @@ def read_files(
         yield row, batch
 
 
-def faster_loading(data: DataSettings, repeats: int, num_processes: int) -> str:
+def faster_loading(num_workers: int, repeats: int, num_processes: int) -> str:
     """What to change where training waits for clips, of which ``repeats`` come from each decode."""
     num_cores = os.cpu_count() or 1
     more_clips = f"train.repeated_sampling ({repeats} of each decoded video)"
-    if data.num_workers * num_processes >= num_cores:
+    if num_workers * num_processes >= num_cores:
         return f"all {num_cores} cores read; raise {more_clips}, or store smaller videos"
-    workers = f"{data.num_workers} x {num_processes} processes, on {num_cores} cores"
+    workers = f"{num_workers} x {num_processes} processes, on {num_cores} cores"
     return f"raise data.num_workers ({workers}) or {more_clips}"
 
 
-class ClipLoader:
-    """Batches of clips, in the order of ``batches``, which each iteration goes through.
+class ClipReader:
+    """Reads batches of clips for batches of keys, by workers that live on from one reading to the
+    next.
 
     A video on which a worker process dies or hangs comes back as a failure, as one that cannot be
     decoded does, in the batch that it belongs to. What others had read ahead is read again.
     """
 
     def __init__(
-        self,
-        dataset: TrainClips | EvaluationClips,
-        batches: Sampler[list[tuple[int, int]]] | Sequence[list[Any]],
-        data: DataSettings,
-        device: torch.device,
+        self, dataset: TrainClips | EvaluationClips, data: DataSettings, device: torch.device
     ) -> None:
-        self.batches = batches
-        self._order = _Rest(batches)
-        self._make_workers = partial(
-            _Workers,
+        self._keys = _Keys()
+        start: Callable[[], Workers[ClipBatch]] = partial(
+            Workers,
             dataset,
-            data,
+            data.num_workers,
             device,
-            batch_sampler=self._order,
+            batch_sampler=self._keys,
             collate_fn=ClipBatch.concatenate,
             persistent_workers=data.num_workers > 0,
         )
-        self._workers: _Workers[ClipBatch] = self._make_workers()
+        self._loader = WatchedLoader(start, self._keys.count)
+
+    def read(self, batches: Callable[[], Iterable[list[Any]]]) -> Iterator[ClipBatch]:
+        """The clips of ``batches()``, which gives the same keys each time: it is asked again where
+        workers have to start anew."""
+        self._keys.batches, self._keys.num_read = batches, 0
+        yield from self._loader
+
+
+class ClipLoader:
+    """Batches of clips for the keys in ``batches``, which each iteration goes through."""
+
+    def __init__(
+        self,
+        dataset: TrainClips | EvaluationClips,
+        batches: Sequence[list[Any]],
+        data: DataSettings,
+        device: torch.device,
+    ) -> None:
+        self._batches = batches
+        self._reader = ClipReader(dataset, data, device)
 
     def __len__(self) -> int:
-        return len(self.batches)  # type: ignore[arg-type]
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[ClipBatch]:
-        self._order.first = 0
-        while True:
-            try:
-                for batch in self._workers.batches():
-                    self._order.first += 1
-                    yield batch
-                return
-            except _WorkerLostError:
-                self._workers = self._make_workers()
+        return self._reader.read(lambda: self._batches)
+
+
+class TrainingLoader:
+    """Batches of training clips, in an order that each epoch begins anew."""
+
+    def __init__(
+        self, dataset: TrainClips, order: TrainingOrder, data: DataSettings, device: torch.device
+    ) -> None:
+        self.order = order
+        self._reader = ClipReader(dataset, data, device)
+
+    def batches(self, epoch: int, first_row: int, first_image: int = 0) -> Iterator[ClipBatch]:
+        """The batches of an epoch from ``first_row`` on. There are no images beside the clips that
+        ``first_image`` could say anything of."""
+        return self._reader.read(partial(self.order.batches, epoch, first_row))
+
+
+class _Keys:
+    """The batches of keys that were not read yet."""
+
+    def __init__(self) -> None:
+        self.batches: Callable[[], Iterable[list[Any]]] = list
+        self.num_read = 0
+
+    def count(self, _: ClipBatch) -> None:
+        """Take note of a batch that was read."""
+        self.num_read += 1
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return islice(self.batches(), self.num_read, None)
 
 
 def window_batches(
@@ -200,117 +234,19 @@ def window_batches(
 ) -> Iterator[WindowBatch]:
     """Batches of windows; those of one video in order, those of several workers as they come.
 
-    A video on which a worker dies or hangs ends in a failure, as in :class:`ClipLoader`. Videos
+    A video on which a worker dies or hangs ends in a failure, as in :class:`ClipReader`. Videos
     that others had begun by then are begun again, from window 0.
     """
     finished: set[int] = set()
-    while True:
-        try:
-            workers: _Workers[WindowBatch] = _Workers(
-                dataset, data, device, batch_size=None, in_order=False
-            )
-            for batch in workers.batches():
-                windows = zip(batch.clips.rows.tolist(), batch.numbers, batch.totals, strict=True)
-                finished.update(row for row, number, total in windows if number == total - 1)
-                finished.update(failure.row for failure in batch.clips.failures)
-                yield batch
-            return
-        except _WorkerLostError:
-            dataset.groups = [
-                [row for row in group if row not in finished] for group in dataset.groups
-            ]
 
+    def start() -> Workers[WindowBatch]:
+        rest = copy(dataset)
+        rest.groups = [[row for row in group if row not in finished] for group in dataset.groups]
+        return Workers(rest, data.num_workers, device, batch_size=None, in_order=False)
 
-class _Rest:
-    """``batches`` from number ``first`` on."""
+    def note(batch: WindowBatch) -> None:
+        windows = zip(batch.clips.rows.tolist(), batch.numbers, batch.totals, strict=True)
+        finished.update(row for row, number, total in windows if number == total - 1)
+        finished.update(failure.row for failure in batch.clips.failures)
 
-    def __init__(self, batches: Sampler[list[tuple[int, int]]] | Sequence[list[Any]]) -> None:
-        self.batches = batches
-        self.first = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        return islice(self.batches, self.first, None)
-
-
-class _WorkerLostError(Exception):
-    """A worker died, or hung and was killed. The dataset's watch knows which row it was at."""
-
-
-class _Workers(Generic[T]):
-    """A DataLoader and its processes, watched while their batches are waited for."""
-
-    def __init__(
-        self,
-        dataset: TrainClips | EvaluationClips | VideoWindows,
-        data: DataSettings,
-        device: torch.device,
-        **arguments: Any,
-    ) -> None:
-        self.watch = dataset.watch
-        self.watch.make_room(data.num_workers)
-        self.watch.timeout_seconds = data.timeout_seconds
-        self.processes: list[BaseProcess] = []
-        self.loader: DataLoader[T] = DataLoader(
-            cast(Dataset[T], dataset),
-            num_workers=data.num_workers,
-            worker_init_fn=_leave_process_group,
-            pin_memory=device.type == "cuda",
-            timeout=min(_LOOK_SECONDS, data.timeout_seconds) if data.num_workers else 0,
-            **arguments,
-        )
-
-    def batches(self) -> Iterator[T]:
-        """All batches.
-
-        Raises:
-            _WorkerLostError: if the processes have to be started anew.
-            UserError: if one died while it read nothing.
-        """
-        iterator: Iterator[T] | None = None
-        while True:
-            try:
-                if iterator is None:
-                    iterator = self._start()
-                batch = next(iterator)
-            except StopIteration:
-                return
-            except (RuntimeError, OSError, EOFError) as error:
-                timed_out = str(error).startswith(_TIMED_OUT)
-                if not timed_out:
-                    self._await_deaths()
-                self.watch.kill_hung(self.processes)
-                if self.watch.find_dead(self.processes):
-                    raise _WorkerLostError from None
-                if not timed_out:
-                    raise
-                if iterator is None:  # slow to wake for another pass: torch cannot ask them twice
-                    for process in self.processes:
-                        process.kill()
-                    raise _WorkerLostError from None
-                continue
-            yield batch
-
-    def _await_deaths(self) -> None:
-        """A worker's connections break shortly before its process is over."""
-        ending = wait([process.sentinel for process in self.processes], _LOOK_SECONDS)
-        for process in self.processes:
-            if process.sentinel in ending:
-                process.join()
-
-    def _start(self) -> Iterator[T]:
-        """Start the processes, unless they live on from the iteration before."""
-        others = multiprocessing.active_children()
-        handler = signal.getsignal(signal.SIGCHLD)
-        iterator = iter(self.loader)
-        # torch's handler raises wherever the main process happens to be when a worker dies, be it
-        # in the middle of an optimizer step. It is enough to find out while waiting for a batch.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, handler)
-        started = [child for child in multiprocessing.active_children() if child not in others]
-        self.processes = started or self.processes
-        return iterator
-
-
-def _leave_process_group(_: int) -> None:
-    """Ctrl-C goes to all of a terminal's group, but workers are needed until the run is saved."""
-    os.setpgid(0, 0)
+    yield from WatchedLoader(start, note)

@@ -1,9 +1,10 @@
 """Manifests: which videos there are, and what they show.
 
 A manifest is a CSV with a header, ``path,label[,start_seconds,end_seconds]``. ``path`` is absolute,
-or relative to ``data.root`` (default: the manifest's own folder); ``label`` is a class name. A file
-``classes.txt`` beside it, one name a line, fixes the order of the classes; without it they are
-the labels, in the order of ``labels.order_classes``. ``datasets/`` has a script for each other
+or relative to ``data.root`` (default: the manifest's own folder). What is to be learned of a row
+stands in further columns, mostly ``label``, a class name: a ``TargetEncoder`` makes numbers of them
+(``class_labels.py``). Columns that nobody uses are passed over. A file ``classes.txt`` beside a
+manifest, one name a line, fixes the order of the classes. ``datasets/`` has a script for each other
 format that videos are listed in.
 
 Where videos are in tar shards there are more columns, ``shard,member,offset_bytes,size_bytes``, and
@@ -17,51 +18,47 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from csv import reader
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from hiera_video.config.groups import ClipSettings, DataSettings
-from hiera_video.data.label_column import LabelColumn
-from hiera_video.data.manifest_text import check_encoding, check_separator, line_not_in_utf8
+from hiera_video.data.manifest_table import read_header, read_table
 from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
-from hiera_video.decoding.source import IMAGE_SUFFIXES, ShardMember, is_image
+from hiera_video.data.targets import TargetEncoder
+from hiera_video.decoding.source import IMAGE_SUFFIXES, NO_REGULAR_FILE, ShardMember, is_image
 from hiera_video.errors import ManifestError, VideoError, reason_of
 from hiera_video.files import atomic_path
-from hiera_video.labels import normalize_label, order_classes, similar_labels
+from hiera_video.labels import normalize_label
 
 CLASSES_FILE = "classes.txt"
 
-_COLUMN_TYPES = {
-    "path": pa.string(),
-    "label": pa.string(),
-    "start_seconds": pa.float64(),
-    "end_seconds": pa.float64(),
-}
+#: Which part of a video a row is about.
+_SECONDS = {"start_seconds": pa.float64(), "end_seconds": pa.float64()}
+#: What targets are called in the table, beside the columns of the file.
+_TARGET = "target "
 _UP_TO_DOTS = re.compile(r".*/\.\.(?=/|$)", re.DOTALL)
-_KEPT_COLUMNS = ["path", "start_seconds", "end_seconds"]
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of a manifest.
 
-    ``label`` is a class index, -1 where there is none; the segment of the video is
-    ``[start_seconds, end_seconds)``, to its end where ``end_seconds`` is None.
+    ``targets`` are the row's numbers, or lists of them, by the names that the manifest's encoder
+    gives them; the segment of the video is ``[start_seconds, end_seconds)``, to its end where
+    ``end_seconds`` is None.
     """
 
     index: int
     path: str
     file: Path | ShardMember
-    label: int
+    targets: dict[str, Any]
     start_seconds: float
     end_seconds: float | None
 
@@ -88,48 +85,32 @@ class Manifest:
 
     Args:
         path: the CSV file.
-        classes: class names in index order, kept as they are written; None reads ``classes.txt`` or
-            sorts the labels.
+        targets: makes what is to be learned of its columns; without it, there are no targets.
         root: folder that relative paths start from; default: the manifest's own.
-        labelled: whether every row must have a label.
 
     Attributes:
-        order_is_assumed: whether nobody gave the order of the classes, so that labels were sorted.
-        warnings: labels that may have been meant to be one.
+        target_names: what the encoder made of each row, by name.
 
     Raises:
-        ManifestError: if the file is missing, empty, not such a CSV, or a label is unknown.
+        ManifestError: if the file is missing, empty, not such a CSV, lacks a column, or a row
+            cannot be learned from.
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        classes: Sequence[str] | None = None,
-        root: Path | None = None,
-        labelled: bool = True,
+        self, path: Path, *, targets: TargetEncoder | None = None, root: Path | None = None
     ) -> None:
         self.path = path
         self.root = path.parent if root is None else root
-        table = _read_table(path, labelled)
+        self.targets = targets
+        table = _read_manifest(path, targets.columns if targets else ())
         self.in_shards = "shard" in table.column_names
-        _check_segments(path, table)
-        self.order_is_assumed = False
-        self.warnings: list[str] = []
-        if labelled:
-            written = LabelColumn(path, table["label"])
-            given = _given_classes(path) if classes is None else list(classes)
-            self.order_is_assumed = given is None
-            self.classes = order_classes(written.counts) if given is None else given
-            written.check_single(given or [])
-            self.warnings = similar_labels(written.counts)
-            labels = written.indices(self.classes)
-        else:
-            self.classes = list(classes or [])
-            labels = pa.nulls(table.num_rows, pa.int32())
+        kept = table.select(["path", *_SECONDS, *(SHARD_COLUMNS if self.in_shards else ())])
+        encoded = targets.encode(path, table) if targets else {}
+        for name, values in encoded.items():
+            kept = kept.append_column(_TARGET + name, values)
+        self.target_names = list(encoded)
         # One chunk a column, so that a row is found without a search.
-        kept = [*_KEPT_COLUMNS, *(SHARD_COLUMNS if self.in_shards else ())]
-        self._rows = SharedTable(table.select(kept).append_column("label", labels).combine_chunks())
+        self._rows = SharedTable(kept.combine_chunks())
 
     def __len__(self) -> int:
         return self._rows.table.num_rows
@@ -137,12 +118,11 @@ class Manifest:
     def __getitem__(self, index: int) -> Row:
         table = self._rows.table
         path = table["path"][index].as_py()
-        label = table["label"][index].as_py()
         return Row(
             index=index,
             path=path,
             file=self._member(index) if self.in_shards else self.root / path,
-            label=-1 if label is None else label,
+            targets={n: table[_TARGET + n][index].as_py() for n in self.target_names},
             start_seconds=table["start_seconds"][index].as_py() or 0.0,
             end_seconds=table["end_seconds"][index].as_py(),
         )
@@ -156,42 +136,42 @@ class Manifest:
         """All paths as they stand in the file."""
         return self._rows.table["path"].to_pylist()
 
-    @property
-    def labels(self) -> list[int]:
-        """The class index of each row of a manifest with labels."""
-        return self._rows.table["label"].to_pylist()
+    def column(self, name: str) -> list[Any]:
+        """The value of each row of the target ``name``.
+
+        Raises:
+            KeyError: if the manifest's encoder makes no such target.
+        """
+        return self._rows.table[_TARGET + name].to_pylist()
 
     @property
     def segments(self) -> list[tuple[float | None, float | None]]:
         """Where each row's segment of its video starts and ends, in seconds."""
         table = self._rows.table
-        columns = (table[name].to_pylist() for name in ("start_seconds", "end_seconds"))
+        columns = (table[name].to_pylist() for name in _SECONDS)
         return list(zip(*columns, strict=True))
 
     def check_files(self) -> None:
         """Make sure that every file exists, or every shard, as long as the manifest says.
 
         Raises:
-            ManifestError: naming the first missing one, its line, and how many there are.
+            ManifestError: naming the first that is not there or is no file, its line, and how many
+                there are.
         """
         if self.in_shards:
             check_shards(self.path, self.root, self._rows.table)
             return
         root = str(self.root)
-        missing = [
+        bad = [
             index
             for index, path in enumerate(self.paths)
             # Paths as text take a third of the time, which shows at a million rows.
-            if _is_no_file(os.path.join(root, path))  # noqa: PTH118
+            if not _is_regular(os.path.join(root, path))  # noqa: PTH118
         ]
-        if missing:
-            file = self[missing[0]].file
-            others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            is_folder = Path(str(file)).is_dir()
-            fault = (
-                f"{file}: cannot be read (is a directory)" if is_folder else f"no such file: {file}"
-            )
-            raise ManifestError(f"{self.path}, line {missing[0] + 2}: {fault}{others}")
+        if bad:
+            others = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+            fault = _why_no_file(self.root / self.paths[bad[0]])
+            raise ManifestError(f"{self.path}, line {bad[0] + 2}: {fault}{others}")
 
     def check_kind(self, clip: ClipSettings) -> None:
         """Make sure that all files are images where a clip is one, and videos where it is not.
@@ -218,7 +198,7 @@ def wrong_kind(path: str, clip: ClipSettings) -> str | None:
 
 
 def rows_of_files(paths: Sequence[Path], clip: ClipSettings) -> list[Row]:
-    """Rows for files that are in no manifest, whole and without labels.
+    """Rows for files that are in no manifest, whole and without targets.
 
     Raises:
         VideoError: for the first video where a clip is an image, or image where it is not.
@@ -226,7 +206,7 @@ def rows_of_files(paths: Sequence[Path], clip: ClipSettings) -> list[Row]:
     for path in paths:
         if reason := wrong_kind(str(path), clip):
             raise VideoError(str(path), reason)
-    return [Row(index, str(path), path, -1, 0.0, None) for index, path in enumerate(paths)]
+    return [Row(index, str(path), path, {}, 0.0, None) for index, path in enumerate(paths)]
 
 
 def open_manifest(
@@ -234,8 +214,7 @@ def open_manifest(
     key: str,
     clip: ClipSettings,
     *,
-    classes: Sequence[str] | None = None,
-    labelled: bool = True,
+    targets: TargetEncoder | None = None,
 ) -> Manifest:
     """The manifest that the setting ``key`` names, with its files checked where that ends a run.
 
@@ -246,7 +225,7 @@ def open_manifest(
     path: Path | None = attrgetter(key.removeprefix("data."))(data)
     if path is None:
         raise ManifestError(f"{key}: is required and was not given")
-    manifest = Manifest(path, classes=classes, root=data.root, labelled=labelled)
+    manifest = Manifest(path, targets=targets, root=data.root)
     manifest.check_kind(clip)
     if data.on_error == "raise":
         manifest.check_files()
@@ -259,13 +238,7 @@ def has_labels(path: Path) -> bool:
     Raises:
         ManifestError: if it cannot be read.
     """
-    try:
-        check_encoding(path)
-        check_separator(path)
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return "label" in next(reader(file), [])
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
+    return "label" in read_header(path)
 
 
 def read_classes(path: Path) -> list[str]:
@@ -313,51 +286,32 @@ def write_classes(path: Path, classes: Iterable[str]) -> None:
         temporary.write_text(lines, encoding="utf-8")
 
 
-def _is_no_file(path: str) -> bool:
+def _is_regular(path: str) -> bool:
     try:
-        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
     except (OSError, ValueError):
-        return True
+        return False
 
 
-def _read_table(path: Path, labelled: bool) -> pa.Table:
-    try:
-        check_encoding(path)
-        check_separator(path)
-        options = csv.ConvertOptions(
-            column_types=_COLUMN_TYPES | SHARD_COLUMNS,
-            strings_can_be_null=False,
-            null_values=[""],
-        )
-        table = csv.read_csv(path, convert_options=options)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ManifestError(f"{path}: manifest cannot be read ({reason})") from None
-    except pa.ArrowInvalid as error:
-        reason = "it is empty" if path.stat().st_size == 0 else str(error).partition("\n")[0]
-        if line := line_not_in_utf8(path):
-            raise ManifestError(f"{path}, line {line}: is not in UTF-8, as manifests are") from None
-        raise ManifestError(f"{path}: is not a manifest ({reason})") from None
-    wanted = ["path", "label"] if labelled else ["path"]
-    missing = [name for name in wanted if name not in table.column_names]
-    if missing:
-        raise ManifestError(
-            f"{path}: wanted a header with {','.join(wanted)}, got {','.join(table.column_names)} "
-            "(other kinds of lists: see datasets/lists)"
-        )
-    repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
-    if repeated:
-        raise ManifestError(f"{path}: the column {repeated[0]} is there twice")
-    if table.num_rows == 0:
-        raise ManifestError(f"{path}: the manifest has a header and no rows")
+def _why_no_file(path: Path) -> str:
+    if path.is_dir():
+        return f"{path}: cannot be read (is a directory)"
+    return f"{path}: {NO_REGULAR_FILE}" if path.exists() else f"no such file: {path}"
+
+
+def _read_manifest(path: Path, target_columns: Sequence[str]) -> pa.Table:
+    """The columns that are used: ``path``, seconds, those of shards, those of targets."""
+    header = read_header(path)
+    types = {name: pa.string() for name in ("path", *target_columns)} | _SECONDS
+    if "shard" in header:
+        types |= {name: kind for name, kind in SHARD_COLUMNS.items() if name in header}
+    table = read_table(path, types, required=("path", *target_columns))
     line = pc.index(pc.equal(pc.utf8_trim_whitespace(table["path"]), ""), True).as_py()
     if line >= 0:
         raise ManifestError(f"{path}, line {line + 2}: has no path")
-    if "shard" in table.column_names:
+    if "shard" in header:
         check_columns(path, table)
-    for name, column_type in _COLUMN_TYPES.items():
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(table.num_rows, column_type))
+    _check_segments(path, table)
     return table
 
 
@@ -372,9 +326,3 @@ def _check_segments(path: Path, table: pa.Table) -> None:
             f"{path}, line {line + 2}: wanted 0 <= start_seconds < end_seconds, got "
             f"{starts[line]} and {ends[line]}"
         )
-
-
-def _given_classes(path: Path) -> list[str] | None:
-    """The names in the ``classes.txt`` beside a manifest, if there is one."""
-    beside = path.parent / CLASSES_FILE
-    return read_classes(beside) if beside.exists() else None

@@ -6,62 +6,81 @@ in an order of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
-from torch.utils.data import Sampler
+from torch import Tensor
 
-from hiera_video.batch import ClipBatch
-from hiera_video.data.loader import TrainingOrder
-from hiera_video.seeding import derive_seed
+from hiera_video.batch import ClipBatch, Failure, Notice
+from hiera_video.config.groups import DataSettings
+from hiera_video.data.dataset import TrainClips
+from hiera_video.data.loader import ClipReader, Key, TrainingLoader, TrainingOrder
+from hiera_video.seeding import generator
 
 
-@dataclass
-class JointBatch(ClipBatch):
-    """A batch of clips, and one of images beside it; ``failures`` are those of both.
+@dataclass(frozen=True)
+class PairedBatch:
+    """A batch of clips, and the batch of images beside it. Its length is that of the clips.
 
-    The first batch of an optimizer step says how many clips and images its step has, ``of_step``.
+    The first pair of an optimizer step says how many clips and images its step has, ``of_step``.
     """
 
-    images: ClipBatch | None = None
+    clips: ClipBatch
+    images: ClipBatch
     of_step: tuple[int, int] | None = None
-
-
-class ImageOrder(Sampler[list[tuple[int, int]]]):
-    """This process's share of the images that go with each batch of clips: ``(epoch, row)`` keys.
-
-    Images stand in an endless row, one permutation after the other; each is a function of (seed,
-    epoch of the images). ``clips.first_image`` is the place in it that an iteration starts at.
-    """
-
-    def __init__(self, num_rows: int, clips: TrainingOrder, batch_size: int) -> None:
-        self.num_rows = num_rows
-        self.clips = clips
-        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        clips = self.clips
+    @property
+    def rows(self) -> Tensor:
+        """The manifest row of each clip; ``images.rows`` are of another manifest."""
+        return self.clips.rows
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Those of the clips, then those of the images."""
+        return self.clips.failures + self.images.failures
+
+    @property
+    def notices(self) -> list[Notice]:
+        """Those of the clips, then those of the images."""
+        return self.clips.notices + self.images.notices
+
+
+@dataclass(frozen=True)
+class ImageOrder:
+    """Which images a process reads with each batch of clips, as ``(epoch, row)`` keys.
+
+    Images stand in an endless row, one permutation of ``num_rows`` after the other; each is a
+    function of (seed, epoch of the images). ``clips`` says how the work is divided, and the seed.
+    """
+
+    num_rows: int
+    rows_per_batch: int
+    clips: TrainingOrder
+
+    def batches(self, first_image: int, num_batches: int) -> Iterator[list[Key]]:
+        """This process's share of ``num_batches`` batches, from that place in the row on."""
         permutations: dict[int, list[int]] = {}
-        for batch in range(len(clips)):
-            share = batch * clips.num_processes + clips.process_index
-            first = clips.first_image + share * self.batch_size
-            places = [divmod(first + k, self.num_rows) for k in range(self.batch_size)]
+        for batch in range(num_batches):
+            share = batch * self.clips.num_processes + self.clips.process_index
+            first = first_image + share * self.rows_per_batch
+            places = [divmod(first + k, self.num_rows) for k in range(self.rows_per_batch)]
             epochs = {epoch for epoch, _ in places}
             permutations = {e: permutations.get(e) or self._permutation(e) for e in epochs}
             yield [(epoch, permutations[epoch][place]) for epoch, place in places]
 
     def _permutation(self, epoch: int) -> list[int]:
-        generator = torch.Generator().manual_seed(derive_seed(self.clips.seed, epoch))
-        return torch.randperm(self.num_rows, generator=generator).tolist()
+        order = generator(self.clips.seed, epoch)
+        return torch.randperm(self.num_rows, generator=order).tolist()
 
 
-class JointLoader:
-    """Pairs the batches of two loaders, whose orders are as long as each other.
+class PairedLoader:
+    """Pairs the batches of a training loader with batches of images.
 
     The ``accumulate_steps`` pairs of an optimizer step are read before the first is given: by how
     many clips and images their losses are to be divided must be known before they are computed, for
@@ -69,25 +88,30 @@ class JointLoader:
     """
 
     def __init__(
-        self, clips: Iterable[ClipBatch], images: Iterable[ClipBatch], accumulate_steps: int
+        self,
+        clips: TrainingLoader,
+        images: TrainClips,
+        image_order: ImageOrder,
+        data: DataSettings,
+        device: torch.device,
     ) -> None:
-        self.clips = clips
-        self.images = images
-        self.accumulate_steps = accumulate_steps
+        self._clips = clips
+        self._images = ClipReader(images, data, device)
+        self._image_order = image_order
 
-    def __iter__(self) -> Iterator[JointBatch]:
-        pairs = zip(self.clips, self.images, strict=True)
-        while step := list(islice(pairs, self.accumulate_steps)):
+    @property
+    def order(self) -> TrainingOrder:
+        """The order of the clips."""
+        return self._clips.order
+
+    def batches(self, epoch: int, first_row: int, first_image: int = 0) -> Iterator[PairedBatch]:
+        """The pairs of an epoch of the clips from ``first_row`` on, with the images from the place
+        ``first_image`` in their endless row on."""
+        num_batches = self.order.num_batches(first_row)
+        images = partial(self._image_order.batches, first_image, num_batches)
+        clips = self._clips.batches(epoch, first_row)
+        pairs = zip(clips, self._images.read(images), strict=True)
+        while step := list(islice(pairs, self.order.accumulate_steps)):
             of_step = sum(len(clips) for clips, _ in step), sum(len(images) for _, images in step)
-            for number, (clips, images) in enumerate(step):
-                yield JointBatch(
-                    clips.pixel_values,
-                    clips.rows,
-                    clips.labels,
-                    clips.start_seconds,
-                    clips.end_seconds,
-                    clips.failures + images.failures,
-                    clips.notices + images.notices,
-                    images,
-                    of_step if number == 0 else None,
-                )
+            for number, (of_clips, of_images) in enumerate(step):
+                yield PairedBatch(of_clips, of_images, of_step if number == 0 else None)

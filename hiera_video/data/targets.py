@@ -11,13 +11,14 @@ import pyarrow as pa
 class TargetEncoder(Protocol):
     """Makes targets of a manifest's columns, once, when the manifest is opened."""
 
-    #: Columns that the manifest must have, besides ``path``.
+    #: Columns that the manifest must have, besides ``path``. They come as text, as it is written.
     columns: tuple[str, ...]
 
     def encode(self, path: Path, table: pa.Table) -> dict[str, pa.Array]:
         """Named targets, one value a row, of the manifest at ``path`` (for messages).
 
-        Values are numbers or lists of numbers: a batch carries ``torch.as_tensor`` of each.
+        Values are numbers or lists of numbers: a batch carries ``torch.as_tensor`` of each, so that
+        they have the same shape in all rows.
 
         Raises:
             ManifestError: naming the line that cannot be learned from.

@@ -1,4 +1,4 @@
-"""Which video each loader worker is reading: so that one that dies or hangs names it."""
+"""Which file each loader worker is reading: so that one that dies or hangs names it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from multiprocessing.process import BaseProcess
 import torch
 from torch.utils.data import get_worker_info
 
-from hiera_video.data.manifest import Row
-from hiera_video.decoding.options import TIMEOUT_SECONDS
 from hiera_video.errors import UserError, VideoError
 
 _NOTHING = -1
@@ -22,13 +20,18 @@ _NOTHING = -1
 class WorkerWatch:
     """A table in shared memory: what each worker is reading, since when, and its process number.
 
-    ``lost`` are the manifest rows that cost a worker, with the reason; they are not read again.
-    ``timeout_seconds`` is how long a video may take.
+    What is read is numbered: a row of a manifest, or a place in a list of files. ``lost`` are the
+    numbers that cost a worker, with the reason; they are not read again.
+
+    Args:
+        timeout_seconds: how long one of them may keep a worker.
+        setting: what users call that limit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_seconds: float, setting: str = "data.timeout_seconds") -> None:
+        self.timeout_seconds = timeout_seconds
+        self.setting = setting
         self.lost: dict[int, str] = {}
-        self.timeout_seconds = TIMEOUT_SECONDS
         self._table = torch.empty(0, 3, dtype=torch.float64)
 
     def make_room(self, num_workers: int) -> None:
@@ -37,14 +40,14 @@ class WorkerWatch:
         self._table = table.share_memory_()
 
     @contextmanager
-    def reading(self, row: Row) -> Iterator[None]:
-        """Around whatever may die or hang on the video of ``row``.
+    def reading(self, number: int, file: str) -> Iterator[None]:
+        """Around whatever may die or hang on ``file``, which has this number.
 
         Raises:
             VideoError: if it did so before.
         """
-        if row.index in self.lost:
-            raise VideoError(str(row.file), self.lost[row.index])
+        if number in self.lost:
+            raise VideoError(file, self.lost[number])
         worker = get_worker_info()
         if worker is None:
             yield
@@ -52,7 +55,7 @@ class WorkerWatch:
         entry = self._table[worker.id]
         # The clock is the same in all processes of a machine.
         entry[1:] = torch.tensor([time.monotonic(), os.getpid()], dtype=torch.float64)
-        entry[0] = row.index
+        entry[0] = number
         try:
             yield
         finally:
@@ -62,13 +65,12 @@ class WorkerWatch:
         """Kill the workers that have been reading one video for too long."""
         now = time.monotonic()
         for worker in workers:
-            row, since = self._entry(worker)
-            if row != _NOTHING and now - since > self.timeout_seconds:
+            number, since = self._entry(worker)
+            if number != _NOTHING and now - since > self.timeout_seconds:
                 worker.kill()
                 worker.join()
-                self.lost[row] = (
-                    f"reading took longer than data.timeout_seconds={self.timeout_seconds:g}"
-                )
+                limit = f"{self.setting}={self.timeout_seconds:g}"
+                self.lost[number] = f"reading took longer than {limit}"
 
     def find_dead(self, workers: Sequence[BaseProcess]) -> bool:
         """Take note of what dead workers were reading; whether there are any.
@@ -80,23 +82,23 @@ class WorkerWatch:
         for worker in workers:
             if worker.is_alive():
                 continue
-            row, _ = self._entry(worker)
-            if row == _NOTHING and worker.exitcode == 0:  # it had nothing left to do
+            number, _ = self._entry(worker)
+            if number == _NOTHING and worker.exitcode == 0:  # it had nothing left to do
                 continue
-            if row == _NOTHING:
+            if number == _NOTHING:
                 raise UserError(
                     f"a loader worker {_ending(worker)} between two videos; if memory was short, "
-                    "lower data.num_workers"
+                    "start fewer of them (num_workers)"
                 )
-            self.lost.setdefault(row, f"the worker that read it {_ending(worker)}")
+            self.lost.setdefault(number, f"the worker that read it {_ending(worker)}")
             found = True
         return found
 
     def _entry(self, worker: BaseProcess) -> tuple[int, float]:
-        """The row that a worker is reading, and since when."""
-        for row, since, process in self._table.tolist():
+        """The number of what a worker is reading, and since when."""
+        for number, since, process in self._table.tolist():
             if process == worker.pid:
-                return int(row), since
+                return int(number), since
         return _NOTHING, 0.0
 
 

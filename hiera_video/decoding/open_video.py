@@ -16,7 +16,7 @@ from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.images import ImageReader
 from hiera_video.decoding.options import TIMEOUT_SECONDS, DecodingOptions
 from hiera_video.decoding.reader import VideoReader
-from hiera_video.decoding.source import ShardMember, is_image
+from hiera_video.decoding.source import ShardMember, check_regular, is_image
 from hiera_video.errors import VideoError
 
 
@@ -30,6 +30,8 @@ def open_reader(
     Raises:
         VideoError: if the file cannot be read.
     """
+    if isinstance(file, Path):
+        check_regular(file)
     source = file if isinstance(file, Path) else file.read()
     return ImageReader(source) if is_image(str(source)) else VideoReader(source, options)
 

@@ -7,7 +7,7 @@ import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO, TypeAlias
 
 from fsspec.core import url_to_fs
@@ -16,6 +16,9 @@ from hiera_video.errors import VideoError, reason_of
 
 #: What tells images from videos.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+#: Why what is no file on a disk is not read: opening a pipe may never end.
+NO_REGULAR_FILE = "is a pipe or a device, and wanted is a file"
 
 #: How often reading from a shard is tried, and how long is waited before the second time.
 _ATTEMPTS = 3
@@ -58,7 +61,7 @@ def ffmpeg_input(source: Source) -> str | BinaryIO:
 
 
 def is_empty(source: Source) -> bool:
-    """Whether a source has no bytes; of pipes and devices that is not known beforehand.
+    """Whether a source is a file without bytes.
 
     Raises:
         OSError: if it is a file that is not there.
@@ -67,6 +70,22 @@ def is_empty(source: Source) -> bool:
         return not source.data
     status = source.stat()
     return S_ISREG(status.st_mode) and status.st_size == 0
+
+
+def check_regular(file: Path) -> None:
+    """Make sure that opening a file comes to an end, as it may not of a pipe or a device.
+
+    What cannot be opened at all says so when it is.
+
+    Raises:
+        VideoError: if it is one.
+    """
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (S_ISREG(mode) or S_ISDIR(mode)):
+        raise VideoError(str(file), NO_REGULAR_FILE)
 
 
 def num_bytes(source: Source) -> int:

@@ -17,7 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from hiera_video.batch import Failure
 from hiera_video.data.manifest import Manifest
-from hiera_video.evaluation.views import VideoScores
+from hiera_video.evaluation.views import VideoScores, class_labels
 
 
 class VideoAccuracies:
@@ -30,7 +30,7 @@ class VideoAccuracies:
     def __init__(self, manifest: Manifest, device: torch.device) -> None:
         self.manifest = manifest
         self.failures: list[Failure] = []
-        num_classes = len(manifest.classes)
+        num_classes = len(class_labels(manifest).classes)
         self._width = width = max(num_classes, 2)  # torchmetrics wants two classes at least
         top_k = min(5, num_classes)
         self._accuracies = MetricCollection(
@@ -55,9 +55,9 @@ class VideoAccuracies:
 
         They are the same in every process. Each row must have been counted in one of them.
         """
-        classes = self.manifest.classes
+        classes = class_labels(self.manifest).classes
         failures = sorted(gather_object(self.failures), key=lambda failure: failure.row)
-        labels = torch.tensor(self.manifest.labels)
+        labels = torch.tensor(self.manifest.column("labels"))
         total = torch.bincount(labels, minlength=len(classes))
         failed = labels[[failure.row for failure in failures]]
         decoded = total - torch.bincount(failed, minlength=len(classes))
@@ -93,22 +93,22 @@ def doubts(metrics: dict[str, Any], manifest: Manifest) -> list[str]:
             "accuracies say nothing about the model"
         ]
     found = []
-    total = Counter(manifest.labels)
+    total = Counter(manifest.column("labels"))
     if len(total) == 1:
         (label,) = total
         found.append(
-            f"all videos are of one class, {manifest.classes[label]!r}: their accuracy does not "
-            "say whether the model tells it from others"
+            f"all videos are of one class, {class_labels(manifest).classes[label]!r}: their "
+            "accuracy does not say whether the model tells it from others"
         )
     # Of a video with several segments, all have to fail.
     failed = Counter(video["path"] for video in metrics["failed"])
     failed.subtract(Counter(manifest.paths))
     read = Counter(
         label
-        for path, label in zip(manifest.paths, manifest.labels, strict=True)
+        for path, label in zip(manifest.paths, manifest.column("labels"), strict=True)
         if failed[path] < 0
     )
-    lost = [manifest.classes[label] for label in sorted(total) if not read[label]]
+    lost = [class_labels(manifest).classes[label] for label in sorted(total) if not read[label]]
     if lost:
         others = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         found.append(

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader
 
 from hiera_video.data.manifest import Manifest
+from hiera_video.evaluation.views import class_labels
 from hiera_video.files import atomic_path
 
 METRICS_FILE = "metrics.json"
@@ -48,7 +49,7 @@ def predictions_table(manifest: Manifest, rows: np.ndarray, scores: np.ndarray) 
 
     Videos that failed, those not in ``rows``, have neither prediction nor scores.
     """
-    classes = pa.array(manifest.classes, pa.string())
+    classes = pa.array(class_labels(manifest).classes, pa.string())
     failed = np.ones(len(manifest), bool)
     failed[rows] = False
     predictions = np.zeros(len(manifest), np.int64)
@@ -59,7 +60,7 @@ def predictions_table(manifest: Manifest, rows: np.ndarray, scores: np.ndarray) 
     return pa.table(
         {
             "path": pa.array(manifest.paths, pa.string()),
-            "label": classes.take(pa.array(manifest.labels)),
+            "label": classes.take(pa.array(manifest.column("labels"))),
             "prediction": classes.take(pa.array(predictions, mask=failed)),
             "scores": pa.ListArray.from_arrays(offsets, values, mask=pa.array(failed)),
         }

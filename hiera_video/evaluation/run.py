@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import CheckpointError, ManifestError
 from hiera_video.evaluation.metrics import VideoAccuracies, doubts
 from hiera_video.evaluation.report import write_evaluation
-from hiera_video.evaluation.views import Scorer, gather_scores
+from hiera_video.evaluation.views import Scorer, class_labels, gather_scores
 from hiera_video.labels import describe_order
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.preprocessor import load_preprocessor
@@ -58,10 +59,11 @@ def evaluate(run: EvaluateRun) -> dict[str, Any]:
     check_decoder(run.data.decoder)
     model, clip, classes = load_trained(run.checkpoint, run.clip)
     names = classes if model.config.has_label_names else None
-    manifest = open_manifest(run.data, "data.val.manifest", clip, classes=names)
-    if len(manifest.classes) != len(classes):
+    labels = ClassLabels(names)
+    manifest = open_manifest(run.data, "data.val.manifest", clip, targets=labels)
+    if len(labels.classes) != len(classes):
         raise ManifestError(
-            f"{manifest.path}: has {len(manifest.classes)} classes, and the model has "
+            f"{manifest.path}: has {len(labels.classes)} classes, and the model has "
             f"{len(classes)} without names: wanted a {CLASSES_FILE} with a name for each"
         )
     views = run.evaluate.of(clip)
@@ -83,10 +85,11 @@ def _evaluate(
     if accelerator.is_main_process:
         failures.forget()
     accelerator.wait_for_everyone()
-    if manifest.order_is_assumed:
-        order = describe_order(manifest.classes)
+    labels = class_labels(manifest)
+    if labels.order_is_assumed:
+        order = describe_order(labels.classes)
         accelerator.print(f"the weights have no class names; assumed: {order}")
-    for warning in manifest.warnings:
+    for warning in labels.warnings:
         accelerator.print(f"warning: {warning}")
     scorer = Scorer(manifest, clip, views, run, failures, accelerator)
     accuracies = VideoAccuracies(manifest, accelerator.device)

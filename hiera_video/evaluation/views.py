@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import ClipLoader, evaluation_order
@@ -23,6 +24,12 @@ from hiera_video.data.manifest import Manifest
 from hiera_video.models.finite import FiniteOutputs
 from hiera_video.runtime import progress_bar
 from hiera_video.training.settings import EvaluateRun, TrainRun
+
+
+def class_labels(manifest: Manifest) -> ClassLabels:
+    """The labels of a manifest that was opened with them."""
+    assert isinstance(manifest.targets, ClassLabels)
+    return manifest.targets
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Scorer:
     ) -> None:
         self.manifest = manifest
         self.clip = clip
-        self.num_classes = len(manifest.classes)
+        self.num_classes = len(class_labels(manifest).classes)
         self.num_views = evaluate.num_clips * evaluate.num_crops
         self.accelerator = accelerator
         self.failures = failures
@@ -88,10 +95,10 @@ class Scorer:
         )
         for batch in bar:
             self.failures.handle(batch)
-            first_views = slice(None, None, self.num_views)
+            rows = batch.rows[:: self.num_views]
             yield VideoScores(
-                batch.rows[first_views],
-                batch.labels[first_views],
+                rows,
+                batch.targets["labels"][:: self.num_views] if len(batch) else rows,
                 self._score(model, batch, outputs),
                 batch.failures,
             )

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import ClipSettings
-from hiera_video.data.dataset import VideoWindows, WindowBatch
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import extraction_order, window_batches
 from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.data.windows import VideoWindows, WindowBatch
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
 from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
@@ -80,7 +80,7 @@ def extract_features(run: FeatureRun) -> None:
             f"features.layer={run.features.layer}: the model has {len(model.config.depths)} stages"
         )
     clip = load_preprocessor(model, run.clip)
-    manifest = open_manifest(run.data, "data.manifest", clip, labelled=False)
+    manifest = open_manifest(run.data, "data.manifest", clip)
     with open_output(run.output_dir, run.data.index_dir) as output_dir:
         _extract_features(run, model, clip, manifest, output_dir)
 
@@ -116,6 +116,7 @@ def _extract_features(
         window_seconds=run.features.window_seconds,
         stride_seconds=run.features.stride_seconds,
         batch_size=run.features.batch_size,
+        key_prefix="features.",
     )
     prepared = prepare_for_inference(model, accelerator)
     outputs = FiniteOutputs(

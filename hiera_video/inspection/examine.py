@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import IndexDisprovedError, VideoReader
+from hiera_video.decoding.source import check_regular
 from hiera_video.errors import VideoError, reason_of
 from hiera_video.files import sha256
 
@@ -43,6 +44,7 @@ def examine(file: Path, decode: bool, options: DecodingOptions | None = None) ->
     last."""
     found = Examined(str(file), decode)
     try:
+        check_regular(file)
         status = file.stat()
         found.size_bytes, found.modified_ns = status.st_size, status.st_mtime_ns
         found.sha256 = sha256(file)

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.files import make_output_directory
-from hiera_video.inspection.examine import Examined, examine
+from hiera_video.inspection.examine import Examined
+from hiera_video.inspection.examine_all import examine_all
 from hiera_video.inspection.report import REPORT_FILE, write_report
 from hiera_video.inspection.results import inspection_table, write_table
 from hiera_video.inspection.source import read_source
+from hiera_video.jsonlines import append_line, read_lines
 from hiera_video.labels import similar_labels
 from hiera_video.preparation.lists import describe_passed_over
 from hiera_video.runtime import progress_bar
 
 #: One line of JSON per file that was examined: what an interrupted inspection goes on from.
 LOG_FILE = "examined.jsonl"
+#: How long a file may keep its reader, where nothing else is said: long films are decoded whole.
 TIMEOUT_SECONDS = 600.0
-_MOST_FILES_PER_TASK = 16
 
 
 def inspect_videos(
@@ -57,7 +52,12 @@ def inspect_videos(
     examined = {file: known[file] for file in files if _is_current(known.get(file), decode)}
     waiting = [Path(file) for file in files if file not in examined]
     options = DecodingOptions(timeout_seconds=timeout_seconds, index_dir=index_dir)
-    _examine_all(waiting, log, examined, num_workers, decode, options)
+    bar = progress_bar(desc="inspect", unit="video", initial=len(examined), total=len(files))
+    with bar:
+        for found in examine_all(waiting, num_workers, decode, options):
+            examined[found.file] = found
+            append_line(log, asdict(found))
+            bar.update()
     table = inspection_table(source, examined, keep_duplicates=keep_duplicates)
     write_table(table, source, output_dir)
     passed_over = describe_passed_over(source.passed_over)
@@ -72,15 +72,14 @@ def inspect_videos(
 
 
 def read_log(log: Path) -> dict[str, Examined]:
-    """What was found out earlier, by file; a last line that was not finished is passed over."""
+    """What was found out earlier, by file; what was not noted as a whole is passed over."""
     known: dict[str, Examined] = {}
-    if log.exists():
-        for line in log.read_text(encoding="utf-8").splitlines():
-            try:
-                found = Examined(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            known[found.file] = found
+    for record in read_lines(log):
+        try:
+            found = Examined(**record)
+        except TypeError:  # of a version that knew other fields
+            continue
+        known[found.file] = found
     return known
 
 
@@ -95,82 +94,3 @@ def _is_current(found: Examined | None, decode: bool) -> bool:
     except OSError:
         return False
     return (status.st_size, status.st_mtime_ns) == (found.size_bytes, found.modified_ns)
-
-
-def _examine_all(
-    waiting: Sequence[Path],
-    log: Path,
-    examined: dict[str, Examined],
-    num_workers: int,
-    decode: bool,
-    options: DecodingOptions,
-) -> None:
-    """Examine the files that wait, in parallel; each goes to the log as it comes."""
-    bar = progress_bar(
-        desc="inspect", unit="video", initial=len(examined), total=len(examined) + len(waiting)
-    )
-    work = partial(_examine_in_time, decode, options)
-    with bar, log.open("a", encoding="utf-8") as lines:
-        lines.write("\n")  # ends a line that an interruption left unfinished
-        while waiting:
-            for found in _in_parallel(work, waiting, num_workers, options.timeout_seconds):
-                examined[found.file] = found
-                lines.write(json.dumps(asdict(found)) + "\n")
-                lines.flush()
-                bar.update()
-            waiting = [file for file in waiting if str(file) not in examined]
-
-
-def _examine_in_time(
-    decode: bool, options: DecodingOptions, files: Sequence[Path]
-) -> list[Examined]:
-    """Examine files in a process that ends if one takes too long, whatever its decoder is at."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    found = []
-    for file in files:
-        signal.setitimer(signal.ITIMER_REAL, options.timeout_seconds)
-        found.append(examine(file, decode, options))
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    return found
-
-
-def _in_parallel(
-    work: Callable[[Sequence[Path]], list[Examined]],
-    files: Sequence[Path],
-    num_workers: int,
-    timeout_seconds: float,
-) -> Iterator[Examined]:
-    """Results as they come; fewer than there are files if one of them ends a process.
-
-    Then the first that are left, as many as were being examined, are examined one by one, each in a
-    process of its own, so that it is the turn of that file.
-    """
-    files_per_task = max(1, min(_MOST_FILES_PER_TASK, len(files) // (8 * num_workers)))
-    tasks = [files[i : i + files_per_task] for i in range(0, len(files), files_per_task)]
-    done = set()
-    pool = ProcessPoolExecutor(num_workers)
-    try:
-        for task in as_completed([pool.submit(work, task) for task in tasks]):
-            for found in task.result():
-                done.add(found.file)
-                yield found
-    except BrokenProcessPool:
-        left = [file for file in files if str(file) not in done]
-        for file in left[: num_workers * files_per_task]:
-            yield _alone(work, file, timeout_seconds)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _alone(
-    work: Callable[[Sequence[Path]], list[Examined]], file: Path, timeout_seconds: float
-) -> Examined:
-    begin = time.monotonic()
-    with ProcessPoolExecutor(1) as pool:
-        try:
-            return pool.submit(work, [file]).result()[0]
-        except BrokenProcessPool:
-            in_time = time.monotonic() - begin < timeout_seconds
-            ended = "reading it ends the process"
-            too_long = f"reading took longer than --timeout-seconds={timeout_seconds:g}"
-            return Examined(str(file), decoded=False, reason=ended if in_time else too_long)

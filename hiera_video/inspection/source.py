@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest, has_labels
 from hiera_video.errors import UserError
 from hiera_video.labels import normalize_label, order_classes
@@ -63,18 +64,19 @@ def _read_folder(folder: Path) -> Source:
 
 
 def _read_manifest(path: Path, root: Path | None) -> Source:
-    manifest = Manifest(path, root=root, labelled=has_labels(path))
+    labels = ClassLabels() if has_labels(path) else None
+    manifest = Manifest(path, targets=labels, root=root)
     rows = (manifest[index] for index in range(len(manifest)))
     return Source(
         [
             Video(
                 row.path,
                 row.local_file.absolute(),
-                manifest.classes[row.label] if manifest.classes else None,
+                labels.classes[row.targets["labels"]] if labels else None,
                 row.start_seconds or None,
                 row.end_seconds,
             )
             for row in rows
         ],
-        manifest.classes,
+        labels.classes if labels else [],
     )

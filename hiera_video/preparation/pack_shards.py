@@ -17,9 +17,11 @@ import fsspec
 from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys
 
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import (
     CLASSES_FILE,
     Manifest,
+    Row,
     has_labels,
     write_classes,
     written_paths,
@@ -76,7 +78,9 @@ def make_shards(
     """
     output = output_dir / MANIFEST_FILE
     check_not_replaced([path], output)
-    manifest = Manifest(path, root=root, labelled=has_labels(path))
+    labels = ClassLabels() if has_labels(path) else None
+    manifest = Manifest(path, targets=labels, root=root)
+    classes = labels.classes if labels else []
     files = [manifest[index].local_file for index in range(len(manifest))]
     manifest.check_files()
     plan = plan_shards([file.stat().st_size for file in files], max_bytes, max_videos)
@@ -87,17 +91,17 @@ def make_shards(
             raise _other_shard(other, path)
     for shard, rows in progress(list(zip(shards, plan, strict=True))):
         if not (output_dir / shard).exists():
-            write_shard(output_dir / shard, manifest, rows)
+            write_shard(output_dir / shard, manifest, classes, rows)
     samples = []
     for shard, rows in zip(shards, plan, strict=True):
         name = shard if url is None else f"{url.rstrip('/')}/{shard}"
         found = list(read_shard(str(output_dir / shard), name))
         said = [(s.path, s.label, s.start_seconds, s.end_seconds) for s in found]
-        if said != [tuple(_describe(manifest, row).values()) for row in rows]:
+        if said != [tuple(_describe(manifest[row], classes).values()) for row in rows]:
             raise _other_shard(output_dir / shard, path)
         samples += found
-    if manifest.classes:
-        write_classes(output_dir / CLASSES_FILE, manifest.classes)
+    if classes:
+        write_classes(output_dir / CLASSES_FILE, classes)
     write_samples(output, samples)
     return len(samples), len(shards)
 
@@ -121,7 +125,9 @@ def plan_shards(sizes: Sequence[int], max_bytes: int, max_videos: int) -> list[r
     return [*plan, range(begin, len(sizes))]
 
 
-def write_shard(shard: Path, manifest: Manifest, rows: Iterable[int]) -> None:
+def write_shard(
+    shard: Path, manifest: Manifest, classes: Sequence[str], rows: Iterable[int]
+) -> None:
     """Write files as they are, each with what the manifest says of it; the same bytes each time."""
     with (
         atomic_path(shard) as temporary,
@@ -129,12 +135,13 @@ def write_shard(shard: Path, manifest: Manifest, rows: Iterable[int]) -> None:
         TarWriter(file, encoder=False, mtime=0, format="PAX_FORMAT") as tar,
     ):
         for index in rows:
-            path = manifest[index].local_file
+            row = manifest[index]
+            path = row.local_file
             tar.write(
                 {
                     "__key__": f"{index:08d}",
                     path.suffix.removeprefix(".") or "video": _read(path),
-                    "json": json.dumps(_describe(manifest, index)).encode(),
+                    "json": json.dumps(_describe(row, classes)).encode(),
                 }
             )
 
@@ -146,11 +153,10 @@ def _read(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({reason_of(error)})") from None
 
 
-def _describe(manifest: Manifest, index: int) -> dict[str, Any]:
-    row = manifest[index]
+def _describe(row: Row, classes: Sequence[str]) -> dict[str, Any]:
     return {
         "path": row.path,
-        "label": manifest.classes[row.label] if row.label >= 0 else None,
+        "label": classes[row.targets["labels"]] if classes else None,
         "start_seconds": row.start_seconds or None,
         "end_seconds": row.end_seconds,
     }

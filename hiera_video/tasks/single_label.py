@@ -56,7 +56,7 @@ class Classification:
         if not len(batch):
             return no_loss(model, batch, self.device)
         pixel_values = batch.normalized(self.device, self.clip.mean, self.clip.std)
-        labels = batch.labels.to(self.device, non_blocking=True)
+        labels = batch.targets["labels"].to(self.device, non_blocking=True)
         pixel_values, targets = self.mixing(pixel_values, labels)
         logits = model(pixel_values).logits.float()
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)

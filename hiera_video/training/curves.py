@@ -9,7 +9,7 @@ from typing import Any
 
 from accelerate.tracking import GeneralTracker, on_main_process
 
-from hiera_video.training.log import read_log
+from hiera_video.jsonlines import read_lines
 from hiera_video.visualization.curves import plot_curves
 
 CURVES_FILE = "curves.png"
@@ -60,7 +60,7 @@ class CurvesTracker(GeneralTracker):
     def _draw(self) -> None:
         begin = time.monotonic()
         try:
-            plot_curves(read_log(self._log), self.picture)
+            plot_curves(read_lines(self._log), self.picture)
         except OSError as error:  # a full disk: a picture is not what a run is for
             logger.warning("%s: cannot be written (%s)", self.picture, error.strerror)
         now = time.monotonic()

@@ -18,6 +18,7 @@ from hiera_video.data.paired_loader import ImageOrder, PairedLoader
 from hiera_video.errors import ConfigError
 from hiera_video.evaluation.scores import Scorer
 from hiera_video.files import atomic_path
+from hiera_video.jsonlines import read_lines
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.runtime import Signals, make_accelerator
 from hiera_video.tasks.joint import JointTask
@@ -31,7 +32,7 @@ from hiera_video.training.changes import (
     is_judged_otherwise,
 )
 from hiera_video.training.curves import CURVES_FILE, CurvesTracker
-from hiera_video.training.log import LOG_FILE, read_log, rewind_log
+from hiera_video.training.log import LOG_FILE, rewind_log
 from hiera_video.training.memory import StepPlan, describe_memory
 from hiera_video.training.meters import Meters, has_clips
 from hiera_video.training.optim import make_optimizer
@@ -205,22 +206,25 @@ def _step_plan(run: TrainingRun, learning: Learning) -> StepPlan:
 def _training_data(
     run: TrainingRun, learning: Learning, failures: FailurePolicy, accelerator: Accelerator
 ) -> TrainingData:
-    order = TrainingOrder(
-        len(learning.clips.manifest),
-        rows_per_batch=run.train.batch_size // run.train.repeated_sampling,
-        accumulate_steps=run.train.accumulate_steps,
-        num_processes=accelerator.num_processes,
-        process_index=accelerator.process_index,
-        seed=run.seed,
-    )
+    try:
+        order = TrainingOrder(
+            len(learning.clips.manifest),
+            rows_per_batch=run.train.batch_size // run.train.repeated_sampling,
+            accumulate_steps=run.train.accumulate_steps,
+            num_processes=accelerator.num_processes,
+            process_index=accelerator.process_index,
+            seed=run.seed,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"train.batch_size: {error}") from None
+    clips, images = _train_clips(run, learning.clips), learning.images
     loader: TrainingLoader | PairedLoader
-    loader = TrainingLoader(_train_clips(run, learning.clips), order, run.data, accelerator.device)
-    images = learning.images
+    loader = TrainingLoader(clips, order, run.data, accelerator.device)
     if images is not None:
-        image_order = ImageOrder(len(images.manifest), order, images.train.batch_size)
-        clips = _train_clips(run, images)
-        of_images = TrainingLoader(clips, image_order, run.data, accelerator.device)
-        loader = PairedLoader(loader, of_images)
+        image_order = ImageOrder(len(images.manifest), images.train.batch_size, order)
+        loader = PairedLoader(
+            loader, _train_clips(run, images), image_order, run.data, accelerator.device
+        )
     return TrainingData(
         manifests=tuple(side.manifest for side in learning.sides),
         loader=loader,
@@ -288,7 +292,7 @@ def _read_best(
     """What was validated before, as the main process reads it in the log; the same in all."""
     output_dir, progress = checkpoints.output_dir, standing.progress
     kept = [int(path.name.removeprefix("step-")) for path in saved_checkpoints(output_dir)]
-    log = read_log(output_dir / LOG_FILE)
+    log = read_lines(output_dir / LOG_FILE)
     found = BestCheckpoint(task.best_by, log, kept, progress.judged_after)
     best: BestCheckpoint
     (best,) = broadcast_object_list([found])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from accelerate.tracking import (
 )
 
 from hiera_video.errors import ConfigError, suggest
+from hiera_video.jsonlines import append_line
 from hiera_video.training.log import LOG_FILE
 
 #: What runs are filed under by trackers that keep many.
@@ -46,8 +46,7 @@ class JsonLinesTracker(GeneralTracker):
         """Append a line."""
         # JSON has no word for what is not a number.
         known = {name: _or_none(value) for name, value in values.items()}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **known}, allow_nan=False) + "\n")
+        append_line(self.path, {"step": step, **known})
 
 
 def _or_none(value: Any) -> Any:

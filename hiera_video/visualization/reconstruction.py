@@ -31,7 +31,7 @@ from hiera_video.models.mae import (
 )
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.models.registry import load_model
-from hiera_video.seeding import derive_seed
+from hiera_video.seeding import generator
 
 #: Colour of hidden patches, in 0..1.
 _GREY = 0.5
@@ -193,8 +193,8 @@ def reconstruct_videos(
     outputs = FiniteOutputs(model, "predicted pixels", lambda row: str(videos[row]))
     one_view = EvaluateSettings(num_clips=1, num_crops=1)
     for row, batch in read_files(videos, clip, one_view, DecodingOptions(decoder)):
-        generator = torch.Generator().manual_seed(derive_seed(seed, row.index))
-        noise = torch.rand(1, model.config.num_units, generator=generator).to(device)
+        draw = generator(seed, row.index)
+        noise = torch.rand(1, model.config.num_units, generator=draw).to(device)
         pixel_values = batch.normalized(device, clip.mean, clip.std)
         see = partial(outputs.see, rows=batch.rows)
         frames = reconstruct(model, pixel_values, clip.mean, clip.std, noise, see)

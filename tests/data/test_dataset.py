@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 import weakref
@@ -20,9 +21,11 @@ from torchvision.transforms.v2 import functional as F
 
 from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
-from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoSegment, VideoWindows
-from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
+from hiera_video.data.dataset import EvaluationClips, TrainClips
+from hiera_video.data.loader import ClipLoader, TrainingLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
+from hiera_video.data.video_segment import VideoSegment
+from hiera_video.data.windows import VideoWindows
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import VideoReader
 from hiera_video.decoding.source import Source
@@ -44,7 +47,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     found = []
     for index in range(6):
         path = write_video(folder / f"{index}.mp4", num_frames=NUM_FRAMES, frame_rate=RATE)
-        found.append(Row(index, path.name, path, index % 3, 0.0, None))
+        found.append(Row(index, path.name, path, {"labels": index % 3}, 0.0, None))
     return found
 
 
@@ -53,7 +56,7 @@ def broken(tmp_path: Path) -> Row:
     """A row whose file is no video."""
     path = tmp_path / "broken.mp4"
     path.write_text("this is a text\n" * 100)
-    return Row(0, path.name, path, 0, 0.0, None)
+    return Row(0, path.name, path, {}, 0.0, None)
 
 
 class RecordingReader(VideoReader):
@@ -171,9 +174,8 @@ def test_the_number_of_workers_changes_nothing(rows: list[Row]) -> None:
         order = TrainingOrder(
             6, rows_per_batch=2, accumulate_steps=1, num_processes=1, process_index=0, seed=0
         )
-        return list(
-            ClipLoader(train_clips(rows), order, DataSettings(num_workers=num_workers), CPU)
-        )
+        data = DataSettings(num_workers=num_workers)
+        return list(TrainingLoader(train_clips(rows), order, data, CPU).batches(0, 0))
 
     expected = batches(0)
     assert len(expected) == 3
@@ -199,7 +201,7 @@ def test_repeated_sampling_takes_different_clips_from_one_pass(
     ((_, decoded),) = passes
     assert decoded == sorted({number for clip in numbers(batch) for number in clip})
     assert batch.rows.tolist() == [2] * 4
-    assert batch.labels.tolist() == [2] * 4
+    assert batch.targets["labels"].tolist() == [2] * 4
     assert len(set(batch.start_seconds.tolist())) == 4
     for clip, start in zip(numbers(batch), batch.start_seconds, strict=True):
         first = round(start.item() * RATE)
@@ -224,7 +226,7 @@ def test_a_segment_bounds_every_clip(rows: list[Row], decoder: str) -> None:
 def test_tenths_of_a_second_bound_segments_and_windows_exactly(tmp_path: Path) -> None:
     """The floats nearest to 0.7 and 1.1 are less than 21 and more than 33 thirtieths."""
     path = write_video(tmp_path / "video.mp4", num_frames=60, frame_rate=30)
-    segment = Row(0, path.name, path, 0, 0.7, 1.1)
+    segment = Row(0, path.name, path, {}, 0.7, 1.1)
     clip = ClipSettings(num_frames=4, stride=3, crop_size=32)
     views = EvaluateSettings(num_clips=1, num_crops=1)
     batch = EvaluationClips([segment], clip, views, DecodingOptions(), 0)[0]
@@ -255,7 +257,7 @@ def test_a_video_shorter_than_a_clip_is_refused_where_that_is_set(tmp_path: Path
     rows = []
     for index, num_frames in enumerate((8, 7)):
         path = write_video(tmp_path / f"{index}.mp4", num_frames=num_frames, frame_rate=RATE)
-        rows.append(Row(index, path.name, path, 0, 0.0, None))
+        rows.append(Row(index, path.name, path, {}, 0.0, None))
     for clips, keys in (
         (train_clips(rows, augment=WHOLE, repeats=1, clip=refuse), [(0, 0), (0, 1)]),
         (
@@ -294,7 +296,7 @@ def test_segments_of_windows(rows: list[Row]) -> None:
     (two,) = windows(rows[:1], clip=clip, window_seconds=2.5)
     assert numbers(two.clips) == [[3, 10, 18, 25], [33, 40, 48, 55]]
     assert two.clips.end_seconds.tolist() == [2.5, 5.0]
-    with pytest.raises(ConfigError, match=r"features\.stride_seconds=1: .* set features\.window"):
+    with pytest.raises(ConfigError, match=r"^stride_seconds=1: .* set window_seconds, too$"):
         windows(rows, clip=clip, stride_seconds=1.0)
 
 
@@ -317,12 +319,12 @@ def test_a_refused_segment_leaves_no_file_open(
 
 def test_evaluation_views_are_clips_by_crops_in_this_order(tmp_path: Path) -> None:
     path = write_video(tmp_path / "wide.mp4", num_frames=40, size=(48, 96), frame_rate=RATE)
-    row = Row(0, path.name, path, 1, 0.0, None)
+    row = Row(0, path.name, path, {"labels": 1}, 0.0, None)
     clip = ClipSettings(num_frames=4, stride=2, crop_size=32, short_side=40)
     settings = EvaluateSettings(num_clips=2, num_crops=3)
     batch = EvaluationClips([row], clip, settings, DecodingOptions(), 0)[0]
     assert batch.pixel_values.shape == (6, 3, 4, 32, 32)
-    assert batch.labels.tolist() == [1] * 6
+    assert batch.targets["labels"].tolist() == [1] * 6
     starts = [0.0] * 3 + [pytest.approx(16 / RATE)] * 3  # half of the 32 frames that can be a start
     assert batch.start_seconds.tolist() == starts
     assert torch.allclose(batch.end_seconds - batch.start_seconds, torch.tensor(8 / RATE).double())
@@ -372,9 +374,13 @@ def test_a_stride_that_leaves_gaps_between_clips_is_refused(rows: list[Row]) -> 
     (refused,) = windows(rows[:1], stride_seconds=0.7)
     (failure,) = refused.clips.failures
     assert failure.reason == (
-        "features.stride_seconds=0.7 is longer than a window of it, by default a clip of 0.667 s; "
-        "set features.window_seconds"
+        "stride_seconds=0.7 is longer than a window of it, by default a clip of 0.667 s; "
+        "set window_seconds"
     )
+    (refused,) = windows(rows[:1], stride_seconds=0.7, key_prefix="features.")
+    (failure,) = refused.clips.failures
+    assert failure.reason.startswith("features.stride_seconds=0.7 is longer than")
+    assert failure.reason.endswith("set features.window_seconds")
     starts = [b.clips.start_seconds for b in windows(rows[:1], stride_seconds=0.5, batch_size=8)]
     assert torch.cat(starts).tolist()[:3] == [0.0, 0.5, 1.0]
 
@@ -393,7 +399,7 @@ def test_all_views_and_all_windows_come_from_one_pass(
 
 def test_memory_for_windows_is_bounded_by_their_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hiera_video.decoding.open_video.VideoReader", EndlessReader)
-    film = Row(0, "film.mp4", Path("film.mp4"), -1, 0.0, None)
+    film = Row(0, "film.mp4", Path("film.mp4"), {}, 0.0, None)
     settings: dict[str, Any] = {"window_seconds": 4.0, "stride_seconds": 1.0, "batch_size": 64}
     num_windows = sum(len(batch.clips) for batch in windows([film], **settings))
     assert num_windows == 5 * 3600 - 3
@@ -425,6 +431,16 @@ def test_a_reader_may_take_as_long_as_is_set(rows: list[Row]) -> None:
         ]
         for batch in batches:
             assert [failure.reason for failure in batch.failures] == [reason] * num_failed
+
+
+def test_a_pipe_is_refused_at_once(rows: list[Row], tmp_path: Path) -> None:
+    """By a reader without workers, too, whom nobody could end."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("pipe.mp4", "pipe.png"):
+        row = replace(rows[0], file=tmp_path / name)
+        (failure,) = evaluation_clips([row])[0].failures
+        assert failure.reason == "is a pipe or a device, and wanted is a file"
 
 
 def test_a_failure_is_carried_in_the_batch(rows: list[Row], broken: Row) -> None:

@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
 from hiera_video.config.groups import AugmentSettings, ClipSettings, EvaluateSettings, ImageSettings
-from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows
+from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.manifest import Manifest, Row
+from hiera_video.data.windows import VideoWindows
 from hiera_video.decoding.images import ImageReader
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.source import is_image
@@ -39,7 +40,7 @@ def read(path: Path) -> torch.Tensor:
 
 
 def row(path: Path) -> Row:
-    return Row(0, path.name, path, 2, 0.0, None)
+    return Row(0, path.name, path, {"labels": 2}, 0.0, None)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -144,7 +145,7 @@ def test_an_image_is_a_clip_of_one_frame(tmp_path: Path) -> None:
     for batch in (*batches, window.clips):
         assert batch.pixel_values.shape == (1, 3, 1, 64, 64)
         assert batch.pixel_values[0, :, 0].equal(expected)
-        assert batch.labels.tolist() == [2]
+        assert batch.targets["labels"].tolist() == [2]
         assert (batch.start_seconds.item(), batch.end_seconds.item()) == (0.0, 1.0)
         normalized = batch.normalized(torch.device("cpu"), clip.mean, clip.std)
         assert normalized.shape == (1, 3, 64, 64)  # what models of images take

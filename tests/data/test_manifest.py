@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 import pickle
 import runpy
 import time
 from collections import deque
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from hiera_video.config.groups import ClipSettings, DataSettings, DataSource
@@ -20,7 +22,7 @@ from hiera_video.data.manifest import (
     written_paths,
 )
 from hiera_video.errors import ManifestError
-from tests.support import ROOT
+from tests.support import ROOT, open_labelled
 
 
 def write(path: Path, text: str) -> Path:
@@ -29,9 +31,12 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_rows_paths_and_sorted_classes(tmp_path: Path) -> None:
-    manifest = Manifest(write(tmp_path / "m.csv", "path,label\na.mp4,run\n/abs/b.mp4,jump\n"))
-    assert manifest.classes == ["jump", "run"]
-    assert [manifest[i].label for i in range(2)] == [1, 0]
+    path = write(tmp_path / "m.csv", "path,label\na.mp4,run\n/abs/b.mp4,jump\n")
+    manifest, labels = open_labelled(path)
+    assert manifest.targets is labels
+    assert labels.classes == ["jump", "run"]
+    assert manifest.column("labels") == [1, 0]
+    assert [manifest[i].targets for i in range(2)] == [{"labels": 1}, {"labels": 0}]
     assert manifest[0].file == tmp_path / "a.mp4"
     assert manifest[1].file == Path("/abs/b.mp4")
     assert (manifest[0].start_seconds, manifest[0].end_seconds) == (0.0, None)
@@ -39,37 +44,75 @@ def test_rows_paths_and_sorted_classes(tmp_path: Path) -> None:
 
 def test_classes_file_fixes_the_order(tmp_path: Path) -> None:
     write(tmp_path / "classes.txt", "run\njump\nswim\n")
-    manifest = Manifest(write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,jump\n"))
-    assert manifest.classes == ["run", "jump", "swim"]
-    assert [manifest[i].label for i in range(2)] == [0, 1]
+    path = write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,jump\n")
+    manifest, labels = open_labelled(path)
+    assert labels.classes == ["run", "jump", "swim"]
+    assert manifest.column("labels") == [0, 1]
 
 
 def test_byte_order_marks_do_no_harm(tmp_path: Path) -> None:
     write(tmp_path / "classes.txt", "\ufeffrun\njump\n")
-    manifest = Manifest(write(tmp_path / "m.csv", "\ufeffpath,label\na.mp4,run\n"))
-    assert (manifest.classes, manifest[0].label) == (["run", "jump"], 0)
+    manifest, labels = open_labelled(write(tmp_path / "m.csv", "\ufeffpath,label\na.mp4,run\n"))
+    assert (labels.classes, manifest.column("labels")) == (["run", "jump"], [0])
 
 
 def test_given_classes_and_root_win(tmp_path: Path) -> None:
     write(tmp_path / "classes.txt", "run\njump\n")
     path = write(tmp_path / "m.csv", "path,label\na.mp4,run\n")
-    manifest = Manifest(path, classes=["jump", "run"], root=Path("/videos"))
-    assert manifest[0].label == 1
+    manifest, _ = open_labelled(path, ["jump", "run"], Path("/videos"))
+    assert manifest[0].targets == {"labels": 1}
     assert manifest[0].file == Path("/videos/a.mp4")
 
 
 def test_segments_quotes_and_labels_that_look_like_other_types(tmp_path: Path) -> None:
     text = 'path,label,start_seconds,end_seconds\n"a, b.mp4",1,0.5,2\nc.mp4,NULL,,\n'
-    manifest = Manifest(write(tmp_path / "m.csv", text))
-    assert manifest.classes == ["1", "NULL"]
+    manifest, labels = open_labelled(write(tmp_path / "m.csv", text))
+    assert labels.classes == ["1", "NULL"]
     assert manifest[0].path == "a, b.mp4"
     assert (manifest[0].start_seconds, manifest[0].end_seconds) == (0.5, 2.0)
     assert (manifest[1].start_seconds, manifest[1].end_seconds) == (0.0, None)
 
 
-def test_labels_are_not_needed_for_features(tmp_path: Path) -> None:
-    manifest = Manifest(write(tmp_path / "m.csv", "path\na.mp4\n"), labelled=False)
-    assert manifest[0].label == -1
+def test_without_targets_labels_are_not_needed(tmp_path: Path) -> None:
+    manifest = Manifest(write(tmp_path / "m.csv", "path\na.mp4\n"))
+    assert (manifest.targets, manifest[0].targets) == (None, {})
+    with pytest.raises(KeyError):
+        manifest.column("labels")
+
+
+def test_columns_that_nobody_uses_are_passed_over(tmp_path: Path) -> None:
+    """Whatever they hold, and how often they are there."""
+    text = "note,path,note,offset_bytes,label\n1,a.mp4,2,none,\nx,b.mp4,,,\n"
+    assert Manifest(write(tmp_path / "m.csv", text)).paths == ["a.mp4", "b.mp4"]
+
+
+class Moments:
+    """Two numbers and a list of them for each row, from two columns of text."""
+
+    columns = ("count", "moments")
+
+    def encode(self, path: Path, table: pa.Table) -> dict[str, pa.Array]:
+        moments = [[float(word) for word in text.split()] for text in table["moments"].to_pylist()]
+        if [] in moments:
+            raise ManifestError(f"{path}, line {moments.index([]) + 2}: has no moments")
+        counts = [int(text) for text in table["count"].to_pylist()]
+        return {"path": pa.array(counts), "moments": pa.array(moments)}
+
+
+def test_an_encoder_makes_targets_of_the_columns_that_it_names(tmp_path: Path) -> None:
+    """Which come as text, and whose targets may have any name."""
+    text = "moments,path,count\n0.5 1,a.mp4,007\n2 3,b.mp4,1\n"
+    manifest = Manifest(write(tmp_path / "m.csv", text), targets=Moments())
+    assert manifest.column("path") == [7, 1]
+    assert manifest.column("moments") == [[0.5, 1.0], [2.0, 3.0]]
+    assert manifest[0].targets == {"path": 7, "moments": [0.5, 1.0]}
+    assert manifest[1].path == "b.mp4"
+    assert pickle.loads(pickle.dumps(manifest))[1] == manifest[1]
+    with pytest.raises(ManifestError, match=r"line 3: has no moments"):
+        Manifest(write(tmp_path / "m.csv", text.replace("2 3", "")), targets=Moments())
+    wanted = "wanted a header with path,count,moments, got moments,path"
+    with pytest.raises(ManifestError, match=wanted):
+        Manifest(write(tmp_path / "m.csv", "moments,path\n1,a.mp4\n"), targets=Moments())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +139,7 @@ def test_labels_are_not_needed_for_features(tmp_path: Path) -> None:
 def test_a_bad_manifest_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path / "m.csv", text)
     with pytest.raises(ManifestError) as caught:
-        Manifest(path)
+        open_labelled(path)
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
 
@@ -104,21 +147,20 @@ def test_a_bad_manifest_is_named_with_its_fault(tmp_path: Path, text: str, messa
 def test_an_unknown_label_names_line_and_nearest_class(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,jmup\n")
     with pytest.raises(ManifestError, match=r"line 3: label 'jmup' is not .* did you mean jump\?"):
-        Manifest(path, classes=["run", "jump"])
+        open_labelled(path, ["run", "jump"])
 
 
 def test_space_around_labels_does_not_count(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", 'path,label\na.mp4,run \nb.mp4," jump"\n')
-    assert Manifest(path).classes == ["jump", "run"]
+    assert open_labelled(path)[1].classes == ["jump", "run"]
     write_classes(tmp_path / "classes.txt", ["run ", "jump"])
-    manifest = Manifest(path)
-    assert [manifest[index].label for index in range(2)] == [0, 1]
+    assert open_labelled(path)[0].column("labels") == [0, 1]
 
 
 def test_other_encodings_are_named(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes("path,label\ncafé.mp4,run\n".encode("latin-1"))
-    with pytest.raises(ManifestError, match=r"m\.csv: cannot be read \('utf-8' codec"):
+    with pytest.raises(ManifestError, match=r"m\.csv, line 2: is not in UTF-8"):
         has_labels(path)
 
 
@@ -144,7 +186,7 @@ def test_other_separators_are_told_where_labels_are_looked_for(tmp_path: Path) -
     with pytest.raises(ManifestError, match="separated by tabs"):
         has_labels(write(tmp_path / "m.csv", "path\tlabel\na.mp4\trun\n"))
     text = 'path,label\na.mp4,"Putting a; b, and c\ton d"\n'
-    assert Manifest(write(tmp_path / "m.csv", text)).classes == ["Putting a; b, and c on d"]
+    assert open_labelled(write(tmp_path / "m.csv", text))[1].classes == ["Putting a; b, and c on d"]
 
 
 def test_a_folder_in_place_of_a_video_is_told_with_its_line(tmp_path: Path) -> None:
@@ -158,7 +200,14 @@ def test_a_folder_in_place_of_a_video_is_told_with_its_line(tmp_path: Path) -> N
 def test_a_class_named_twice_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "classes.txt", "run\nrun\n")
     with pytest.raises(ManifestError, match="'run' is there twice"):
-        Manifest(write(tmp_path / "m.csv", "path,label\na.mp4,run\n"))
+        open_labelled(write(tmp_path / "m.csv", "path,label\na.mp4,run\n"))
+
+
+def test_a_pipe_in_place_of_a_video_is_told_with_its_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    path = write(tmp_path / "m.csv", "path\na.mp4\n")
+    with pytest.raises(ManifestError, match=r"line 2: .*a\.mp4: is a pipe or a device, and wanted"):
+        Manifest(path).check_files()
 
 
 def test_missing_files_are_found_before_anything_starts(tmp_path: Path) -> None:
@@ -179,7 +228,7 @@ def test_a_manifest_that_was_not_given_is_named() -> None:
 def test_pickling_shares_the_rows_instead_of_copying_them(tmp_path: Path) -> None:
     rows = "".join(f"folder/{index:06d}.mp4,run,{index},\n" for index in range(20_000))
     text = "path,label,start_seconds,end_seconds\n" + rows
-    manifest = Manifest(write(tmp_path / "m.csv", text))
+    manifest, _ = open_labelled(write(tmp_path / "m.csv", text))
     data = pickle.dumps(manifest)
     assert len(data) < 2000
     assert len(pickle.dumps(manifest)) == len(data)
@@ -201,13 +250,13 @@ def test_a_million_rows_open_at_once_and_cost_workers_nothing(tmp_path: Path) ->
     with (tmp_path / "large.csv").open(newline="") as file:
         deque(csv.DictReader(file), maxlen=0)
     read = time.process_time()
-    manifest = Manifest(tmp_path / "large.csv")
+    manifest, _ = open_labelled(tmp_path / "large.csv")
     # A fifth of it, rather, but other programs take their share of processors and caches.
     assert time.process_time() - read < 2 * (read - begin)
     assert len(manifest) == 1_000_000
     base, cost = (
         benchmark["worker_bytes"](some, 100_000, "fork")
-        for some in (Manifest(tmp_path / "small.csv"), manifest)
+        for some in (open_labelled(tmp_path / "small.csv")[0], manifest)
     )
     assert cost - base < 20e6
 

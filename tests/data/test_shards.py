@@ -17,8 +17,9 @@ from webdataset import ShardWriter, WebDataset
 
 from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, DataSource
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.dataset import TrainClips
-from hiera_video.data.loader import ClipLoader, TrainingOrder
+from hiera_video.data.loader import TrainingLoader, TrainingOrder
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.decoding.open_video import open_reader
 from hiera_video.decoding.options import DecodingOptions
@@ -38,6 +39,7 @@ from tests.support import (
     TinyDataset,
     cut_off,
     files_below,
+    open_labelled,
     read_manifest,
     run_here,
     write_image_dataset,
@@ -86,11 +88,8 @@ def training_batches(manifest: Manifest, num_workers: int) -> list[ClipBatch]:
         process_index=0,
         seed=0,
     )
-    loader = ClipLoader(clips, order, DataSettings(num_workers=num_workers), CPU)
-    batches = []
-    for order.epoch in range(2):
-        batches += list(loader)
-    return batches
+    loader = TrainingLoader(clips, order, DataSettings(num_workers=num_workers), CPU)
+    return [batch for epoch in range(2) for batch in loader.batches(epoch, 0)]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -114,15 +113,16 @@ def test_training_sees_the_same_samples_as_from_files(
         DataSettings(train=DataSource(manifest=path)),
         "data.train.manifest",
         ClipSettings(**TINY_CLIP),
+        targets=ClassLabels(),
     )
     batches = training_batches(manifest, num_workers)
     rows = [row for batch in batches for row in batch.rows.tolist()]
     assert sorted(rows[:36]) == sorted(rows[36:]) == list(range(36))
     for ours, theirs in zip(
-        batches, training_batches(Manifest(tiny_dataset.train), num_workers=0), strict=True
+        batches, training_batches(open_labelled(tiny_dataset.train)[0], num_workers=0), strict=True
     ):
         assert ours.rows.equal(theirs.rows)
-        assert ours.labels.equal(theirs.labels)
+        assert ours.targets["labels"].equal(theirs.targets["labels"])
         assert ours.pixel_values.equal(theirs.pixel_values)
     if place == "http":
         assert server.num_parts == 72  # one request for each video
@@ -145,7 +145,7 @@ def test_the_manifest_of_shards_says_what_the_other_one_says(
     tiny_dataset: TinyDataset, packed: Path
 ) -> None:
     assert read_manifest(packed) == read_manifest(tiny_dataset.train)
-    assert Manifest(packed).classes == list(tiny_dataset.classes)
+    assert open_labelled(packed)[1].classes == list(tiny_dataset.classes)
     assert packed.read_text().splitlines()[0] == COLUMNS
     names = ["classes.txt", MANIFEST_FILE, *(f"{n:06d}.tar" for n in range(6))]
     assert files_below(packed.parent) == sorted(names)
@@ -312,7 +312,7 @@ class TestShardsOfOthers:
         out = tmp_path / "all.csv"
         with serve(tmp_path / "shards") as server:
             assert index_shards([f"{server.url}/000.tar", f"{server.url}/001.tar"], out) == 6
-            member = Manifest(out, labelled=False)[5].file
+            member = Manifest(out)[5].file
             assert isinstance(member, ShardMember)
             assert member.read().data == videos[5][0]
         assert str(member) == f"{server.url}/001.tar/clips/1.mp4"
@@ -328,7 +328,7 @@ class TestShardsOfOthers:
         ]
         urls = self.write(tmp_path / "shards", samples)
         index_shards(urls, tmp_path / "all.csv")
-        manifest = Manifest(tmp_path / "all.csv", labelled=False)
+        manifest = Manifest(tmp_path / "all.csv")
         assert manifest.paths == ["000.tar/clips/0.mp4", "000.tar/clips/1.gif"]
 
     def test_shards_beside_their_manifest_move_with_it(
@@ -337,7 +337,7 @@ class TestShardsOfOthers:
         urls = self.write(tmp_path / "shards", [{"mp4": data} for data, _ in videos])
         index_shards(urls, tmp_path / "shards" / "all.csv")
         (tmp_path / "shards").rename(tmp_path / "moved")
-        Manifest(tmp_path / "moved" / "all.csv", labelled=False).check_files()
+        Manifest(tmp_path / "moved" / "all.csv").check_files()
 
     def test_a_forgotten_manifest_costs_no_shard(
         self, packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

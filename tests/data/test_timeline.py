@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from hiera_video.config.groups import ClipSettings, EvaluateSettings
-from hiera_video.data.dataset import EvaluationClips, VideoWindows
+from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.manifest import Row
+from hiera_video.data.windows import VideoWindows
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import VideoReader
 from hiera_video.decoding.timeline import Timeline
@@ -54,7 +55,7 @@ def slowing(tmp_path: Path, request: pytest.FixtureRequest) -> Row:
     """A video whose frames are shown at the times of ``SLOWING``."""
     path = tmp_path / request.param
     write_video(path, num_frames=120, frame_rate=30, timestamps=SLOWING)
-    return Row(0, path.name, path, 0, 0.0, None)
+    return Row(0, path.name, path, {}, 0.0, None)
 
 
 CLIP = ClipSettings(num_frames=4, stride=2, crop_size=64)
@@ -93,7 +94,7 @@ def test_windows_come_in_order_where_one_is_complete_before_the_last(tmp_path: P
     path = tmp_path / "video.mp4"
     write_video(path, num_frames=60, frame_rate=30, timestamps=timestamps)
     clip = ClipSettings(num_frames=4, crop_size=64)
-    rows = [Row(0, path.name, path, 0, 0.0, None)]
+    rows = [Row(0, path.name, path, {}, 0.0, None)]
     batches = list(
         VideoWindows(
             rows,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest
 from tests.support import ROOT, files_below, run_here
 
@@ -51,12 +52,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def rows(path: Path, root: Path) -> list[tuple[str, str, int]]:
     """Path below ``root``, class and index of each row, read as training reads them."""
-    manifest = Manifest(path)
+    labels = ClassLabels()
+    manifest = Manifest(path, targets=labels)
     manifest.check_files()
     read = [manifest[index] for index in range(len(manifest))]
     return [
-        (row.local_file.relative_to(root).as_posix(), manifest.classes[row.label], row.label)
-        for row in read
+        (row.local_file.relative_to(root).as_posix(), labels.classes[index], index)
+        for row, index in zip(read, manifest.column("labels"), strict=True)
     ]
 
 

@@ -39,7 +39,7 @@ def test_annotations_become_manifests_of_the_videos_that_there_are(
     assert prepare("kinetics", videos, output, "--annotations", *write_annotations(tmp_path)) == 0
     assert rows(output / "train.csv", videos) == [(name, "testifying", 2) for name in names]
     assert rows(output / "val.csv", videos) == [(others[0], "testifying", 2)]
-    assert Manifest(output / "test.csv", labelled=False)[0].file == videos / others[1]
+    assert Manifest(output / "test.csv")[0].file == videos / others[1]
     # Classes are those of the annotations, whether their videos are there or not.
     classes = (output / "classes.txt").read_text().splitlines()
     assert classes == ["eating spaghetti", "massaging person's head", "testifying"]

@@ -106,7 +106,7 @@ def test_ssv2(tmp_path: Path, prefix: str) -> None:
         ("42326.mp4", "Throwing something", 2),
     ]
     assert rows(output / "val.csv", videos) == [("9.webm", "Poking a hole", 1)]
-    assert Manifest(output / "test.csv", labelled=False)[0].file == videos / "1420.webm"
+    assert Manifest(output / "test.csv")[0].file == videos / "1420.webm"
 
 
 @pytest.mark.parametrize(

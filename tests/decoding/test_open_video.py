@@ -16,9 +16,10 @@ from PIL import Image
 from hiera_video import VideoError, open_video
 from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings
-from hiera_video.data.dataset import EvaluationClips, VideoWindows, WindowBatch
+from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import NOTICES_FILE, FailurePolicy
 from hiera_video.data.manifest import Row
+from hiera_video.data.windows import VideoWindows, WindowBatch
 from hiera_video.decoding.index_store import IndexStore
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import IndexDisprovedError, VideoReader
@@ -248,7 +249,7 @@ class TestDisproved:
         self, with_empty_packet: Path, tmp_path: Path
     ) -> None:
         """They are those of a file whose frames are known from the start."""
-        row = Row(0, "promises.mp4", with_empty_packet, 0, 0.0, None)
+        row = Row(0, "promises.mp4", with_empty_packet, {}, 0.0, None)
         views = EvaluateSettings(num_clips=5, num_crops=1)
         unknown, known = DecodingOptions(), DecodingOptions(index_dir=tmp_path / "index")
         with VideoReader(with_empty_packet, known) as reader:
@@ -291,7 +292,7 @@ def test_files_that_are_read_otherwise_are_listed_once_and_told(
     avi: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mp4 = write_video(tmp_path / "open.mp4", num_frames=20, codec="libx265", open_gop=True)
-    rows = [Row(i, path.name, path, 0, 0.0, None) for i, path in enumerate((avi, mp4))]
+    rows = [Row(i, path.name, path, {}, 0.0, None) for i, path in enumerate((avi, mp4))]
     (tmp_path / "out").mkdir()
     policy = FailurePolicy("raise", tmp_path / "out")
     assert policy.summary() is None

@@ -20,7 +20,8 @@ from typing import Any
 from accelerate import Accelerator
 
 from hiera_video.batch import ClipBatch
-from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
+from hiera_video.data.dataset import EvaluationClips, TrainClips
+from hiera_video.data.windows import VideoWindows, WindowBatch
 
 
 class Recorder:
@@ -31,7 +32,8 @@ class Recorder:
 
     def write(self, kind: str, key: object, batch: ClipBatch) -> None:
         digest = hashlib.sha256(batch.pixel_values.numpy().tobytes()).hexdigest()
-        line = f"{kind} {key} {batch.labels.tolist()} {digest}\n"
+        labels = {name: target.tolist() for name, target in batch.targets.items()}
+        line = f"{kind} {key} {labels} {digest}\n"
         # One write each, at the end of the file: workers do not get into each other's lines.
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(file, line.encode())

@@ -13,15 +13,15 @@ from hiera_video.batch import Failure
 from hiera_video.data.manifest import Manifest
 from hiera_video.evaluation.metrics import VideoAccuracies
 from hiera_video.evaluation.report import predictions_table, render_report
-from hiera_video.evaluation.views import VideoScores, gather_scores
-from tests.support import write_manifest
+from hiera_video.evaluation.views import VideoScores, class_labels, gather_scores
+from tests.support import open_labelled, write_manifest
 
 ABCD = ("a", "b", "c", "d")
 
 
 def make_manifest(folder: Path, labels: str, classes: tuple[str, ...] = ABCD) -> Manifest:
     rows = [(f"{index}.mp4", label) for index, label in enumerate(labels)]
-    return Manifest(write_manifest(folder / "videos.csv", rows), classes=classes)
+    return open_labelled(write_manifest(folder / "videos.csv", rows), classes)[0]
 
 
 def measure(manifest: Manifest, *batches: dict[int, list[float] | str]) -> dict[str, Any]:
@@ -37,8 +37,10 @@ def measure(manifest: Manifest, *batches: dict[int, list[float] | str]) -> dict[
         accuracies.update(
             VideoScores(
                 torch.tensor(list(scores), dtype=torch.int64),
-                torch.tensor([manifest[row].label for row in scores], dtype=torch.int64),
-                torch.tensor(list(scores.values())).view(-1, len(manifest.classes)),
+                torch.tensor(
+                    [manifest[row].targets["labels"] for row in scores], dtype=torch.int64
+                ),
+                torch.tensor(list(scores.values())).view(-1, len(class_labels(manifest).classes)),
                 failures,
             )
         )

@@ -14,23 +14,29 @@ import pytest
 
 from hiera_video.data.manifest import Manifest
 from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.reader import VideoReader
+from hiera_video.decoding.source import Source
 from hiera_video.errors import UserError
 from hiera_video.inspection.examine import Examined, examine
+from hiera_video.inspection.examine_all import ExaminedFiles
 from hiera_video.inspection.run import LOG_FILE, inspect_videos, read_log
+from tests.forked import start_forked
+from tests.robustness.deadly_reader import DeadlyReader
 from tests.support import (
     HANG_SECONDS,
     ROOT,
     cut_off,
     files_below,
-    kill_script,
+    open_labelled,
     run_here,
     run_script,
-    start_script,
     succeed,
     wait_until,
     write_manifest,
     write_video,
 )
+
+DEADLY_READER = ROOT / "tests" / "robustness" / "deadly_reader.py"
 
 
 def rotate(source: Path, target: Path, clockwise: int) -> Path:
@@ -126,12 +132,13 @@ def test_what_is_left_out_and_why(inspected: Path) -> None:
 
 
 def test_the_clean_manifest_can_be_trained_on(inspected: Path, folder: Path) -> None:
-    manifest = Manifest(inspected / "clean.csv")
+    manifest, labels = open_labelled(inspected / "clean.csv")
     manifest.check_files()
-    rows = [(manifest[index].file, manifest[index].label) for index in range(len(manifest))]
+    files = [manifest[index].file for index in range(len(manifest))]
+    rows = list(zip(files, manifest.column("labels"), strict=True))
     names = [("pour/a.mp4", 0), ("pour/b.mkv", 0), ("pour/c.mp4", 0), ("stir/a.avi", 1)]
     assert rows == [(folder / name, label) for name, label in names]
-    assert manifest.classes == ["pour", "stir"]
+    assert labels.classes == ["pour", "stir"]
     header, first, *_ = (inspected / "clean.csv").read_text().splitlines()
     assert (header, first) == ("path,label", f"{folder / 'pour/a.mp4'},pour")
 
@@ -174,10 +181,12 @@ def test_a_manifest_keeps_its_order_classes_and_seconds(folder: Path, tmp_path: 
         "starts past the video's end (1.000 s)",
         "no such file or directory",
     ]
-    clean = Manifest(tmp_path / "out/clean.csv")
-    assert clean.classes == ["stir", "wait", "pour"]
+    clean, labels = open_labelled(tmp_path / "out/clean.csv")
+    assert labels.classes == ["stir", "wait", "pour"]
     rows_kept = [clean[index] for index in range(3)]
-    found = [(row.file, row.label, row.start_seconds, row.end_seconds) for row in rows_kept]
+    found = [
+        (row.file, row.targets["labels"], row.start_seconds, row.end_seconds) for row in rows_kept
+    ]
     assert found == [
         (folder / "stir/a.avi", 0, 0.25, 1.0),
         (folder / "pour/a.mp4", 2, 0.0, None),
@@ -188,7 +197,7 @@ def test_a_manifest_keeps_its_order_classes_and_seconds(folder: Path, tmp_path: 
 def test_duplicates_may_stay_and_labels_may_lack(folder: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.csv", [("pour/a.mp4",), ("stir/b.mp4",)], "path")
     inspect_videos(manifest, tmp_path / "out", root=folder, keep_duplicates=True)
-    assert len(Manifest(tmp_path / "out/clean.csv", labelled=False)) == 2
+    assert len(Manifest(tmp_path / "out/clean.csv")) == 2
     assert read(tmp_path / "out")["stir/b.mp4"]["duplicate_of"] == "pour/a.mp4"
     assert not (tmp_path / "out/classes.txt").exists()
 
@@ -257,24 +266,20 @@ def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
     data = (folder / "pour/a.mp4").read_bytes()
     for index in range(200):
         (videos / f"{index:03d}.mp4").write_bytes(data)
-    last = videos / "199.mp4"
-    last.unlink()
-    os.mkfifo(last)  # the run waits here: it is never over before it is killed
+    (videos / "199.mp4").rename(videos / "blocking.mp4")  # here it waits: it is never over
     common = ("--num-workers", 1, "--decode", "--timeout-seconds", HANG_SECONDS)
-    arguments = ("inspect_videos", videos, output_dir, *common)
-    process = start_script(*arguments)
+    script, arguments = ROOT / "scripts" / "inspect_videos.py", (videos, output_dir, *common)
+    run = start_forked(DEADLY_READER, [script, *arguments], tmp_path / "said")
     log = output_dir / LOG_FILE
-    wait_until(process, lambda: log.exists() and log.stat().st_size > 2000)
-    kill_script(process)
-    process.communicate()
-    last.unlink()
-    last.write_bytes(data)
+    wait_until(run, lambda: log.exists() and log.stat().st_size > 2000)
+    run.kill()
+    (videos / "blocking.mp4").rename(videos / "199.mp4")
     assert not (output_dir / "videos.parquet").exists()
     with log.open("a") as file:
         file.write('{"file": "half a li')
     known = len(read_log(log))
     assert 0 < known < 200
-    said = succeed(run_script(*arguments))
+    said = succeed(run_script("inspect_videos", *arguments))
     assert f"200 videos: 1 kept, 199 left out, {200 - known} files examined now" in said
     assert len(read_log(log)) == 200
 
@@ -282,32 +287,63 @@ def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
 def test_a_file_that_kills_its_reader_is_found(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hiera_video.inspection.run.examine", examine_until_death)
+    monkeypatch.setattr("hiera_video.inspection.examine_all.examine", examine_until_death)
     inspect_videos(folder, tmp_path / "out", num_workers=2)
     rows = read(tmp_path / "out")
-    assert rows["pour/b.mkv"]["left_out"] == "reading it ends the process"
+    assert rows["pour/b.mkv"]["left_out"] == "the worker that read it ended with status 139"
     assert sum(row["left_out"] is None for row in rows.values()) == 3
 
 
-@pytest.mark.long
 def test_a_file_that_keeps_its_reader_waiting_is_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody writes into this pipe: opening it never ends. Another run tries it again."""
+    """Another run tries it again."""
     videos, output_dir = tmp_path / "videos", tmp_path / "out"
     for index in range(4):
         write_video(videos / f"pour/{index}.mp4", num_frames=6 + index)
-    os.mkfifo(videos / "pour/1.mov")
+    write_video(videos / "pour/hanging.mp4", num_frames=12)
     script = ROOT / "scripts" / "inspect_videos.py"
-    arguments = (script, videos, output_dir, "--num-workers", 2, "--timeout-seconds", 30)
-    assert run_here(*arguments) == 0
+    arguments = (script, videos, output_dir, "--num-workers", 2, "--timeout-seconds", HANG_SECONDS)
+    with monkeypatch.context() as while_it_hangs:
+        while_it_hangs.setattr("hiera_video.inspection.examine.VideoReader", DeadlyReader)
+        assert run_here(*arguments) == 0
     assert "5 videos: 4 kept, 1 left out" in capsys.readouterr().out
-    row = read(output_dir)["pour/1.mov"]
-    assert row["left_out"] == "reading took longer than --timeout-seconds=30"
-    (videos / "pour/1.mov").unlink()
-    write_video(videos / "pour/1.mov", num_frames=12)
+    row = read(output_dir)["pour/hanging.mp4"]
+    assert row["left_out"] == f"reading took longer than --timeout-seconds={HANG_SECONDS}"
     assert run_here(*arguments) == 0
     assert "5 videos: 5 kept, 0 left out, 1 files examined now" in capsys.readouterr().out
+
+
+def test_readers_may_take_as_long_as_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film of hours takes long to open, too: there is no other limit."""
+    write_video(tmp_path / "videos/a.mp4", num_frames=6)
+    given = []
+
+    class RecordingReader(VideoReader):
+        def __init__(self, source: Source, options: DecodingOptions) -> None:
+            given.append(options.timeout_seconds)
+            super().__init__(source, options)
+
+    monkeypatch.setattr("hiera_video.inspection.examine.VideoReader", RecordingReader)
+    for options in (DecodingOptions(timeout_seconds=1234.0), DecodingOptions(timeout_seconds=1e-9)):
+        files = ExaminedFiles([tmp_path / "videos/a.mp4"], decode=True, options=options)
+        assert files.watch.timeout_seconds == options.timeout_seconds
+        reasons = [files[0].reason]
+    assert given == [1234.0, 1e-9]
+    assert reasons == ["no frame came within 1e-09 s"]
+
+
+def test_a_pipe_is_left_out_at_once(tmp_path: Path) -> None:
+    """Nobody writes into it: opening it would never end."""
+    write_video(tmp_path / "videos/a.mp4", num_frames=6)
+    os.mkfifo(tmp_path / "videos/b.mp4")
+    (tmp_path / "videos/c.mp4").symlink_to("b.mp4")
+    inspect_videos(tmp_path / "videos", tmp_path / "out")
+    left_out = {path: row["left_out"] for path, row in read(tmp_path / "out").items()}
+    reason = "is a pipe or a device, and wanted is a file"
+    assert left_out == {"a.mp4": None, "b.mp4": reason, "c.mp4": reason}
 
 
 def test_a_title_that_is_not_in_utf8_does_no_harm(tmp_path: Path) -> None:
@@ -342,7 +378,7 @@ def test_a_name_that_no_manifest_can_hold(tmp_path: Path) -> None:
     ("source", "more", "message"),
     [
         ("empty", [], "empty: no video files in it, nor in folders below"),
-        ("none.csv", [], "none.csv: cannot be read (no such file or directory)"),
+        ("none.csv", [], "none.csv: manifest cannot be read (No such file or directory)"),
         ("empty", ["--num-workers=0"], "--num-workers=0: wanted at least 1"),
         ("empty", ["--timeout-seconds=0"], "-seconds=0: wanted a number of seconds above 0"),
     ],

@@ -1,4 +1,4 @@
-"""A reader that dies or hangs on files with certain names, as a broken decoder does.
+"""A reader that dies, hangs or keeps waiting on files with certain names, as a broken decoder does.
 
     deadly_reader.py SCRIPT [ARGUMENTS]
 
@@ -20,6 +20,7 @@ from torch.utils.data import get_worker_info
 from hiera_video.decoding import open_video
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import VideoReader
+from hiera_video.inspection import examine
 
 #: What happens where a file's name has this in it. (torch reports a segmentation fault on standard
 #: error itself, besides.)
@@ -30,7 +31,7 @@ class DeadlyReader(VideoReader):
     """The usual one, but for some files."""
 
     def __init__(self, path: Path, options: DecodingOptions) -> None:
-        if any(part in path.name for part in (*SIGNALS, "hanging", "exiting")):
+        if any(part in path.name for part in (*SIGNALS, "hanging", "blocking", "exiting")):
             with (path.parent / f"{path.name}.opened").open("a") as file:
                 file.write("once\n")
         for part, number in SIGNALS.items():
@@ -38,6 +39,7 @@ class DeadlyReader(VideoReader):
                 os.kill(os.getpid(), number)
         if "hanging" in path.name:
             let_an_hour_pass()
+        if "hanging" in path.name or "blocking" in path.name:
             time.sleep(3600)
         if "exiting" in path.name:
             os._exit(3)
@@ -54,7 +56,8 @@ def let_an_hour_pass() -> None:
 
 
 def main() -> None:
-    open_video.VideoReader = DeadlyReader  # type: ignore[misc, assignment]
+    for module in (open_video, examine):
+        module.VideoReader = DeadlyReader  # type: ignore[attr-defined]
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
 

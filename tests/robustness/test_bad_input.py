@@ -110,7 +110,7 @@ def bad_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bad_video_is_refused_with_its_path_and_a_reason(
     bad_videos: Path, name: str, decoder: str
 ) -> None:
-    row = Row(0, name, bad_videos / name, 0, 0.0, None)
+    row = Row(0, name, bad_videos / name, {}, 0.0, None)
     dataset = EvaluationClips(
         [row], ClipSettings(**TINY_CLIP), EvaluateSettings(), DecodingOptions(decoder), 0
     )
@@ -127,7 +127,7 @@ def test_a_video_shorter_than_a_clip_repeats_its_last_frame(
     tmp_path: Path, num_frames: int, decoder: str
 ) -> None:
     path = write_video(tmp_path / "short.mp4", num_frames=num_frames, b_frames=0)
-    row = Row(0, path.name, path, 0, 0.0, None)
+    row = Row(0, path.name, path, {}, 0.0, None)
     views = EvaluateSettings(num_clips=2, num_crops=1)
     batch = EvaluationClips([row], ClipSettings(**TINY_CLIP), views, DecodingOptions(decoder), 0)[0]
     assert batch.failures == []

@@ -19,10 +19,11 @@ import torch
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.config.machinery import parse_settings
-from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
+from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.failures import SKIPPED_FILE
-from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
+from hiera_video.data.loader import ClipLoader, TrainingLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
+from hiera_video.data.windows import VideoWindows, WindowBatch
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import UserError
 from hiera_video.evaluation.run import evaluate
@@ -45,8 +46,9 @@ from tests.support import (
 )
 
 CPU = torch.device("cpu")
+LIMIT = DecodingOptions(timeout_seconds=HANG_SECONDS)
 CLIP = ClipSettings(**TINY_CLIP)
-WORKERS = DataSettings(num_workers=2, timeout_seconds=HANG_SECONDS)
+WORKERS = DataSettings(num_workers=2)
 REASONS = {
     "killed": "the worker that read it was killed by SIGKILL (out of memory?)",
     "crashed": "the worker that read it was killed by SIGSEGV",
@@ -71,12 +73,12 @@ def make_rows(video: Path, folder: Path, names: list[str]) -> list[Row]:
     rows = []
     for index, name in enumerate(names):
         shutil.copy(video, folder / name)
-        rows.append(Row(index, name, folder / name, 0, 0.0, None))
+        rows.append(Row(index, name, folder / name, {}, 0.0, None))
     return rows
 
 
 def train_clips(rows: list[Row]) -> TrainClips:
-    return TrainClips(rows, CLIP, AugmentSettings(), DecodingOptions(), seed=0, repeats=2)
+    return TrainClips(rows, CLIP, AugmentSettings(), LIMIT, seed=0, repeats=2)
 
 
 def training_order(num_rows: int) -> TrainingOrder:
@@ -111,12 +113,11 @@ def test_training_goes_on_without_the_video(video: Path, tmp_path: Path, how: st
     names = [f"{i}.mp4" for i in range(7)] + [f"{how}.mp4"]
     rows = make_rows(video, tmp_path, names)
     order = training_order(8)
-    loader = ClipLoader(train_clips(rows), order, WORKERS, CPU)
+    loader = TrainingLoader(train_clips(rows), order, WORKERS, CPU)
     before = signal.getsignal(signal.SIGCHLD)
     for epoch in range(2):
-        order.epoch = epoch
-        batches = list(loader)
-        expected = list(order)
+        batches = list(loader.batches(epoch, 0))
+        expected = list(order.batches(epoch))
         assert len(batches) == 4
         for batch, keys in zip(batches, expected, strict=True):
             good = [row for _, row in keys if row != 7]
@@ -182,7 +183,8 @@ def test_videos_are_begun_again_but_for_finished_ones(
 
 def test_a_worker_that_dies_between_videos_blames_none(video: Path, tmp_path: Path) -> None:
     rows = make_rows(video, tmp_path, [f"{i}.mp4" for i in range(20)])
-    batches = iter(ClipLoader(train_clips(rows), training_order(20), WORKERS, CPU))
+    loader = TrainingLoader(train_clips(rows), training_order(20), WORKERS, CPU)
+    batches = loader.batches(0, 0)
     next(batches)
     workers = multiprocessing.active_children()
     wait_until_idle(workers)  # all that is read ahead is there
@@ -198,16 +200,16 @@ def test_workers_that_rest_between_two_passes(
 ) -> None:
     """Those that are slow to wake, as on a machine that swaps, are replaced."""
     rows = make_rows(video, tmp_path, [f"{i}.mp4" for i in range(4)])
-    loader = ClipLoader(train_clips(rows), training_order(4), WORKERS, CPU)
-    expected = [batch.rows.tolist() for batch in loader]
+    loader = TrainingLoader(train_clips(rows), training_order(4), WORKERS, CPU)
+    expected = [batch.rows.tolist() for batch in loader.batches(0, 0)]
     resting = multiprocessing.active_children()
     for worker in resting:
         os.kill(worker.pid or 0, how)
     if how == signal.SIGKILL:
         with pytest.raises(UserError, match=r"was killed by SIGKILL .* between two videos"):
-            list(loader)
+            list(loader.batches(0, 0))
     else:
-        assert [batch.rows.tolist() for batch in loader] == expected
+        assert [batch.rows.tolist() for batch in loader.batches(0, 0)] == expected
         assert not any(worker.is_alive() for worker in resting)
 
 

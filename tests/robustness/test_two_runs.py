@@ -12,6 +12,7 @@ import pytest
 from hiera_video.locks import LOCK_FILE
 from tests.forked import start_forked
 from tests.support import (
+    ROOT,
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,
     TinyDataset,
@@ -102,11 +103,14 @@ def test_inference_holds_its_folder(
 ) -> None:
     """Until it is done: here it waits for a video that never comes."""
     manifest, run = tmp_path / "videos.csv", tmp_path / "run"
-    os.mkfifo(tmp_path / "video.mp4")
-    manifest.write_text(f"path,label\nvideo.mp4,{tiny_dataset.classes[0]}\n")
+    (tmp_path / "blocking.mp4").touch()
+    manifest.write_text(f"path,label\nblocking.mp4,{tiny_dataset.classes[0]}\n")
     given = arguments(script, tiny_dataset, tiny_checkpoint, run)
-    hanging = [argument.replace(str(tiny_dataset.val), str(manifest)) for argument in given]
-    first = start_forked(script, hanging, tmp_path / "1")
+    blocked = [argument.replace(str(tiny_dataset.val), str(manifest)) for argument in given]
+    file = ROOT / "scripts" / f"{script}.py"
+    first = start_forked(
+        Path(__file__).with_name("deadly_reader.py"), [file, *blocked], tmp_path / "1"
+    )
     lock = run / LOCK_FILE
     wait_until(first, lambda: lock.exists() and "process" in lock.read_text())
     second = start_forked(script, given, tmp_path / "2")

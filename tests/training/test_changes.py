@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from hiera_video.config.machinery import parse_settings
-from hiera_video.data.manifest import Manifest
 from hiera_video.errors import CheckpointError, ConfigError, Interrupted
 from hiera_video.training.agreement import StopTogether
 from hiera_video.training.changes import digest, first_progress, go_on, refuse_settings
@@ -33,6 +32,7 @@ from tests.support import (
     TINY_IMAGE,
     TinyDataset,
     forget_accelerator,
+    open_labelled,
     read_manifest,
     write_manifest,
 )
@@ -177,7 +177,7 @@ def test_other_images_begin_with_a_permutation_of_their_own() -> None:
 
 def test_a_digest_is_of_videos_wherever_they_are(tmp_path: Path) -> None:
     def of(rows: list[tuple[Any, ...]], header: str = "path,label") -> tuple[str, str]:
-        return digest(Manifest(write_manifest(tmp_path / "m.csv", rows, header)))
+        return digest(open_labelled(write_manifest(tmp_path / "m.csv", rows, header))[0])
 
     videos, labels = of([("a/1.mp4", "x"), ("b/2.mp4", "y")])
     assert of([("/data/a/1.mp4", "x"), ("/data/b/2.mp4", "y")]) == (videos, labels)
@@ -295,7 +295,7 @@ def test_the_page_shows_the_rules() -> None:
 
 
 def test_a_run_begins_with_what_its_manifests_hold(tiny_dataset: TinyDataset) -> None:
-    videos = Manifest(tiny_dataset.train)
-    begin = first_progress(3, 1, videos, None, Manifest(tiny_dataset.val))
+    videos, val = (open_labelled(path)[0] for path in (tiny_dataset.train, tiny_dataset.val))
+    begin = first_progress(3, 1, videos, None, val)
     assert (begin.num_rows, begin.seed, begin.repeats, begin.num_images) == (36, 3, 1, 0)
-    assert replace(begin, seed=0) == first_progress(0, 1, videos, None, Manifest(tiny_dataset.val))
+    assert replace(begin, seed=0) == first_progress(0, 1, videos, None, val)

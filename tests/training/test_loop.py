@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from hiera_video.batch import ClipBatch
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
+from hiera_video.jsonlines import read_lines
 from hiera_video.models.classification import HieraClassifier, HieraForVideoClassification
 from hiera_video.tasks.task import BatchLoss, Task
-from hiera_video.training.log import LOG_FILE, read_log
+from hiera_video.training.log import LOG_FILE
 from hiera_video.training.run import train
 from hiera_video.training.saving import STATE_FILE, Checkpoints, saved_checkpoints
 from hiera_video.training.settings import TrainRun
@@ -38,7 +39,7 @@ def train_here(dataset: TinyDataset, output_dir: Path, *more: str) -> list[dict[
         *more,
     ]
     train(parse_settings(TrainRun, arguments))
-    return read_log(output_dir / LOG_FILE)
+    return read_lines(output_dir / LOG_FILE)
 
 
 def test_the_rate_of_every_step(tiny_dataset: TinyDataset, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from hiera_video.batch import ClipBatch
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.loader import TrainingOrder
-from hiera_video.data.manifest import Manifest
 from hiera_video.data.paired_loader import ImageOrder
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.models.classification import HieraForVideoClassification
@@ -35,6 +34,7 @@ from tests.support import (
     TINY_PRETRAINING_ARGUMENTS,
     TinyDataset,
     forget_accelerator,
+    open_labelled,
     read_manifest,
     write_manifest,
 )
@@ -57,7 +57,7 @@ class Damaged:
     def clips(self, run: TrainingRun, keys: list[tuple[int, int]]) -> ClipBatch:
         """The clips that can be read of those that ``keys`` name."""
         dataset = TrainClips(
-            Manifest(self.path),
+            open_labelled(self.path)[0],
             run.clip,
             run.augment,
             DecodingOptions(),
@@ -154,7 +154,7 @@ def test_a_step_is_the_mean_over_its_clips(
     assert process.wait() == [0] * num_processes, process.output
 
     run = parse_settings(TrainRun, arguments)
-    classes = Manifest(videos.path).classes
+    classes = open_labelled(videos.path)[1].classes
     expected = build_classifier(run, classes, None).train()
 
     def loss(number: int) -> Tensor:
@@ -162,7 +162,7 @@ def test_a_step_is_the_mean_over_its_clips(
         num_readable = STEP - sum(row in UNREADABLE for row in step_rows(number))
         assert 0 < len(batch) == num_readable * repeats < STEP * repeats
         pixels = batch.normalized(torch.device("cpu"), run.clip.mean, run.clip.std)
-        return F.cross_entropy(expected(pixels).logits, batch.labels)
+        return F.cross_entropy(expected(pixels).logits, batch.targets["labels"])
 
     descend(expected, loss)
     trained = HieraForVideoClassification.from_pretrained(tmp_path / "run" / "last")
@@ -251,7 +251,7 @@ def test_clips_and_images_are_means_of_their_own(
         batch = data.clips(of, keys)
         assert len(batch) > 0
         pixels = batch.normalized(torch.device("cpu"), of.clip.mean, of.clip.std)
-        return F.cross_entropy(expected(pixels).logits, batch.labels)
+        return F.cross_entropy(expected(pixels).logits, batch.targets["labels"])
 
     def loss(number: int) -> Tensor:
         clips = mean(videos, run, [(0, row) for row in step_rows(number)])

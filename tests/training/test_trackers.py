@@ -12,7 +12,8 @@ from accelerate.utils import LoggerType
 
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
-from hiera_video.training.log import LOG_FILE, read_log
+from hiera_video.jsonlines import read_lines
+from hiera_video.training.log import LOG_FILE
 from hiera_video.training.run import pretrain
 from hiera_video.training.settings import PretrainRun, TrainRun
 from hiera_video.training.trackers import check_trackers
@@ -79,7 +80,7 @@ def test_another_tracker_gets_the_same_figures_and_the_settings(
     files = run_with("wandb", tiny_dataset, tmp_path / "run")
     assert files == ["checkpoints", "config.yaml", "curves.png", "last", "log.jsonl"]
     (run,) = MemoryTracker.runs
-    assert run.logged == read_log(tmp_path / "run" / LOG_FILE)
+    assert run.logged == read_lines(tmp_path / "run" / LOG_FILE)
     assert len(run.logged) == 3
     assert run.finished
     assert run.project == "hiera-video"
@@ -91,7 +92,7 @@ def test_another_tracker_gets_the_same_figures_and_the_settings(
 def test_no_tracker(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     files = run_with("[]", tiny_dataset, tmp_path / "run")
     assert files == ["checkpoints", "config.yaml", "curves.png", "last", "log.jsonl"]
-    assert len(read_log(tmp_path / "run" / LOG_FILE)) == 3
+    assert len(read_lines(tmp_path / "run" / LOG_FILE)) == 3
 
 
 def test_one_name_or_several() -> None:

@@ -1,4 +1,4 @@
-"""The labels of a manifest's rows: how they are written, and the class indices that they are."""
+"""One class a row: the labels of a manifest as they are written, and the class indices they are."""
 
 from __future__ import annotations
 
@@ -9,11 +9,55 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hiera_video.data.manifest import CLASSES_FILE, read_classes
 from hiera_video.errors import ManifestError, suggest
-from hiera_video.labels import normalize_label
+from hiera_video.labels import normalize_label, order_classes, similar_labels
 
 
-class LabelColumn:
+class ClassLabels:
+    """Makes ``labels`` of the column ``label``: int32 class indices, one a row.
+
+    Args:
+        classes: class names in index order, kept as they are written. None reads the
+            ``classes.txt`` beside the manifest; where there is none, the labels are put in order
+            (``labels.order_classes``).
+
+    Attributes:
+        classes: the names in index order; those of the manifest once it has been read.
+        order_is_assumed: whether nobody gave the order of the classes.
+        warnings: labels that may have been meant to be one.
+    """
+
+    columns: tuple[str, ...] = ("label",)
+
+    def __init__(self, classes: Sequence[str] | None = None) -> None:
+        self._given = None if classes is None else list(classes)
+        self.classes = self._given or []
+        self.order_is_assumed = False
+        self.warnings: list[str] = []
+
+    def encode(self, path: Path, table: pa.Table) -> dict[str, pa.ChunkedArray]:
+        """The class index of each row of the manifest at ``path``.
+
+        Raises:
+            ManifestError: if a row has no label, several, or one that is no class.
+        """
+        written = _LabelColumn(path, table["label"])
+        given = _classes_beside(path) if self._given is None else self._given
+        self.order_is_assumed = given is None
+        self.classes = order_classes(written.counts) if given is None else given
+        written.check_single(given or [])
+        self.warnings = similar_labels(written.counts)
+        return {"labels": written.indices(self.classes)}
+
+
+def _classes_beside(path: Path) -> list[str] | None:
+    """The names in the ``classes.txt`` beside a manifest, if there is one."""
+    beside = path.parent / CLASSES_FILE
+    return read_classes(beside) if beside.exists() else None
+
+
+class _LabelColumn:
     """The labels of a manifest's rows. ``counts`` has each, normalised, and how many rows have it.
 
     Raises:
