@@ -9,10 +9,12 @@ Axes: B clips, V videos, K scores.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ from hiera_video.batch import ClipBatch, Failure, model_input
 from hiera_video.config.groups import ClipSettings
 from hiera_video.data.manifest import Manifest
 from hiera_video.data.targets import TargetEncoder
+from hiera_video.tasks.columns import list_column
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,15 @@ class Criterion:
 
     figure: str
     higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What people read in the place of a figure's name, and whether it is a share, which they read
+    in percent. The same of a table of figures."""
+
+    title: str
+    in_percent: bool = False
 
 
 @dataclass
@@ -65,10 +77,13 @@ class Task(ABC):
         batch_size: clips of a whole batch, by which losses are divided.
     """
 
-    #: What the means are called that :meth:`losses` gives: ``loss``, and whatever is logged with it.
+    #: What the means that :meth:`losses` gives are called: ``loss``, and what is logged with it.
     logged: ClassVar[tuple[str, ...]] = ("loss",)
     #: The figure that decides which checkpoint is best; None where none is.
     best_by: ClassVar[Criterion | None] = None
+    #: Which figures and tables an evaluation prints and its page shows, and how. Where this is
+    #: empty, it shows all of them, by their names. ``metrics.json`` has all in any case.
+    shown: ClassVar[Mapping[str, Shown]] = {}
 
     def __init__(self, clip: ClipSettings, batch_size: int = 1) -> None:
         self.clip = clip
@@ -118,3 +133,8 @@ class Task(ABC):
     def doubts(self, table: ScoreTable) -> list[str]:
         """What speaks against taking the figures at their word, in sentences."""
         return []
+
+    def predictions(self, table: ScoreTable) -> dict[str, pa.Array]:
+        """Columns of ``predictions.parquet``, one value per manifest row, besides ``path``; null
+        where a video has no scores."""
+        return {"scores": list_column(table.rows, table.scores, len(table.manifest))}
