@@ -14,7 +14,8 @@ from hiera_video.training.settings import EvaluateRun
 
 def main() -> None:
     groups = {"clip": (ClipSettings, "of the checkpoint")}
-    evaluate(parse_settings(EvaluateRun, description=__doc__, open_groups=groups))
+    run = parse_settings(EvaluateRun, description=__doc__, open_groups=groups)
+    evaluate(run.checkpoint, run, run.data, run.clip, run.evaluate)
 
 
 if __name__ == "__main__":

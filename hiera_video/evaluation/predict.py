@@ -18,9 +18,9 @@ from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError, VideoError
 from hiera_video.evaluation.run import load_trained
-from hiera_video.evaluation.views import score_batch
-from hiera_video.models.finite import FiniteOutputs
+from hiera_video.evaluation.scores import ViewAverage
 from hiera_video.preparation.lists import VIDEO_SUFFIXES, find_files
+from hiera_video.tasks.registry import task_of
 
 #: What an address of a file that can be downloaded begins with.
 _DOWNLOADS = {"http", "https", "ftp", "s3", "gs", "hf"}
@@ -73,10 +73,13 @@ def predict(
         raise ConfigError(f"classes: {len(classes)} names, and the model has {len(names)} classes")
     names = list(classes or names)
     views = evaluate.of(clip)
-    device = Accelerator().device
-    model.to(device).eval()
     path = Path()
-    outputs = FiniteOutputs(model, "logits", lambda _: str(path))
+    average = ViewAverage(
+        model.to(Accelerator().device),
+        task_of(model.config, names, clip),
+        views,
+        lambda _: str(path),
+    )
     for path, reason in _each_file(files, clip):
         try:
             if reason is not None:
@@ -85,8 +88,8 @@ def predict(
         except VideoError as error:
             yield Prediction(error.path, [], error.reason)
             continue
-        scores = score_batch(model, batch, clip, len(batch), device, outputs)[0]
-        outputs.look(wait=True)
+        scores = average(batch)[0]
+        average.check()
         best = scores.topk(min(top_k, len(names)))
         probabilities = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         yield Prediction(row.path, [(names[index], value) for index, value in probabilities])

@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings, RunSettings
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
+from hiera_video.data.targets import TargetEncoder
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import CheckpointError, ManifestError
-from hiera_video.evaluation.metrics import VideoAccuracies, doubts
-from hiera_video.evaluation.report import write_evaluation
-from hiera_video.evaluation.views import Scorer, class_labels, gather_scores
+from hiera_video.evaluation.report import Evaluation, predictions_table, write_evaluation
+from hiera_video.evaluation.scores import Scorer
 from hiera_video.labels import describe_order
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.models.registry import load_model
 from hiera_video.runtime import make_accelerator, open_output, prepare_for_inference
-from hiera_video.training.settings import EvaluateRun
+from hiera_video.tasks.registry import task_of
+from hiera_video.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -47,84 +48,89 @@ def load_trained(
     return model, clip, [names[index] for index in range(model.config.num_labels)]
 
 
-def evaluate(run: EvaluateRun) -> dict[str, Any]:
+def evaluate(
+    checkpoint: str,
+    run: RunSettings,
+    data: DataSettings,
+    clip: Mapping[str, Any],
+    views: EvaluateSettings,
+) -> dict[str, Any]:
     """Score every video of ``data.val.manifest`` once; write the files; return the metrics.
 
     Where the checkpoint has no class names, as published weights, the manifest's are taken.
+
+    Args:
+        checkpoint: directory, file or hub id of a trained model.
+        run: where to write, and how to compute.
+        data: where videos are and how they are read.
+        clip: fields of ``ClipSettings`` in place of the checkpoint's own.
+        views: of a video, whose scores are averaged.
 
     Raises:
         UserError: for anything that does not fit, before devices and workers start, and for the
             first bad video under ``data.on_error=raise``.
     """
-    check_decoder(run.data.decoder)
-    model, clip, classes = load_trained(run.checkpoint, run.clip)
-    names = classes if model.config.has_label_names else None
-    labels = ClassLabels(names)
-    manifest = open_manifest(run.data, "data.val.manifest", clip, targets=labels)
-    if len(labels.classes) != len(classes):
-        raise ManifestError(
-            f"{manifest.path}: has {len(labels.classes)} classes, and the model has "
-            f"{len(classes)} without names: wanted a {CLASSES_FILE} with a name for each"
-        )
-    views = run.evaluate.of(clip)
-    with open_output(run.output_dir, run.data.index_dir) as output_dir:
-        return _evaluate(run, model, clip, views, manifest, output_dir)
-
-
-def _evaluate(
-    run: EvaluateRun,
-    model: HieraClassifier,
-    clip: ClipSettings,
-    views: EvaluateSettings,
-    manifest: Manifest,
-    output_dir: Path,
-) -> dict[str, Any]:
-    """What :func:`evaluate` does when all is checked and the folder is its own."""
-    failures = FailurePolicy(run.data.on_error, output_dir)
-    accelerator = make_accelerator(run)
-    if accelerator.is_main_process:
-        failures.forget()
-    accelerator.wait_for_everyone()
-    labels = class_labels(manifest)
-    if labels.order_is_assumed:
-        order = describe_order(labels.classes)
-        accelerator.print(f"the weights have no class names; assumed: {order}")
-    for warning in labels.warnings:
-        accelerator.print(f"warning: {warning}")
-    scorer = Scorer(manifest, clip, views, run, failures, accelerator)
-    accuracies = VideoAccuracies(manifest, accelerator.device)
-    scored = []
-    for videos in scorer(prepare_for_inference(model, accelerator)):
-        accuracies.update(videos)
-        scored.append((videos.rows.numpy(), videos.scores.cpu().numpy()))
-    metrics = accuracies.compute()
-    metrics["settings"] = _describe(run, clip, views, manifest)
-    rows, scores = gather_scores(scored)
-    if accelerator.is_main_process:
-        warnings = doubts(metrics, manifest)
-        for warning in warnings:
-            logger.warning("%s: %s", manifest.path, warning)
-        write_evaluation(output_dir, manifest, rows, scores, metrics, warnings)
-        print(
-            f"top-1 {metrics['top1']:.4f}  top-5 {metrics['top5']:.4f}  "
-            f"{metrics['num_videos']} videos, {metrics['num_failed']} failed  -> {output_dir}"
-        )
-        if told := failures.summary():
-            print(told)
-    accelerator.end_training()
-    return metrics
-
-
-def _describe(
-    run: EvaluateRun, clip: ClipSettings, views: EvaluateSettings, manifest: Manifest
-) -> dict[str, Any]:
-    """What the figures depend on; not how the work was divided."""
-    return {
-        "checkpoint": str(Path(run.checkpoint)),
+    check_decoder(data.decoder)
+    model, trained_clip, names = load_trained(checkpoint, clip)
+    views = views.of(trained_clip)
+    task, manifest = _open(model, names, trained_clip, data)
+    settings = {  # what the figures depend on; not how the work was divided
+        "checkpoint": str(Path(checkpoint)),
         "manifest": str(manifest.path),
-        "decoder": run.data.decoder,
+        "decoder": data.decoder,
         "precision": run.precision,
         "seed": run.seed,
         **views.model_dump(),
-        "clip": clip.model_dump(mode="json"),
+        "clip": trained_clip.model_dump(mode="json"),
     }
+    with open_output(run.output_dir, data.index_dir) as output_dir:
+        failures = FailurePolicy(data.on_error, output_dir)
+        accelerator = make_accelerator(run)
+        if accelerator.is_main_process:
+            failures.forget()
+        accelerator.wait_for_everyone()
+        for note in _notes(task.targets):
+            accelerator.print(note)
+        decoding = data.decoding(output_dir)
+        scorer = Scorer(manifest, task, views, data, run.seed, decoding, failures, accelerator)
+        table = scorer.table(prepare_for_inference(model, accelerator))
+        evaluation = Evaluation.of(task, table, settings)
+        if accelerator.is_main_process:
+            for doubt in evaluation.doubts:
+                logger.warning("%s: %s", manifest.path, doubt)
+            write_evaluation(output_dir, evaluation, predictions_table(task, table))
+            print(f"{evaluation.summary()}  -> {output_dir}")
+            if told := failures.summary():
+                print(told)
+        accelerator.end_training()
+    return evaluation.metrics
+
+
+def _open(
+    model: HieraClassifier, names: list[str], clip: ClipSettings, data: DataSettings
+) -> tuple[Task, Manifest]:
+    """The task that the model was trained for, and the manifest, with the targets of it.
+
+    Raises:
+        ManifestError: if the manifest cannot be used, or does not fit the model.
+    """
+    task = task_of(model.config, names if model.config.has_label_names else None, clip)
+    manifest = open_manifest(data, "data.val.manifest", clip, targets=task.targets)
+    labels = task.targets
+    if isinstance(labels, ClassLabels) and len(labels.classes) != len(names):
+        raise ManifestError(
+            f"{manifest.path}: has {len(labels.classes)} classes, and the model has "
+            f"{len(names)} without names: wanted a {CLASSES_FILE} with a name for each"
+        )
+    return task, manifest
+
+
+def _notes(labels: TargetEncoder | None) -> list[str]:
+    """What a user should know of the labels that a model is measured by."""
+    if not isinstance(labels, ClassLabels):
+        return []
+    notes = [f"warning: {warning}" for warning in labels.warnings]
+    if labels.order_is_assumed:
+        order = describe_order(labels.classes)
+        notes.insert(0, f"the weights have no class names; assumed: {order}")
+    return notes

@@ -34,6 +34,7 @@ class JointTask(Task):
         super().__init__(clips.clip, clips.batch_size)
         self.logged = (*clips.logged, *(f"image_{name}" for name in images.logged))
         self.best_by = clips.best_by
+        self.shown = clips.shown
         self.of_clips = clips
         self.of_images = images
         self.image_loss_weight = image_loss_weight

@@ -1,91 +1,136 @@
-"""Fine-tuning: what the training loop computes on a batch of labelled clips, and how it validates.
+"""Videos that have one label each: cross entropy on mixed clips, and accuracies of whole videos.
 
-Axes: B clips, K classes.
+Axes: B clips, V videos, K classes.
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from torch import Tensor, nn
 
-from hiera_video.batch import ClipBatch
-from hiera_video.data.failures import FailurePolicy
+from hiera_video.config.groups import ClipSettings
+from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest
-from hiera_video.evaluation.metrics import VideoAccuracies, doubts
-from hiera_video.evaluation.views import Scorer, log_scores
-from hiera_video.tasks.losses import no_loss
-from hiera_video.tasks.meters import ClipMean
+from hiera_video.metrics.classification import classification_figures
+from hiera_video.tasks.columns import list_column, name_column
 from hiera_video.tasks.mixing import Mixing
-from hiera_video.tasks.step_shares import share_of_batch
-from hiera_video.training.settings import TrainRun
+from hiera_video.tasks.task import Criterion, ScoreTable, Shown, Task
 
-logger = logging.getLogger(__name__)
+_MOST_NAMED = 5
 
 
-class Classification:
-    """Cross entropy on mixed clips, training accuracy, and validation by whole videos."""
+class SingleLabel(Task):
+    """Which one of K classes a video shows.
+
+    Args:
+        classes: names in index order; None takes those of the manifest.
+        clip: what a clip is.
+        batch_size: clips of a whole batch.
+        label_smoothing: share of each target that all classes divide among them.
+        mixing: mixes each batch of clips, and their targets; None leaves them as they are.
+    """
+
+    logged = ("loss", "accuracy")
+    best_by = Criterion("top1")
+    shown = {  # noqa: RUF012 (replaced, never changed)
+        "top1": Shown("top-1", in_percent=True),
+        "top5": Shown("top-5", in_percent=True),
+        "per_class": Shown("Accuracy per class", in_percent=True),
+    }
 
     def __init__(
         self,
-        run: TrainRun,
-        num_classes: int,
-        val_manifest: Manifest | None,
-        failures: FailurePolicy,
-        accelerator: Accelerator,
+        classes: Sequence[str] | None,
+        clip: ClipSettings,
+        batch_size: int = 1,
+        label_smoothing: float = 0.0,
+        mixing: Mixing | None = None,
     ) -> None:
-        self.clip = run.clip
-        self.batch_size = run.train.batch_size
-        self.label_smoothing = run.train.label_smoothing
-        self.device = accelerator.device
-        self.is_main_process = accelerator.is_main_process
-        self._told: set[str] = set()
-        self.mixing = Mixing(run.augment, num_classes, run.train.repeated_sampling)
-        self.means = {name: ClipMean(self.device) for name in ("train/loss", "train/accuracy")}
-        self.val_manifest = val_manifest
-        self.validates = val_manifest is not None
-        if val_manifest is not None:
-            self.scorer = Scorer(
-                val_manifest, run.clip, run.evaluate.of(run.clip), run, failures, accelerator
-            )
+        super().__init__(clip, batch_size)
+        self._targets = ClassLabels(classes)
+        self.label_smoothing = label_smoothing
+        self.mixing = mixing
 
-    def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:
-        """The sum of the losses of the batch's clips, divided by ``train.batch_size``."""
-        if not len(batch):
-            return no_loss(model, batch, self.device)
-        pixel_values = batch.normalized(self.device, self.clip.mean, self.clip.std)
-        labels = batch.targets["labels"].to(self.device, non_blocking=True)
-        pixel_values, targets = self.mixing(pixel_values, labels)
+    @property
+    def targets(self) -> ClassLabels:
+        """Class indices, ``labels``."""
+        return self._targets
+
+    def losses(
+        self, model: nn.Module, pixel_values: Tensor, targets: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Cross entropy, and the share of clips whose largest logit is that of their label."""
+        labels = targets["labels"]
+        if self.mixing is not None:
+            pixel_values, labels = self.mixing(pixel_values, labels)
         logits = model(pixel_values).logits.float()
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        correct = logits.argmax(1) == targets.argmax(1)
-        self.means["train/loss"].update(loss, len(batch))
-        self.means["train/accuracy"].update(correct.float().mean(), len(batch))
-        return share_of_batch(loss, batch, self.batch_size)
+        indices = labels if labels.ndim == 1 else labels.argmax(1)
+        return {
+            "loss": F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing),
+            "accuracy": (logits.argmax(1) == indices).float().mean(),
+        }
 
-    def validate(self, model: nn.Module) -> dict[str, float | None]:
-        """Accuracies over the validation videos, and the mean cross entropy of those that can be
-        read; all None where no video can be, empty where there are none."""
-        if self.val_manifest is None:
-            return {}
-        accuracies, loss = VideoAccuracies(self.val_manifest, self.device), ClipMean(self.device)
-        for videos in self.scorer(model):
-            accuracies.update(videos)
-            if len(videos.rows):
-                losses = F.nll_loss(log_scores(videos.scores), videos.labels.to(self.device))
-                loss.update(losses, len(videos.rows))
-        metrics = accuracies.compute()
-        for doubt in doubts(metrics, self.val_manifest):
-            self._tell(f"{self.val_manifest.path}: {doubt}")
-        loss_of_all = loss.read()
-        if loss_of_all is None:
-            return dict.fromkeys(("val/top1", "val/top5", "val/loss"))
-        return {"val/top1": metrics["top1"], "val/top5": metrics["top5"], "val/loss": loss_of_all}
+    def scores(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes."""
+        return logits.float().softmax(-1)
 
-    def _tell(self, warning: str) -> None:
-        """Warn of something once in a run."""
-        if self.is_main_process and warning not in self._told:
-            logger.warning("%s", warning)
-        self._told.add(warning)
+    def figures(self, table: ScoreTable) -> dict[str, Any]:
+        """See :func:`classification_figures`."""
+        labels = _labels(table.manifest)
+        failed = [failure.row for failure in table.failures]
+        return classification_figures(
+            torch.from_numpy(self._scores_of(table)),
+            torch.from_numpy(labels[table.rows]),
+            torch.from_numpy(labels[failed]),
+            self.targets.classes,
+        )
+
+    def doubts(self, table: ScoreTable) -> list[str]:
+        """Where accuracies say little: of one class, or of classes that could not be read."""
+        if not len(table.rows):
+            return [
+                f"none of {len(table.manifest)} videos could be read, and each counts as wrong: "
+                "the accuracies say nothing about the model"
+            ]
+        classes, found = self.targets.classes, []
+        labels = _labels(table.manifest)
+        present = np.unique(labels)
+        if len(present) == 1:
+            found.append(
+                f"all videos are of one class, {classes[present[0]]!r}: their accuracy does not "
+                "say whether the model tells it from others"
+            )
+        lost = [classes[label] for label in np.setdiff1d(present, labels[table.rows])]
+        if lost:
+            named = ", ".join(map(repr, lost[:_MOST_NAMED]))
+            others = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
+            found.append(
+                f"no video of {named}{others} could be read, and each counts as wrong: the "
+                "accuracy of 0 says nothing about the model"
+            )
+        return found
+
+    def predictions(self, table: ScoreTable) -> dict[str, pa.Array]:
+        """``label`` and ``prediction``, names; ``scores``, in the order of the classes."""
+        names = pa.array(self.targets.classes, pa.string())
+        rows, scores, num_rows = table.rows, self._scores_of(table), len(table.manifest)
+        return {
+            "label": names.take(pa.array(_labels(table.manifest))),
+            "prediction": name_column(rows, scores.argmax(1), num_rows, names),
+            "scores": list_column(rows, scores, num_rows),
+        }
+
+    def _scores_of(self, table: ScoreTable) -> np.ndarray:
+        """``(V, K)``, also where no video has any."""
+        return table.scores.reshape(len(table.rows), len(self.targets.classes))
+
+
+def _labels(manifest: Manifest) -> np.ndarray:
+    """The class index of each row."""
+    return np.array(manifest.column("labels"), np.int64)

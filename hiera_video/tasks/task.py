@@ -9,10 +9,12 @@ Axes: B clips, V videos, K scores.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
@@ -20,18 +22,24 @@ from hiera_video.batch import ClipBatch, Failure, model_input
 from hiera_video.config.groups import ClipSettings
 from hiera_video.data.manifest import Manifest
 from hiera_video.data.targets import TargetEncoder
+from hiera_video.tasks.columns import list_column
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """The figure that decides which checkpoint is best, its direction, and its name in text."""
+    """The figure that decides which checkpoint is best, and in which direction."""
 
     figure: str
     higher_is_better: bool = True
-    title: str = ""
 
-    def __str__(self) -> str:
-        return self.title or self.figure
+
+@dataclass(frozen=True)
+class Shown:
+    """The title of a figure, or of a table of figures, where people read it; and whether it is a
+    share, which they read in percent."""
+
+    title: str
+    in_percent: bool = False
 
 
 @dataclass
@@ -73,6 +81,9 @@ class Task(ABC):
     logged: tuple[str, ...] = ("loss",)
     #: The figure that decides which checkpoint is best; None where none is.
     best_by: Criterion | None = None
+    #: Which figures and tables an evaluation prints and its page shows, and how. Where this is
+    #: empty, it shows all of them, by their names. ``metrics.json`` has all in any case.
+    shown: Mapping[str, Shown] = {}
 
     def __init__(self, clip: ClipSettings, batch_size: int = 1) -> None:
         self.clip = clip
@@ -110,6 +121,10 @@ class Task(ABC):
         total = means["loss"] * (len(batch) / self.batch_size)
         return BatchLoss(total, {name: (means[name].detach(), len(batch)) for name in self.logged})
 
+    def title_of(self, figure: str) -> str:
+        """The title of a figure, or its name where it has none."""
+        return self.shown[figure].title if figure in self.shown else figure
+
     def scores(self, logits: Tensor) -> Tensor:
         """What is averaged over the views of a video: ``(B, K)`` of the model's ``(B, K)``."""
         return logits
@@ -122,3 +137,8 @@ class Task(ABC):
     def doubts(self, table: ScoreTable) -> list[str]:
         """What speaks against taking the figures at their word, in sentences."""
         return []
+
+    def predictions(self, table: ScoreTable) -> dict[str, pa.Array]:
+        """Columns of ``predictions.parquet``, one value per manifest row, besides ``path``; null
+        where a video has no scores."""
+        return {"scores": list_column(table.rows, table.scores, len(table.manifest))}

@@ -113,8 +113,9 @@ def _report(trainer: Trainer, output_dir: Path) -> None:
     if trainer.accelerator.is_main_process:
         progress, best = trainer.state.progress, trainer.best
         print(f"done: {progress.step} steps, {trainer.train.epochs} epochs  -> {output_dir}")
-        if best.value is not None:
-            print(f"best {best.criterion} {best.value:.4f} at step {best.step}")
+        if best.criterion is not None and best.value is not None:
+            title = trainer.task.title_of(best.criterion.figure)
+            print(f"best {title} {best.value:.4f} at step {best.step}")
         if summary := trainer.data.failures.summary():
             print(summary)
     trainer.accelerator.end_training()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def evaluate_here(checkpoint: Path, manifest: Path, output_dir: Path, *more: str
         "evaluate.num_clips=2",
         "evaluate.num_crops=1",
     ]
-    return evaluate(parse_settings(EvaluateRun, [*arguments, *more]))
+    run = parse_settings(EvaluateRun, [*arguments, *more])
+    return evaluate(run.checkpoint, run, run.data, run.clip, run.evaluate)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,10 @@ def evaluated(
         "evaluate.num_crops=3",
         accelerate=True,
     )
-    assert "9 videos, 2 failed" in succeed(result)
+    lines = succeed(result).splitlines()
+    metrics = json.loads((output_dir / "metrics.json").read_text())
+    figures = f"top-1 {metrics['top1']:.4f}  top-5 {metrics['top5']:.4f}"
+    assert f"{figures}  9 videos, 2 failed  -> {output_dir}" in lines
     return output_dir
 
 
@@ -100,7 +105,16 @@ def test_metrics_agree_with_the_predictions(
     evaluated: Path, broken_dataset: TinyDataset, tiny_checkpoint: Path
 ) -> None:
     metrics = json.loads((evaluated / "metrics.json").read_text())
+    assert list(metrics) == [
+        *("top1", "top5", "loss", "num_videos", "num_failed", "per_class", "failed", "settings")
+    ]
     table = pq.read_table(evaluated / "predictions.parquet").to_pydict()
+    found = [
+        -math.log(scores[broken_dataset.classes.index(label)])
+        for scores, label in zip(table["scores"], table["label"], strict=True)
+        if scores is not None
+    ]
+    assert metrics["loss"] == pytest.approx(sum(found) / 7, abs=1e-6)
     right = [p == label for p, label in zip(table["prediction"], table["label"], strict=True)]
     assert metrics["top1"] == pytest.approx(sum(right) / 9)
     assert metrics["top5"] == pytest.approx(7 / 9)
@@ -170,6 +184,26 @@ def test_batches_workers_and_decoders_change_nothing(
         found = pq.read_table(tmp_path / name / "predictions.parquet")["scores"].to_pylist()
         for one, other in zip(found, scores, strict=True):
             assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_a_process_may_have_no_video(
+    tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """One video and two processes, the other of which cannot know how many classes there are."""
+    path, label = read_manifest(tiny_dataset.val)[1]
+    manifest = write_manifest(tmp_path / "one.csv", [(tiny_dataset.folder / path, label)])
+    evaluate_here(tiny_checkpoint, manifest, tmp_path / "one")
+    arguments = [
+        f"checkpoint={tiny_checkpoint}",
+        f"data.val.manifest={manifest}",
+        f"output_dir={tmp_path / 'two'}",
+        "data.num_workers=0",
+        "evaluate.num_clips=2",
+        "evaluate.num_crops=1",
+    ]
+    assert "1 videos, 0 failed" in succeed(run_script("evaluate", *arguments, num_processes=2))
+    for name in FILES:
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
 def test_shuffled_frames_and_bf16_are_settings_of_their_own(

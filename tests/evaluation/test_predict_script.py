@@ -10,11 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hiera_video.config.groups import EvaluateSettings
+from hiera_video.config.groups import DataSettings, DataSource, EvaluateSettings, RunSettings
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.evaluation.predict import predict
 from hiera_video.evaluation.run import evaluate
-from hiera_video.training.settings import EvaluateRun
 from tests.support import TinyDataset, error_line, read_manifest, run_script, succeed
 
 
@@ -145,15 +144,9 @@ def test_predictions_equal_those_of_an_evaluation(
     tiny_checkpoint: Path, tiny_dataset: TinyDataset, videos: list[Path], tmp_path: Path
 ) -> None:
     views = EvaluateSettings(num_clips=2, num_crops=3)
-    evaluate(
-        EvaluateRun(
-            checkpoint=str(tiny_checkpoint),
-            output_dir=tmp_path,
-            data={"val": {"manifest": tiny_dataset.val}, "num_workers": 0},
-            clip={"stride": 3},
-            evaluate=views,
-        )
-    )
+    data = DataSettings(val=DataSource(manifest=tiny_dataset.val), num_workers=0)
+    run = RunSettings(output_dir=tmp_path)
+    evaluate(str(tiny_checkpoint), run, data, {"stride": 3}, views)
     scores = pq.read_table(tmp_path / "predictions.parquet")["scores"].to_pylist()
     overrides = {"stride": 3}
     found = predict(str(tiny_checkpoint), videos, views, overrides=overrides)

@@ -1,0 +1,1 @@
+"""Figures from scores: pure functions, which know no manifest and no model."""

@@ -1,0 +1,104 @@
+"""Figures of classifications with one label a video, by torchmetrics.
+
+A video that could not be read counts as wrong: leaving it out would flatter the model.
+Axes: V videos that have scores, F videos that failed, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_stat_scores
+
+#: Videos that are counted at a time: for the first five, torchmetrics takes 17 bytes a score.
+_VIDEOS_AT_ONCE = 4096
+#: Figures are rounded to so many digits.
+_DIGITS = 6
+
+
+def classification_figures(
+    scores: Tensor, labels: Tensor, failed_labels: Tensor, classes: Sequence[str]
+) -> dict[str, Any]:
+    """``top1``, ``top5``, ``loss``, ``num_videos``, ``num_failed``, and accuracies ``per_class``.
+
+    With fewer than five classes, ``top5`` counts the first K.
+
+    Args:
+        scores: probabilities ``(V, K)``.
+        labels: class indices ``(V,)``.
+        failed_labels: those of the videos that have no scores ``(F,)``.
+        classes: K names.
+    """
+    num_failed = len(failed_labels)
+    per_class = per_class_accuracies(scores, labels, failed_labels)
+    figures = {
+        "top1": top_k_accuracy(scores, labels, 1, num_failed),
+        "top5": top_k_accuracy(scores, labels, min(5, len(classes)), num_failed),
+        "loss": mean_cross_entropy(scores, labels),
+    }
+    return {
+        **{name: _rounded(value) for name, value in figures.items()},
+        "num_videos": len(labels) + num_failed,
+        "num_failed": num_failed,
+        "per_class": dict(zip(classes, map(_rounded, per_class), strict=True)),
+    }
+
+
+def top_k_accuracy(scores: Tensor, labels: Tensor, k: int, num_failed: int = 0) -> float | None:
+    """The share of videos whose label ``(V,)`` is among the ``k`` largest of their scores
+    ``(V, K)``; None where there is no video at all. ``num_failed`` further ones count as wrong."""
+    total = len(labels) + num_failed
+    return _count_correct(scores, labels, k).sum().item() / total if total else None
+
+
+def per_class_accuracies(
+    scores: Tensor, labels: Tensor, failed_labels: Tensor
+) -> list[float | None]:
+    """The share of each class's videos that have their largest score for it.
+
+    Videos with the labels ``failed_labels`` ``(F,)`` count as wrong. A class without a video has no
+    accuracy (None).
+    """
+    correct = _count_correct(scores, labels, 1).tolist()
+    total = torch.cat([labels, failed_labels]).bincount(minlength=scores.shape[1]).tolist()
+    return [right / all_ if all_ else None for right, all_ in zip(correct, total, strict=True)]
+
+
+def mean_cross_entropy(scores: Tensor, labels: Tensor) -> float | None:
+    """The mean of ``-log`` of the probability ``(V, K)`` of each video's label ``(V,)``; None
+    without a video."""
+    if not len(labels):
+        return None
+    of_labels = scores.gather(1, labels[:, None])
+    # Finite where a probability is too small for its type.
+    return -of_labels.clamp_min(torch.finfo(scores.dtype).tiny).double().log().mean().item()
+
+
+def _count_correct(scores: Tensor, labels: Tensor, k: int) -> Tensor:
+    """How many videos have their label among the ``k`` largest scores: of each class ``(K,)`` for
+    the largest, of all of them ``(1,)`` for more."""
+    num_classes = scores.shape[1]
+    width = max(num_classes, 2)  # torchmetrics wants two classes at least
+    counts = torch.zeros(num_classes if k == 1 else 1, dtype=torch.int64)
+    parts = zip(scores.split(_VIDEOS_AT_ONCE), labels.split(_VIDEOS_AT_ONCE), strict=True)
+    for some_scores, some_labels in parts:
+        if not len(some_labels):
+            continue
+        counted = multiclass_stat_scores(
+            F.pad(some_scores, (0, width - num_classes)),
+            some_labels,
+            num_classes=width,
+            top_k=k,
+            average="none" if k == 1 else "micro",
+            validate_args=False,
+        )
+        counts += counted.view(-1, 5)[: len(counts), 0].cpu()  # columns: true positives first
+    return counts
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)

@@ -1,0 +1,33 @@
+"""Columns of predictions: a value for each manifest row, null for those that have none.
+
+Axes: V rows that have values, K values of each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+
+def list_column(rows: np.ndarray, values: np.ndarray, num_rows: int) -> pa.Array:
+    """Lists of float32 ``values`` ``(V, K)`` in ``rows`` ``(V,)``, ascending, of ``num_rows``."""
+    has_none = _has_none(rows, num_rows)
+    offsets = np.append(0, np.cumsum(~has_none) * values.shape[1])
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()),
+        pa.array(values.reshape(-1), pa.float32()),
+        mask=pa.array(has_none),
+    )
+
+
+def name_column(rows: np.ndarray, indices: np.ndarray, num_rows: int, names: pa.Array) -> pa.Array:
+    """``names`` of the ``indices`` ``(V,)`` in ``rows`` ``(V,)``, ascending, of ``num_rows``."""
+    of_rows = np.zeros(num_rows, np.int64)
+    of_rows[rows] = indices
+    return names.take(pa.array(of_rows, mask=_has_none(rows, num_rows)))
+
+
+def _has_none(rows: np.ndarray, num_rows: int) -> np.ndarray:
+    has_none = np.ones(num_rows, bool)
+    has_none[rows] = False
+    return has_none
