@@ -11,8 +11,9 @@ import pyarrow as pa
 class TargetEncoder(Protocol):
     """Makes targets of a manifest's columns, once, when the manifest is opened."""
 
-    #: Columns that the manifest must have, besides ``path``. They come as text, as it is written.
-    columns: tuple[str, ...]
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the manifest must have, besides ``path``; they come as written, as text."""
 
     def encode(self, path: Path, table: pa.Table) -> dict[str, pa.Array]:
         """Named targets, one value a row, of the manifest at ``path`` (for messages).

@@ -42,7 +42,7 @@ class JointTask(Task):
         self._shares = shares
         self._weight_of_step = image_loss_weight
 
-    def batch_loss(self, model: nn.Module, batch: PairedBatch) -> BatchLoss:  # type: ignore[override]
+    def batch_loss(self, model: nn.Module, batch: PairedBatch) -> BatchLoss:
         """The loss of the clips, and that of the images times its weight."""
         if batch.of_step is not None:
             self._shares.begin(batch.of_step, self._wanted)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from hiera_video.batch import ClipBatch, Failure, model_input
+from hiera_video.batch import Failure, model_input
 from hiera_video.config.groups import ClipSettings
 from hiera_video.data.manifest import Manifest
 from hiera_video.data.targets import TargetEncoder
@@ -105,8 +105,11 @@ class Task(ABC):
             targets: what the task's encoder made of the clips' rows, ``(B, ...)`` each.
         """
 
-    def batch_loss(self, model: nn.Module, batch: ClipBatch) -> BatchLoss:
-        """What a batch costs; one all of whose videos failed costs 0, with gradients of 0."""
+    def batch_loss(self, model: nn.Module, batch: Any) -> BatchLoss:
+        """What a :class:`~hiera_video.batch.ClipBatch` costs (in joint training, a ``PairedBatch``).
+
+        One all of whose videos failed costs 0, with gradients of 0.
+        """
         device = next(model.parameters()).device
         if not len(batch):
             # The model runs on a blank clip, so that no process waits for another's gradients.

@@ -234,12 +234,12 @@ def _complete(state: dict[str, Any], checkpoint: Path, settings: Mapping[str, An
     """Add what version 0.1.0 did not store, from the settings beside the checkpoint; where there
     are none, from ``settings``."""
     state["settings"] = before = flat_settings(settings_beside(checkpoint))
-    before = before or settings
-    repeats = before.get("train.repeated_sampling", 1)
+    known = before or settings
+    repeats = known.get("train.repeated_sampling", 1)
     progress = state["progress"]
     progress |= {"epochs": progress["passes"] * repeats, "repeats": repeats}
-    batches = progress["step"] * before.get("train.accumulate_steps", 1) * len(state["tallies"])
-    progress["images"] = batches * before.get("images.batch_size", 0)
+    batches = progress["step"] * known.get("train.accumulate_steps", 1) * len(state["tallies"])
+    progress["images"] = batches * known.get("images.batch_size", 0)
 
 
 def settings_beside(checkpoint: Path) -> dict[str, Any]:

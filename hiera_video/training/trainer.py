@@ -142,6 +142,7 @@ class Trainer:
             disable=not accelerator.is_main_process,
         )
         rates = scale_to_batch(self.optimizer, clips_per_step(self.train, accelerator))
+        batches: Iterator[ClipBatch | PairedBatch]
         batches = self.data.loader.batches(progress.passes, progress.rows, progress.images)
         for number, batch in enumerate(self.stopwatch.waiting(batches), start=first):
             self.data.failures.handle(batch)
