@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hiera_video import HieraConfig, HieraForImageClassification, HieraForVideoClassification
+from hiera_video import (
+    HieraConfig,
+    HieraForImageClassification,
+    HieraForVideoClassification,
+    create_model,
+)
 from hiera_video.errors import ConfigError
+from hiera_video.models.activations import ACTIVATIONS
+from hiera_video.models.config import ACTIVATION_NAMES
 from tests.models.small import VIDEO
 
 
@@ -66,6 +75,46 @@ def test_a_config_does_not_change() -> None:
         config.num_labels = 5
     assert config.num_labels == 3
     assert HieraConfig.from_dict(config.to_dict(), num_labels=5).num_labels == 5
+
+
+def test_a_config_is_checked_once_on_the_way_to_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = []
+    check = HieraConfig._check_sizes
+    monkeypatch.setattr(HieraConfig, "_check_sizes", lambda self: [checks.append(1), check(self)])
+    small = {name: VIDEO[name] for name in ("image_size", "embed_dim", "depths", "num_heads")}
+    create_model("hiera_base_16x224", **small, num_labels=3)
+    assert len(checks) == 1
+
+
+def test_a_config_is_made_without_torch() -> None:
+    """The package itself is left out: it decides for itself what its own import brings."""
+    program = """
+import sys, types
+package = types.ModuleType("hiera_video")
+package.__path__ = [sys.argv[1]]
+sys.modules["hiera_video"] = package
+from hiera_video.models.variants import variant_config
+variant_config("hiera_base_16x224")
+print(sorted(name for name in ("torch", "numpy", "torchvision") if name in sys.modules))
+"""
+    package = Path(__file__).parents[2] / "hiera_video"
+    command = [sys.executable, "-c", program, str(package)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
+
+
+def test_every_activation_has_a_function() -> None:
+    assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
+
+
+def test_labels_of_other_types() -> None:
+    by_text = HieraConfig(label2id={"yes": "0", "no": "1"})  # type: ignore[arg-type]
+    assert by_text.id2label == {0: "yes", 1: "no"}
+    assert HieraConfig(num_labels=None, id2label={"0": "yes"}).num_labels == 1
+    with pytest.raises(ConfigError, match="label2id: input should be a valid dictionary"):
+        HieraConfig(label2id=3)
+    with pytest.raises(ConfigError, match="num_labels: input should be greater"):
+        HieraConfig(num_labels=-1)
 
 
 def test_labels_are_replaced_together() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hiera_video import (
 )
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.joint import HieraForJointTraining
-from hiera_video.models.layouts import files
+from hiera_video.models.layouts import files, read_checkpoint
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 
 
@@ -75,6 +76,27 @@ def test_both_are_saved_and_loaded_whole(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "images")
     with pytest.raises(CheckpointError, match=r"images: no such file or directory"):
         HieraForJointTraining.from_pretrained(tmp_path)
+
+
+def test_exactly_two_checkpoints(tmp_path: Path) -> None:
+    joint: Any = make_joint().eval()
+    joint.save_pretrained(tmp_path)
+    of_images, of_clips = read_checkpoint(tmp_path / "images"), read_checkpoint(tmp_path)
+    before = torch.get_rng_state()
+    again: Any = HieraForJointTraining.from_checkpoints(of_images, of_clips)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert again.images.hiera.encoder is again.clips.hiera.encoder
+    assert not any(p.is_meta for p in again.parameters())
+    for name, tensor in joint.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+    of_now = replace(
+        of_clips, config=HieraConfig.from_dict(of_clips.config.to_dict(), drop_path_rate=0.3)
+    )
+    changed: Any = HieraForJointTraining.from_checkpoints(of_images, of_now)
+    assert changed.images.config.drop_path_rate == changed.images.hiera.config.drop_path_rate == 0.3
+    del of_images.weights["classifier.bias"]
+    with pytest.raises(CheckpointError, match=r"images: .*missing: classifier\.bias"):
+        HieraForJointTraining.from_checkpoints(of_images, of_clips)
 
 
 def test_decoders_stay_apart() -> None:

@@ -222,6 +222,17 @@ def test_a_name_that_nobody_has() -> None:
         find_checkpoint("/nowhere/model.pth")
 
 
+def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model = save_image_classifier(tmp_path / "models" / "mine")
+    assert find_checkpoint("~/models/mine") == tmp_path / "models" / "mine"
+    back = HieraForImageClassification.from_pretrained("~/models/mine")
+    assert torch.equal(back(images()).logits, model(images()).logits)
+    for nowhere in ("~/models/others", "~nobody-of-this-name/model"):
+        with pytest.raises(CheckpointError, match=f"^{nowhere}: no such file or directory$"):
+            find_checkpoint(nowhere)
+
+
 def test_the_folder_of_a_run_leads_to_its_checkpoint(tmp_path: Path) -> None:
     for name in ("last", "best"):
         save_image_classifier(tmp_path / name)

@@ -67,6 +67,29 @@ def test_round_trip(cls: type[Any], tmp_path: Path) -> None:
         assert all(p.requires_grad and not p.is_meta for p in back.parameters())
 
 
+@pytest.mark.parametrize("cls", CLASSES)
+def test_exact_weights(cls: type[Any], tmp_path: Path) -> None:
+    """What a run goes on with: no part is new, none is left out, and nothing is drawn at random."""
+    model = save(cls, tmp_path)
+    checkpoint = read_checkpoint(tmp_path)
+    before = torch.get_rng_state()
+    back = cls.from_weights(checkpoint.config, checkpoint.weights, "there")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert type(back) is cls
+    assert (back.source, back.training) == ("there", False)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(back.state_dict()[name], tensor)
+    checkpoint.weights["encoder.stages.0.0.norm1.bias"].add_(1)
+    name = next(name for name in model.state_dict() if name.endswith("stages.0.0.norm1.bias"))
+    assert torch.equal(back.state_dict()[name], model.state_dict()[name]), "a copy"
+    halves = {name: tensor.bfloat16() for name, tensor in checkpoint.weights.items()}
+    exact = cls.from_weights(checkpoint.config, halves, "there")
+    assert {p.dtype for p in exact.parameters()} == {torch.float32}
+    del checkpoint.weights["encoder.stages.0.0.norm1.bias"]
+    with pytest.raises(CheckpointError, match=r"^there: .*missing: encoder\.stages\.0\.0\.norm1"):
+        cls.from_weights(checkpoint.config, checkpoint.weights, "there")
+
+
 def test_lower_precision_files_load_in_32_bits(tmp_path: Path) -> None:
     model = save(HieraForVideoClassification, tmp_path).to(torch.bfloat16)
     model.save_pretrained(tmp_path)

@@ -13,16 +13,23 @@ import torch
 from rich.console import Console
 
 from hiera_video import (
+    HieraConfig,
     HieraForImageClassification,
     HieraForPreTraining,
     HieraForVideoClassification,
     HieraModel,
     create_model,
     list_models,
+    load_model,
 )
 from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.models.convert import convert
 from hiera_video.models.costs import variants_table
-from tests.models.small import DECODER, VIDEO, clips
+from hiera_video.models.kinds import KINDS, architecture_name
+from hiera_video.models.layouts import read_checkpoint
+from hiera_video.models.registry import MODELS, class_named, class_of_variant
+from hiera_video.models.variants import VariantName, parse_name, variant_config, variant_fields
+from tests.models.small import DECODER, IMAGE, VIDEO, clips
 
 SMALL = {name: VIDEO[name] for name in ("image_size", "embed_dim", "depths", "num_heads")}
 
@@ -43,8 +50,69 @@ def test_names() -> None:
 
 
 def test_misspelt_name() -> None:
-    with pytest.raises(ConfigError, match=r"unknown model, did you mean hiera_base_16x224\?"):
-        create_model("hiera_bas_16x224")
+    """In words of the library: what called it knows where the name was set."""
+    for function in (create_model, variant_fields, variant_config, parse_name):
+        with pytest.raises(ConfigError) as refusal:
+            function("hiera_bas_16x224")  # type: ignore[operator]
+        wanted = "hiera_bas_16x224: unknown model, did you mean hiera_base_16x224?"
+        assert str(refusal.value) == wanted
+
+
+def test_a_name_is_told_apart_once() -> None:
+    assert parse_name("mae_hiera_base_plus_16x224") == VariantName("base_plus", True, True)
+    assert parse_name("hiera_huge_224") == VariantName("huge", False, False)
+    for name in list_models():
+        parsed = parse_name(name)
+        assert str(parsed) == name
+        config = variant_config(name)
+        assert config.is_video == parsed.is_video
+        assert (config.decoder_depth is not None) == parsed.is_pretraining
+        kind = "pretraining" if parsed.is_pretraining else "classification"
+        assert class_of_variant(name, config).kind == kind
+    assert str(parse_name("mae_hiera_base_224")._replace(is_pretraining=False)) == "hiera_base_224"
+
+
+def test_files_and_classes_agree_on_kinds() -> None:
+    assert {name: cls.kind for name, cls in MODELS.items()} == KINDS
+    for name, cls in MODELS.items():
+        assert class_named(name, "here") is cls
+        takes_clips = getattr(cls, "takes_clips", True)
+        assert architecture_name(cls.kind, takes_clips) == name
+    with pytest.raises(CheckpointError, match="here: holds a HieraModell, did you mean HieraModel"):
+        class_named("HieraModell", "here")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parts_that_a_class_names_are_parts_that_it_has(name: str) -> None:
+    cls = MODELS[name]
+    base = IMAGE if cls is HieraForImageClassification else VIDEO
+    with torch.device("meta"):
+        model: Any = cls(HieraConfig(**{**base, **(DECODER if cls.kind == "pretraining" else {})}))
+    parts = {name.removeprefix("hiera.").partition(".")[0] for name in model.state_dict()}
+    assert set(cls.fresh_parts) <= parts
+    assert parts - set(cls.fresh_parts) == {"patch_embedding", "position_embedding", "encoder"}
+
+
+def test_a_checkpoint_that_was_read_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = create_model("hiera_base_16x224", **SMALL, num_labels=3).eval()
+    model.save_pretrained(tmp_path)
+    checkpoint = read_checkpoint(tmp_path)
+    for back in (
+        HieraForVideoClassification.from_pretrained(checkpoint),
+        load_model(checkpoint),
+        create_model("hiera_base_16x224", checkpoint, **SMALL),
+    ):
+        assert torch.equal(back(clips()).logits, model(clips()).logits)
+        assert back.source == str(tmp_path)
+    HieraForVideoClassification.from_pretrained(checkpoint, num_labels=4)
+    assert f"{tmp_path}: classifier is newly initialized" in caplog.text
+    bare = tmp_path / "official" / "model.pth"
+    convert(tmp_path, bare.parent, "official")
+    told = read_checkpoint(bare, hints={"num_heads": SMALL["num_heads"]})
+    given: Any = HieraForVideoClassification.from_pretrained(told, config=model.config)
+    assert given.config == model.config
 
 
 def test_pretrained_that_is_no_place() -> None:

@@ -203,6 +203,7 @@ OTHERS: dict[str, Any] = {
     "patch_stride": [1, 4, 4],
     "patch_padding": [1, 1, 1],
     "drop_path_rate": 0.1,
+    "head": "attentive",
     "head_dropout": 0.1,
     "head_init_scale": 0.5,
     "initializer_range": 0.1,
