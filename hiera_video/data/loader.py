@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -21,6 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from hiera_video import compat
 from hiera_video.batch import ClipBatch
 from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
@@ -33,8 +32,6 @@ T = TypeVar("T")
 
 #: How often workers are looked at while a batch is waited for.
 _LOOK_SECONDS = 1.0
-#: What torch's DataLoader says, and nothing else tells, when its ``timeout`` is over.
-_TIMED_OUT = "DataLoader timed out"
 #: Groups that the videos of an extraction are divided into, at least, if there are so many videos.
 _MIN_GROUPS = 256
 
@@ -275,7 +272,7 @@ class _Workers(Generic[T]):
             except StopIteration:
                 return
             except (RuntimeError, OSError, EOFError) as error:
-                timed_out = str(error).startswith(_TIMED_OUT)
+                timed_out = compat.is_dataloader_timeout(error)
                 if not timed_out:
                     self._await_deaths()
                 self.watch.kill_hung(self.processes)
@@ -300,12 +297,8 @@ class _Workers(Generic[T]):
     def _start(self) -> Iterator[T]:
         """Start the processes, unless they live on from the iteration before."""
         others = multiprocessing.active_children()
-        handler = signal.getsignal(signal.SIGCHLD)
-        iterator = iter(self.loader)
-        # torch's handler raises wherever the main process happens to be when a worker dies, be it
-        # in the middle of an optimizer step. It is enough to find out while waiting for a batch.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, handler)
+        with compat.without_child_handler():  # deaths are found out while waiting for a batch
+            iterator = iter(self.loader)
         started = [child for child in multiprocessing.active_children() if child not in others]
         self.processes = started or self.processes
         return iterator

@@ -63,6 +63,7 @@ from hiera_video.training.saving import (
     Progress,
     TrainingState,
     saved_checkpoints,
+    unwrapped,
 )
 from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.starting import Start, keep_clips, start_run
@@ -250,7 +251,7 @@ def _prepare(
         model.load_state_dict(saved.weights)
     prepared, optimizer = accelerator.prepare(model, make_optimizer(model, run.optimizer))
     if saved:
-        load_optimizer(optimizer, saved)
+        load_optimizer(unwrapped(prepared, accelerator), optimizer, saved)
         if accelerator.scaler and saved.scaler:
             accelerator.scaler.load_state_dict(saved.scaler)
     return TrainingState(prepared, optimizer, progress, template, average, settings_of_run(run))

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from accelerate import Accelerator
 from accelerate.tracking import (
-    LOGGER_TYPE_TO_CLASS,
     GeneralTracker,
     TensorBoardTracker,
     get_available_trackers,
     on_main_process,
 )
 
+from hiera_video import compat
 from hiera_video.config.machinery import flat_settings
 from hiera_video.errors import ConfigError, suggest
 from hiera_video.files import atomic_path
@@ -68,8 +68,8 @@ def check_trackers(names: Sequence[str]) -> None:
     """
     installed = [str(tracker) for tracker in get_available_trackers()]
     for name in names:
-        if name not in LOGGER_TYPE_TO_CLASS:
-            hint = suggest(name, sorted(LOGGER_TYPE_TO_CLASS))
+        if name not in compat.known_trackers():
+            hint = suggest(name, compat.known_trackers())
             raise ConfigError(f"trackers: {name!r} is unknown, {hint}")
         if name not in installed:
             raise ConfigError(
