@@ -63,11 +63,26 @@ class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or belongs to another architecture."""
 
 
-def reason_of(error: Exception) -> str:
-    """What an error of the system or of a library says, in one line."""
+def reason_of(error: BaseException, *, system: bool = False) -> str:
+    """What an error of the system or of a library says: one line, to stand within a sentence.
+
+    Args:
+        error: of any kind. One without a message gives the name of its class.
+        system: whether to prefer what the system said, where ``error`` was raised in consequence:
+            libraries tell of a file that is incomplete, the system of the disk that is full.
+    """
+    cause: BaseException | None = error
+    while system and cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            error = cause
+            break
+        cause = cause.__context__
     strerror = error.strerror if isinstance(error, OSError) else None
-    text = str(strerror or error).partition("\n")[0] or type(error).__name__
-    return text[0].lower() + text[1:]
+    lines = str(strerror or error).strip().splitlines()
+    text = lines[0].rstrip() if lines else type(error).__name__
+    # Within a sentence; but names stay as they are: CUDA, PytorchStreamReader.
+    first_word = text.split(maxsplit=1)[0]
+    return text[0].lower() + text[1:] if first_word[1:].islower() else text
 
 
 def suggest(given: str, valid: Sequence[str]) -> str:

@@ -22,9 +22,9 @@ from accelerate.utils import (
     InitProcessGroupKwargs,
 )
 from torch import nn
-from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm import tqdm
 
+from hiera_video import compat
 from hiera_video.config.groups import RunSettings
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.files import make_output_directory
@@ -134,9 +134,7 @@ def make_accelerator(
         **arguments,
     )
     if accelerator.is_fsdp2:
-        # Mixed precision is autocast's work, as without shards. Accelerate's policy would make all
-        # of it low precision: the pixels that are predicted, losses, and sums of gradients.
-        accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
+        compat.leave_precision_to_autocast(accelerator)
     if accelerator.is_main_process and run.precision == "bf16" and _multiplies_bf16_slowly():
         logger.warning("precision=bf16: this processor is hundreds of times faster with fp32")
     return accelerator

@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from webdataset.shardlists import expand_urls
-
 from hiera_video.command import run_command
+from hiera_video.compat import expand_braces
 from hiera_video.config.machinery import CommandLine
 from hiera_video.preparation.pack_shards import index_shards
 from hiera_video.runtime import progress_bar
@@ -23,7 +22,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path, help="the file to write")
     parser.add_argument("shards", nargs="+", metavar="SHARD")
     options = parser.parse_args()
-    shards = [url for shard in options.shards for url in expand_urls(shard)]
+    shards = [url for shard in options.shards for url in expand_braces(shard)]
     num_samples = index_shards(
         shards,
         options.manifest,

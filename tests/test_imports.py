@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "seeding": set(),
     "batch": set(),
     "processes": set(),
-    "compat": {"errors"},
+    "compat": set(),
     "files": {"errors"},
     "jsonlines": {"errors", "files"},
     "locks": {"errors"},

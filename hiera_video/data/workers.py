@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -14,14 +12,13 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from hiera_video import compat
 from hiera_video.data.worker_watch import WorkerWatch
 
 T = TypeVar("T")
 
 #: How often workers are looked at while a batch is waited for.
 _LOOK_SECONDS = 1.0
-#: How DataLoader's message begins when its ``timeout`` is over, which has no exception of its own.
-_TIMED_OUT = "DataLoader timed out"
 
 
 class WatchedDataset(Protocol):
@@ -71,7 +68,7 @@ class Workers(Generic[T]):
             except StopIteration:
                 return
             except (RuntimeError, OSError, EOFError) as error:
-                timed_out = str(error).startswith(_TIMED_OUT)
+                timed_out = compat.is_dataloader_timeout(error)
                 if not timed_out:
                     self._await_deaths()
                 self.watch.kill_hung(self.processes)
@@ -96,12 +93,8 @@ class Workers(Generic[T]):
     def _start(self) -> Iterator[T]:
         """Start the processes, unless they live on from the iteration before."""
         others = multiprocessing.active_children()
-        handler = signal.getsignal(signal.SIGCHLD)
-        iterator = iter(self.loader)
-        # torch's handler raises wherever the main process happens to be when a worker dies, be it
-        # in the middle of an optimizer step. It is enough to find out while waiting for a batch.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, handler)
+        with compat.without_child_handler():  # deaths are found out while waiting for a batch
+            iterator = iter(self.loader)
         started = [child for child in multiprocessing.active_children() if child not in others]
         self.processes = started or self.processes
         return iterator

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 import fsspec
 from webdataset import TarWriter
-from webdataset.tariterators import group_by_keys
 
+from hiera_video import compat
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import (
     CLASSES_FILE,
@@ -201,9 +201,9 @@ def read_shard(url: str, name: str) -> Iterator[Sample]:
             files = (
                 {"fname": info.name, "data": info, "__url__": url} for info in tar if info.isfile()
             )
-            for sample in group_by_keys(files):
+            for sample in compat.group_samples(files):
                 yield _read_sample(sample, tar, name)
-            file.seek(tar.offset)
+            file.seek(compat.end_of_members(tar))
             if not file.read(1):  # an archive ends with zeros
                 raise tarfile.ReadError("unexpected end of data")
     except UserError:

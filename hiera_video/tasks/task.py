@@ -106,7 +106,7 @@ class Task(ABC):
         """
 
     def batch_loss(self, model: nn.Module, batch: Any) -> BatchLoss:
-        """What a :class:`~hiera_video.batch.ClipBatch` costs (in joint training, a ``PairedBatch``).
+        """What a ``ClipBatch`` costs (in joint training, a ``PairedBatch``).
 
         One all of whose videos failed costs 0, with gradients of 0.
         """

@@ -14,18 +14,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-# Not public, and what torch.compile and torch.export rest on.
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakIdKeyDictionary
-
+from hiera_video import compat
 from hiera_video.batch import model_input
 from hiera_video.config.groups import OptimizerSettings, TrainSettings
 from hiera_video.errors import ConfigError
@@ -62,27 +57,21 @@ class StepMemory:
         return self.state + self.step + besides
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of what operations give, as long as it lives; ``peak`` is the most at once.
+class _LiveBytes:
+    """Counts the bytes of tensors, as long as they live; ``peak`` is the most at once.
 
     ``known`` are tensors that are counted elsewhere.
     """
 
     def __init__(self, known: Sequence[Tensor]) -> None:
-        super().__init__()
         self.live = self.peak = 0
-        self._seen = WeakIdKeyDictionary({tensor.untyped_storage(): 0 for tensor in known})
+        self._seen = compat.weak_dictionary()
+        for tensor in known:
+            self._seen[tensor.untyped_storage()] = 0
 
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        results = function(*args, **(kwargs or {}))
-        for result in results if isinstance(results, tuple | list) else (results,):
-            if isinstance(result, Tensor):
-                self._count(result.untyped_storage())
-        return results
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
+    def count(self, tensor: Tensor) -> None:
+        """Take account of a tensor that was just made, or is another view of a known one."""
+        storage = tensor.untyped_storage()
         if storage not in self._seen:
             num_bytes = storage.nbytes()
             self._seen[storage] = num_bytes
@@ -170,12 +159,13 @@ def _peak_of_step(
     model.train()
     # Of other devices than these two, PyTorch may not know all operations without content.
     kind = device.type if device.type in ("cpu", "cuda") else "cpu"
-    with FakeTensorMode():
+    with compat.without_memory():
         for module in model.modules():
             for name, weight in list(module.named_parameters(recurse=False)):
                 setattr(module, name, nn.Parameter(torch.empty(weight.shape, device=kind)))
         weights = list(model.parameters())
-        with _LiveBytes(weights) as counted:
+        counted = _LiveBytes(weights)
+        with compat.watch_results(counted.count):
             if keeps_gradients:
                 for weight in weights:
                     weight.grad = torch.empty_like(weight)

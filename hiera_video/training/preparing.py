@@ -48,6 +48,7 @@ from hiera_video.training.saving import (
     Progress,
     TrainingState,
     saved_checkpoints,
+    unwrapped,
 )
 from hiera_video.training.settings import TrainingRun
 from hiera_video.training.sides import Side
@@ -261,7 +262,7 @@ def _training_state(
         model.load_state_dict(saved.weights)
     prepared, optimizer = accelerator.prepare(model, make_optimizer(model, run.optimizer))
     if saved:
-        load_optimizer(optimizer, saved)
+        load_optimizer(unwrapped(prepared, accelerator), optimizer, saved)
         if accelerator.scaler and saved.scaler:
             accelerator.scaler.load_state_dict(saved.scaler)
     settings = settings_of_run(run)

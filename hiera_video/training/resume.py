@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed.checkpoint as dcp
 from accelerate.utils import gather_object
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 
+from hiera_video import compat
 from hiera_video.config.machinery import flat_settings, load_yaml
-from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.errors import CheckpointError, ConfigError, reason_of
 from hiera_video.labels import same_names
 from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
@@ -21,14 +28,15 @@ from hiera_video.models.layouts import Checkpoint
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.training.rules import rule_of
 from hiera_video.training.saving import (
+    OPTIMIZER_FOLDER,
     SETTINGS_FILE,
-    SHARDS_FOLDER,
     STATE_FILE,
     Progress,
+    optimizer_tensors,
+    plain_optimizer,
     saved_checkpoints,
     verify_checksums,
 )
-from hiera_video.training.sharding import read_shards
 
 #: Fields that weights for pre-training bring with them, which mean nothing to a classifier.
 _PRETRAINING_FIELDS = {
@@ -124,32 +132,36 @@ def read_saved(
     return None
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
-    """Load what :func:`~hiera_video.training.saving.take_snapshot` took of an optimizer.
+def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
+    """Load what :func:`~hiera_video.training.saving.take_snapshot` took of the optimizer of
+    ``model``'s parameters.
 
-    Where parameters are sharded (FSDP), every process takes its part of each tensor, whether or not
-    they were so when it was saved.
+    With FSDP, every process reads its part of each tensor, whatever the sharding was that it was
+    saved with.
 
     Raises:
         CheckpointError: if it is another optimizer, or has its parameters in other groups.
     """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    values, shards = saved.optimizer, saved.checkpoint / SHARDS_FOLDER
     _check_same_optimizer(optimizer, saved)
-    # Settings are those of now.
-    values["param_groups"] = optimizer.state_dict()["param_groups"]
-    for number, of_parameter in values["state"].items():
-        parameter = parameters[number]
-        if isinstance(parameter, DTensor):
-            for name, tensor in of_parameter.items():
-                if tensor.shape == parameter.shape:
-                    of_parameter[name] = distribute_tensor(
-                        tensor.to(parameter.device), parameter.device_mesh, parameter.placements
-                    )
-    if shards.exists():
-        for number, of_parameter in read_shards(shards, parameters).items():
-            values["state"][number] |= of_parameter
-    optimizer.load_state_dict(values)
+    optimizer = plain_optimizer(optimizer)
+    folder = saved.checkpoint / OPTIMIZER_FOLDER
+    by_number = saved.optimizer.get("state", {})
+    if by_number and folder.exists():
+        raise CheckpointError(
+            f"{saved.checkpoint}: its sharded optimizer was saved by a version that was never "
+            "released; give another output_dir, and init_from to start from its weights"
+        )
+    if not by_number and not folder.exists():
+        return  # no step was done yet
+    # Hyper-parameters are those of the current settings, not of the checkpoint.
+    state = get_optimizer_state_dict(model, optimizer)
+    if by_number:  # version 0.1.0 numbered the parameters, and wrote whole tensors
+        names = [name for group in state["param_groups"] for name in group["params"]]
+        state["state"] = {names[number]: tensors for number, tensors in by_number.items()}
+    else:
+        _read_tensors(state, folder)
+    whole = StateDictOptions(full_state_dict=bool(by_number), strict=False)
+    set_optimizer_state_dict(model, optimizer, state, options=whole)
 
 
 def check_unfinished(
@@ -179,6 +191,20 @@ def check_same_step(saved: SavedState | None) -> None:
             f"processes found checkpoints of different steps ({', '.join(map(str, steps))}): "
             "wanted an output_dir that all machines share"
         )
+
+
+def _read_tensors(state: dict[str, Any], folder: Path) -> None:
+    """Replace the tensors in what ``get_optimizer_state_dict`` gave by those of a checkpoint, each
+    process its part; drop those of parameters that had none there yet."""
+    reader = dcp.HuggingFaceStorageReader(str(folder))
+    saved = reader.read_metadata().state_dict_metadata
+    state["state"] = {
+        parameter: tensors
+        for parameter, tensors in state["state"].items()
+        if saved.keys() >= optimizer_tensors({parameter: tensors}).keys()
+    }
+    compat.ignore_single_process_warning()  # processes need not wait for each other to read
+    dcp.load(optimizer_tensors(state["state"]), storage_reader=reader, no_dist=True)
 
 
 def _check_same_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
@@ -226,8 +252,7 @@ def _read_state(checkpoint: Path, settings: Mapping[str, Any]) -> SavedState:
             _complete(state, checkpoint, settings)
         return SavedState(checkpoint, **{**state, "progress": Progress(**state["progress"])})
     except Exception as error:  # what a file of another kind raises depends on what it is
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read ({reason})") from None
+        raise CheckpointError(f"{path}: cannot be read ({reason_of(error)})") from None
 
 
 def _complete(state: dict[str, Any], checkpoint: Path, settings: Mapping[str, Any]) -> None:

@@ -2,15 +2,19 @@
 
     OUTPUT/checkpoints/step-00000123/model/             config.json, model.safetensors,
                                                         preprocessor.json: what users share
-    OUTPUT/checkpoints/step-00000123/training_state.pt  optimizer, scaler, progress, tallies
-    OUTPUT/checkpoints/step-00000123/optimizer/         under FSDP: each process's part of the
-                                                        optimizer's tensors
+    OUTPUT/checkpoints/step-00000123/training_state.pt  parameter groups, scaler, progress, tallies
+    OUTPUT/checkpoints/step-00000123/optimizer/         tensors of the optimizer, in safetensors
+                                                        files; under FSDP, some of each process
     OUTPUT/checkpoints/step-00000123/checksums.json     SHA-256 of each of these files
     OUTPUT/last, OUTPUT/best                            links to the newest and the best model/
 
-A checkpoint is written beside, flushed and renamed, so it is there whole or not at all; the sums
-tell what a disk did to it later. There is no random state to save: see ``seeding.py``. How a run
-goes on is in ``resume.py``.
+A checkpoint is written beside, flushed and renamed, so it is complete or absent; the sums reveal
+later damage. There is no random state to save: see ``seeding.py``. ``resume.py`` reads what is
+written here.
+
+Whatever is sharded (FSDP) is left to ``torch.distributed.checkpoint``: weights are gathered, since
+they are shared; tensors of the optimizer are written by the processes that hold them, in the format
+without pickles, which could run code when they are read.
 """
 
 from __future__ import annotations
@@ -24,22 +28,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+)
 from torch.optim.swa_utils import AveragedModel
 
-from hiera_video.errors import CheckpointError
+from hiera_video import compat
+from hiera_video.errors import CheckpointError, reason_of
 from hiera_video.files import UNFINISHED, atomic_path, atomic_symlink, sha256
 from hiera_video.models.finite import describe_not_finite_weight
 from hiera_video.models.layouts import Checkpoint, write_checkpoint
 from hiera_video.models.pretrained import PretrainedModel
-from hiera_video.training.sharding import copy_to_host, split_shards, write_shards
 
 SETTINGS_FILE = "config.yaml"
 STATE_FILE = "training_state.pt"
-SHARDS_FOLDER = "optimizer"
+OPTIMIZER_FOLDER = "optimizer"
 CHECKSUMS_FILE = "checksums.json"
+
+#: A safetensors file is put together in memory before it is written.
+_BYTES_PER_FILE = 1 << 29
 
 
 @dataclass
@@ -110,8 +125,8 @@ def evaluated_model(state: TrainingState, accelerator: Accelerator) -> nn.Module
         return state.average.module
     if not accelerator.is_fsdp2:
         return state.model
-    trained = unwrapped(state.model, accelerator).state_dict()
-    weights = {name: tensor.full_tensor() for name, tensor in trained.items()}
+    whole = StateDictOptions(full_state_dict=True)
+    weights = get_model_state_dict(unwrapped(state.model, accelerator), options=whole)
     model = copy.deepcopy(state.template)
     model.load_state_dict(weights, assign=True)
     return model
@@ -121,33 +136,38 @@ def evaluated_model(state: TrainingState, accelerator: Accelerator) -> nn.Module
 class Snapshot:
     """A state in host memory: ``model`` is what users share, ``values`` the rest.
 
-    The main process has both. Each process has its ``shards`` of the optimizer's tensors (FSDP).
+    The main process has both, and the ``optimizer``'s tensors by their names in the checkpoint.
+    With FSDP, every process has those, sharded.
     """
 
     model: Checkpoint | None
     values: dict[str, Any]
-    shards: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
 
 
 def take_snapshot(
     accelerator: Accelerator, state: TrainingState, tallies: list[list[float]]
 ) -> Snapshot:
-    """Copy ``state`` to host memory: of the main process, and where there are shards (FSDP), of
-    each process its own.
+    """Copy ``state`` to host memory: of the main process, and the optimizer's tensors, where they
+    are sharded (FSDP), of every process.
 
     All processes have to call this: sharded weights are gathered, one tensor at a time, so that
     what users share is the same whatever made it.
     """
     main = accelerator.is_main_process
     trained = unwrapped(state.model, accelerator)
-    weights = copy_to_host(trained.state_dict(), main)
-    average = state.average and copy_to_host(state.average.module.state_dict(), main)
-    optimizer = state.optimizer.state_dict()
-    optimizer["state"], shards = split_shards(optimizer["state"])
+    weights = _copy_weights(trained)
+    average = _copy_weights(state.average.module) if state.average else None
+    optimizer = plain_optimizer(state.optimizer)
+    tensors: dict[str, Tensor] = {}
+    # Without a step (the scaler of fp16 may skip some) there are none, and asking makes some up.
+    if optimizer.state and (main or accelerator.is_fsdp2):
+        named = optimizer_tensors(get_optimizer_state_dict(trained, optimizer)["state"])
+        tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in named.items()}
     if not main:
-        return Snapshot(None, {}, shards)
+        return Snapshot(None, {}, tensors)
     values = {
-        "optimizer": copy_to_host(optimizer, keep=True),
+        "optimizer": {"param_groups": optimizer.state_dict()["param_groups"]},
         "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
         "progress": asdict(state.progress),
         "settings": state.settings,
@@ -155,14 +175,67 @@ def take_snapshot(
         # Without an average, the trained weights are those that are shared.
         "weights": weights if average else None,
     }
-    return Snapshot(state.template.to_checkpoint(average or weights), values, shards)
+    return Snapshot(state.template.to_checkpoint(average or weights), values, tensors)
+
+
+def plain_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer itself, of one that Accelerator prepared."""
+    return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
+
+
+def optimizer_tensors(tensors: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """An optimizer's tensors by their names in a checkpoint, such as ``head.weight.exp_avg``, of
+    those by parameter and key."""
+    return {
+        f"{parameter}.{key}": tensor
+        for parameter, of_parameter in tensors.items()
+        for key, tensor in of_parameter.items()
+    }
+
+
+def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the whole weights in host memory; empty in all processes but the main one."""
+    whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights: dict[str, Tensor] = get_model_state_dict(model, options=whole)
+    # On a CPU, these are the weights themselves, which training goes on to change.
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return copy.deepcopy(weights) if on_cpu else weights
+
+
+def write_optimizer(
+    tensors: dict[str, Tensor], folder: Path | None, group: ProcessGroup | None
+) -> None:
+    """Write an optimizer's tensors into ``folder``: all of them, or, in each process of ``group``,
+    those that it holds.
+
+    All processes of ``group`` have to call this; the first one gives the folder. It returns when
+    all have written and flushed.
+
+    Raises:
+        OSError: in all processes, if one of them cannot write.
+    """
+    folders = [folder]
+    if group is None:
+        compat.ignore_single_process_warning()
+    else:
+        torch.distributed.broadcast_object_list(folders, group=group)
+    files, num_bytes = {}, 0
+    for name, tensor in tensors.items():
+        files[name] = 1 + num_bytes // _BYTES_PER_FILE
+        num_bytes += tensor.nbytes
+    writer = compat.checkpoint_writer(str(folders[0]), files)
+    try:
+        dcp.save(tensors, storage_writer=writer, process_group=group, no_dist=group is None)
+    except dcp.CheckpointException as error:
+        reason, _ = next(iter(error.failures.values()))
+        raise reason from None
 
 
 class Checkpoints:
     """The checkpoints of one run: the latest ``keep``, and the best one.
 
-    Files are written by a thread of the main process, shards by one of each process; training waits
-    only if the checkpoint before is not finished. What goes wrong there is raised by the next
+    A thread of the main process writes, with FSDP one of each process; training waits only if the
+    checkpoint before is not finished. What goes wrong there is raised by the next
     :meth:`check` or :meth:`wait`. ``newest`` is the newest checkpoint that is known to be whole.
     """
 
@@ -173,7 +246,7 @@ class Checkpoints:
         self.best_step = 0
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._writing: tuple[Path, Future[None]] | None = None
-        self._group: Any = None
+        self._group: ProcessGroup | None = None
 
     def directory(self, step: int) -> Path:
         """Where the checkpoint of ``step`` is."""
@@ -205,7 +278,7 @@ class Checkpoints:
         if target == self.newest:
             return
         snapshot = take_snapshot(accelerator, state, tallies)
-        if snapshot.shards and self._group is None:
+        if accelerator.is_fsdp2 and self._group is None:
             # For the writing threads alone: others are in use while they write.
             self._group = torch.distributed.new_group(backend="gloo")
         self._writing = target, self._writer.submit(self._write, target, snapshot)
@@ -234,24 +307,24 @@ class Checkpoints:
         self._remove_old()
 
     def _write(self, target: Path, snapshot: Snapshot) -> None:
-        """Write a checkpoint; in other processes than the main one, their shards within it."""
+        """Write a checkpoint; in other processes than the main one, what they hold of it."""
         try:
             if snapshot.model is not None:
                 self._write_checkpoint(target, snapshot.model, snapshot)
-            elif snapshot.shards:
-                write_shards(snapshot.shards, None, self._group)
+            elif snapshot.optimizer:
+                write_optimizer(snapshot.optimizer, None, self._group)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
-                f"{target}: cannot be written ({_reason(error)}); the newest whole checkpoint is "
-                f"{self.newest or 'none'}"
+                f"{target}: cannot be written ({reason_of(error, system=True)}); the newest whole "
+                f"checkpoint is {self.newest or 'none'}"
             ) from error
 
     def _write_checkpoint(self, target: Path, model: Checkpoint, snapshot: Snapshot) -> None:
         self._check_finite(target, model, snapshot)
         target.parent.mkdir(exist_ok=True)
         with atomic_path(target) as directory:
-            if snapshot.shards:
-                write_shards(snapshot.shards, directory / SHARDS_FOLDER, self._group)
+            if snapshot.optimizer:
+                write_optimizer(snapshot.optimizer, directory / OPTIMIZER_FOLDER, self._group)
             write_checkpoint(model, directory / "model", "hiera_video")
             with (directory / STATE_FILE).open("wb") as file:
                 torch.save(snapshot.values, file)
@@ -284,16 +357,6 @@ class Checkpoints:
                 shutil.rmtree(old)
 
 
-def _reason(error: BaseException) -> str:
-    """What the system said: torch and safetensors complain about what came of it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__context__
-    return str(error).partition("\n")[0]
-
-
 def saved_checkpoints(output_dir: Path) -> list[Path]:
     """The checkpoints of the run in a folder, oldest first."""
     return sorted(output_dir.glob("checkpoints/step-*"))
@@ -316,14 +379,13 @@ def verify_checksums(directory: Path) -> None:
     try:
         sums = dict(json.loads(listed.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"{listed}: cannot be read ({reason})") from None
+        raise CheckpointError(f"{listed}: cannot be read ({reason_of(error)})") from None
     for name, expected in sums.items():
         try:
             found = sha256(directory / name)
         except OSError as error:
             raise CheckpointError(
-                f"{directory / name}: cannot be read ({error.strerror})"
+                f"{directory / name}: cannot be read ({reason_of(error)})"
             ) from None
         if found != expected:
             raise CheckpointError(f"{directory / name}: differs from what {CHECKSUMS_FILE} lists")

@@ -9,13 +9,13 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.tracking import (
-    LOGGER_TYPE_TO_CLASS,
     GeneralTracker,
     TensorBoardTracker,
     get_available_trackers,
     on_main_process,
 )
 
+from hiera_video import compat
 from hiera_video.errors import ConfigError, suggest
 from hiera_video.jsonlines import append_line
 from hiera_video.training.log import LOG_FILE
@@ -61,8 +61,8 @@ def check_trackers(names: Sequence[str]) -> None:
     """
     installed = [str(tracker) for tracker in get_available_trackers()]
     for name in names:
-        if name not in LOGGER_TYPE_TO_CLASS:
-            hint = suggest(name, sorted(LOGGER_TYPE_TO_CLASS))
+        if name not in compat.known_trackers():
+            hint = suggest(name, compat.known_trackers())
             raise ConfigError(f"trackers: {name!r} is unknown, {hint}")
         if name not in installed:
             raise ConfigError(

@@ -15,7 +15,7 @@ from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import Interrupted
 from hiera_video.training.agreement import StopTogether
 from hiera_video.training.run import train
-from hiera_video.training.saving import SHARDS_FOLDER
+from hiera_video.training.saving import OPTIMIZER_FOLDER
 from hiera_video.training.settings import TrainRun
 from tests.forked import start_forked
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, forget_accelerator
@@ -114,10 +114,10 @@ def test_sharded_training_gives_the_same_losses(
     assert_close(weights(sharded), weights(whole), 1e-4)
     # What users share is whole: the weights that the processes had in the end.
     assert_close(weights(sharded), facts[-1]["weights"][0], 0)
-    # AdamW has two moments of each weight; every process wrote a part of them.
-    num_values = 2 * sum(tensor.numel() for tensor in weights(sharded).values())
+    # AdamW has two moments of each weight, and counts its steps; every process wrote a part of it.
+    num_values = sum(2 * tensor.numel() + 1 for tensor in weights(sharded).values())
     checkpoint = sharded / "checkpoints" / "step-00000004"
-    parts = [load_file(path) for path in (checkpoint / SHARDS_FOLDER).iterdir()]
+    parts = [load_file(path) for path in (checkpoint / OPTIMIZER_FOLDER).iterdir()]
     sizes = [sum(tensor.numel() for tensor in part.values()) for part in parts]
     assert len(sizes) == num_processes
     assert sum(sizes) == num_values

@@ -8,7 +8,7 @@ from pathlib import Path
 from hiera_video.files import UNFINISHED
 from hiera_video.training.saving import (
     CHECKSUMS_FILE,
-    SHARDS_FOLDER,
+    OPTIMIZER_FOLDER,
     saved_checkpoints,
     verify_checksums,
 )
@@ -39,7 +39,7 @@ def kill_while_writing(dataset: TinyDataset, output_dir: Path, num_saved: int) -
     """Kill a run while it writes a checkpoint beside so many that are there."""
 
     def being_written() -> set[Path]:
-        return set(output_dir.glob(f"checkpoints/{UNFINISHED}*/*/{SHARDS_FOLDER}/*"))
+        return set(output_dir.glob(f"checkpoints/{UNFINISHED}*/*/{OPTIMIZER_FOLDER}/*"))
 
     before = being_written()
     run = start_sharded(dataset, output_dir)
@@ -61,7 +61,7 @@ def test_a_run_killed_while_its_processes_write_ends_with_the_same_bits(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     kill_while_writing(tiny_dataset, broken, num_saved=0)
     kill_while_writing(tiny_dataset, broken, num_saved=2)
-    (_, part) = sorted((saved_checkpoints(broken)[-1] / SHARDS_FOLDER).iterdir())
+    (_, part) = sorted((saved_checkpoints(broken)[-1] / OPTIMIZER_FOLDER).iterdir())
     flip_byte(part)
     for output_dir in (whole, broken):
         run = start_sharded(tiny_dataset, output_dir)
@@ -87,6 +87,6 @@ def test_a_disk_that_is_full_for_one_process_leaves_the_checkpoint_before(
     last = saved_checkpoints(folder)[-1]
     verify_checksums(last)
     (line,) = [line for line in run.output.splitlines() if "train.py: error:" in line]
-    assert "cannot be written (File too large); the newest whole checkpoint is " in line
+    assert "cannot be written (file too large); the newest whole checkpoint is " in line
     assert line.endswith(str(last))
     assert not [name for name in files_below(folder) if "/." in name]

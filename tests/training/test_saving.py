@@ -6,21 +6,22 @@ import copy
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
-from torch import distributed
+from safetensors.torch import load_file
+from torch import distributed, nn
 
 from hiera_video.config.groups import OptimizerSettings
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.files import UNFINISHED
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.layouts import read_checkpoint
-from hiera_video.training import resume
+from hiera_video.training import resume, saving
 from hiera_video.training.optim import make_optimizer
 from hiera_video.training.resume import (
     check_same_model,
@@ -31,6 +32,7 @@ from hiera_video.training.resume import (
 )
 from hiera_video.training.saving import (
     CHECKSUMS_FILE,
+    OPTIMIZER_FOLDER,
     STATE_FILE,
     Checkpoints,
     Progress,
@@ -38,6 +40,7 @@ from hiera_video.training.saving import (
     saved_checkpoints,
     unwrapped,
     verify_checksums,
+    write_checksums,
 )
 from tests.support import HANG_SECONDS, cut_off, files_below, flip_byte, save_checkpoint
 
@@ -120,7 +123,7 @@ def test_a_save_that_fails_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(CheckpointError, match=r"step-00000002: cannot be written \(No space left"):
+    with pytest.raises(CheckpointError, match=r"step-00000002: cannot be written \(no space left"):
         save(2)
     assert files_below(tmp_path) == before
 
@@ -269,9 +272,122 @@ def test_the_optimizer_goes_on_with_the_settings_of_now(
     assert saved is not None
     changed = OptimizerSettings(weight_decay=0.3, betas=(0.8, 0.9))
     optimizer = make_optimizer(model, changed)
-    load_optimizer(optimizer, saved)
+    load_optimizer(model, optimizer, saved)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 0.3]
     assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.9)}
+
+
+def make_steps(
+    parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, num_steps: int
+) -> None:
+    """As from random gradients of these parameters."""
+    torch.manual_seed(num_steps)
+    for _ in range(num_steps):
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def assert_same_tensors(one: torch.optim.Optimizer, other: torch.optim.Optimizer) -> None:
+    tensors, others = one.state_dict()["state"], other.state_dict()["state"]
+    assert tensors.keys() == others.keys()
+    for number, of_parameter in tensors.items():
+        assert of_parameter.keys() == others[number].keys()
+        for key, tensor in of_parameter.items():
+            assert torch.equal(tensor, others[number][key]), (number, key)
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_tensors"),
+    [({}, 3), ({"name": "sgd"}, 1), ({"name": "sgd", "momentum": 0.0}, 0)],
+)
+def test_tensors_of_the_optimizer_are_the_same_bits_again(
+    tmp_path: Path,
+    model: HieraForVideoClassification,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    num_tensors: int,
+) -> None:
+    monkeypatch.setattr(saving, "_BYTES_PER_FILE", 10_000)
+    trained = copy.deepcopy(model)
+    optimizer = make_optimizer(trained, OptimizerSettings(**settings))
+    make_steps(list(trained.parameters())[1:], optimizer, 3)  # one has no part in the run
+    checkpoints = Checkpoints(tmp_path, 2)
+    state = TrainingState(trained, optimizer, Progress(3), model)
+    checkpoints.save(Accelerator(cpu=True), state, [[0.0]])
+    checkpoints.wait()
+    (checkpoint,) = saved_checkpoints(tmp_path)
+    files = [load_file(path) for path in (checkpoint / OPTIMIZER_FOLDER).glob("*")]
+    num_saved = (len(list(model.parameters())) - 1) * num_tensors
+    assert sum(len(tensors) for tensors in files) == num_saved
+    assert len(files) > 2 or not num_saved
+    verify_checksums(checkpoint)
+
+    again = copy.deepcopy(model)
+    saved = load_checkpoint([checkpoint], again)
+    assert saved is not None
+    other = make_optimizer(again, OptimizerSettings(**settings))
+    load_optimizer(again, other, saved)
+    assert_same_tensors(other, optimizer)
+    for parameter, wanted in zip(again.parameters(), trained.parameters(), strict=True):
+        assert torch.equal(parameter, wanted)
+        assert parameter.grad is None
+
+
+def test_a_run_without_a_step_yet_has_no_tensors_to_save(
+    tmp_path: Path, save: Save, model: HieraForVideoClassification
+) -> None:
+    """As where fp16 skips the first ones; what is made up would count as a step."""
+    save(1)
+    (checkpoint,) = saved_checkpoints(tmp_path)
+    assert not (checkpoint / OPTIMIZER_FOLDER).exists()
+    saved = load_checkpoint([checkpoint], model)
+    assert saved is not None
+    optimizer = make_optimizer(model, OptimizerSettings())
+    load_optimizer(model, optimizer, saved)
+    assert not optimizer.state
+
+
+def save_as_0_1_0(checkpoint: Path, optimizer: dict[str, Any]) -> None:
+    """Replace the optimizer of a checkpoint by one in torch's own format."""
+    values = torch.load(checkpoint / STATE_FILE, weights_only=True)
+    torch.save({**values, "optimizer": optimizer}, checkpoint / STATE_FILE)
+    (checkpoint / CHECKSUMS_FILE).unlink()
+    write_checksums(checkpoint)
+
+
+def test_tensors_that_an_older_version_saved_are_the_same_bits(
+    tmp_path: Path, save: Save, model: HieraForVideoClassification
+) -> None:
+    trained = copy.deepcopy(model)
+    optimizer = make_optimizer(trained, OptimizerSettings(weight_decay=0.3))
+    make_steps(list(trained.parameters()), optimizer, 3)
+    save(3)
+    (checkpoint,) = saved_checkpoints(tmp_path)
+    save_as_0_1_0(checkpoint, optimizer.state_dict())
+    saved = load_checkpoint([checkpoint], model)
+    assert saved is not None
+    other = make_optimizer(model, OptimizerSettings())
+    load_optimizer(model, other, saved)
+    assert_same_tensors(other, optimizer)
+    assert [group["weight_decay"] for group in other.param_groups] == [0.0, 0.05]
+
+
+def test_shards_of_an_unreleased_version_are_refused(
+    tmp_path: Path, save: Save, model: HieraForVideoClassification
+) -> None:
+    """It numbered the parameters, and divided the optimizer over two places."""
+    optimizer = make_optimizer(model, OptimizerSettings())
+    save(3)
+    (checkpoint,) = saved_checkpoints(tmp_path)
+    (checkpoint / OPTIMIZER_FOLDER).mkdir()
+    state = {"state": {0: {"step": torch.tensor(3.0)}}}
+    save_as_0_1_0(checkpoint, {**optimizer.state_dict(), **state})
+    saved = load_checkpoint([checkpoint], model)
+    assert saved is not None
+    with pytest.raises(CheckpointError, match=r"step-00000003: its sharded optimizer was saved by"):
+        load_optimizer(model, optimizer, saved)
 
 
 @pytest.mark.parametrize("settings", [{"name": "sgd"}, {"layer_decay": 0.5}])
@@ -282,7 +398,7 @@ def test_another_optimizer_cannot_go_on(
     saved = read_saved(find_resume("auto", tmp_path))
     assert saved is not None
     with pytest.raises(CheckpointError, match=r"another optimizer\.name or optimizer\.layer_decay"):
-        load_optimizer(make_optimizer(model, OptimizerSettings(**settings)), saved)
+        load_optimizer(model, make_optimizer(model, OptimizerSettings(**settings)), saved)
 
 
 def test_processes_that_find_different_checkpoints_do_not_start(
