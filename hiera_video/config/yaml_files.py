@@ -46,7 +46,12 @@ def _read_chain(path: Path, name: str, above: list[Path]) -> YamlValues:
         circle = " -> ".join(map(str, [*chain, target]))
         raise ConfigError(f"{place}: base: leads back to where it began ({circle})")
     below = _read_chain(target, f"{place}: base: {target}", chain)
-    return YamlValues(_merge(below.values, own.values), below.places | own.places)
+    return merge_values(below, own)
+
+
+def merge_values(below: YamlValues, above: YamlValues) -> YamlValues:
+    """What ``above`` says, and ``below`` where it says nothing."""
+    return YamlValues(_merge(below.values, above.values), below.places | above.places)
 
 
 def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

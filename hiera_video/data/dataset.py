@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from hiera_video.batch import ClipBatch, Failure, Notice, NoticeKind
-from hiera_video.config.groups import AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings, ViewSettings
 from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames, window_starts
 from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.sampling import bound, evaluation_clips, training_clip
@@ -197,7 +197,7 @@ class TrainClips(Dataset[ClipBatch]):
         self,
         manifest: Rows,
         clip: ClipSettings,
-        augment: AugmentSettings,
+        augment: ViewSettings,
         decoding: DecodingOptions,
         seed: int,
         repeats: int,

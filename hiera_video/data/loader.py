@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings, ReadingSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
 from hiera_video.data.manifest import Row, rows_of_files
 from hiera_video.decoding.options import DecodingOptions
@@ -143,7 +143,7 @@ def read_files(
         yield row, batch
 
 
-def faster_loading(data: DataSettings, repeats: int, num_processes: int) -> str:
+def faster_loading(data: ReadingSettings, repeats: int, num_processes: int) -> str:
     """What to change where training waits for clips, of which ``repeats`` come from each decode."""
     num_cores = os.cpu_count() or 1
     more_clips = f"train.repeated_sampling ({repeats} of each decoded video)"
@@ -164,7 +164,7 @@ class ClipLoader:
         self,
         dataset: TrainClips | EvaluationClips,
         batches: Sampler[list[tuple[int, int]]] | Sequence[list[Any]],
-        data: DataSettings,
+        data: ReadingSettings,
         device: torch.device,
     ) -> None:
         self.batches = batches
@@ -196,7 +196,7 @@ class ClipLoader:
 
 
 def window_batches(
-    dataset: VideoWindows, data: DataSettings, device: torch.device
+    dataset: VideoWindows, data: ReadingSettings, device: torch.device
 ) -> Iterator[WindowBatch]:
     """Batches of windows; those of one video in order, those of several workers as they come.
 
@@ -242,7 +242,7 @@ class _Workers(Generic[T]):
     def __init__(
         self,
         dataset: TrainClips | EvaluationClips | VideoWindows,
-        data: DataSettings,
+        data: ReadingSettings,
         device: torch.device,
         **arguments: Any,
     ) -> None:

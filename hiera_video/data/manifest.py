@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from hiera_video.config.groups import ClipSettings, DataSettings
+from hiera_video.config.groups import ClipSettings, ReadingSettings
 from hiera_video.data.label_column import LabelColumn
 from hiera_video.data.manifest_text import check_encoding, check_separator, line_not_in_utf8
 from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
@@ -230,7 +230,7 @@ def rows_of_files(paths: Sequence[Path], clip: ClipSettings) -> list[Row]:
 
 
 def open_manifest(
-    data: DataSettings,
+    data: ReadingSettings,
     key: str,
     clip: ClipSettings,
     *,

@@ -15,14 +15,18 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import (
+    ClipSettings,
+    EvaluateSettings,
+    ReadingSettings,
+    RunSettings,
+)
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import ClipLoader, evaluation_order
 from hiera_video.data.manifest import Manifest
 from hiera_video.models.finite import FiniteOutputs
 from hiera_video.runtime import progress_bar
-from hiera_video.training.settings import EvaluateRun, TrainRun
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Scorer:
         manifest: Manifest,
         clip: ClipSettings,
         evaluate: EvaluateSettings,
-        run: EvaluateRun | TrainRun,
+        run: RunSettings,
+        data: ReadingSettings,
         failures: FailurePolicy,
         accelerator: Accelerator,
     ) -> None:
@@ -58,14 +63,14 @@ class Scorer:
         self.accelerator = accelerator
         self.failures = failures
         self.loader = ClipLoader(
-            EvaluationClips(manifest, clip, evaluate, run.data.decoding(run.output_dir), run.seed),
+            EvaluationClips(manifest, clip, evaluate, data.decoding(run.output_dir), run.seed),
             evaluation_order(
                 len(manifest),
                 evaluate.batch_size,
                 accelerator.num_processes,
                 accelerator.process_index,
             ),
-            run.data,
+            data,
             accelerator.device,
         )
 

@@ -11,9 +11,23 @@ from pydantic import Field, model_validator
 
 from hiera_video.config.machinery import Settings
 from hiera_video.errors import ConfigError, suggest
-from hiera_video.models.activations import ACTIVATIONS
 
 _AXES = {2: "HW", 3: "THW"}
+#: The names of ``activations.ACTIVATIONS``, which are told without importing torch.
+ACTIVATION_NAMES = (
+    "gelu",
+    "gelu_pytorch_tanh",
+    "gelu_new",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "selu",
+    "silu",
+    "swish",
+    "mish",
+    "tanh",
+    "sigmoid",
+)
 
 
 class HieraConfig(Settings):
@@ -108,8 +122,10 @@ class HieraConfig(Settings):
         self._check_labels()
         self._check_decoder()
         self._check_stages_out()
-        if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"hidden_act={self.hidden_act!r}: valid: {', '.join(ACTIVATIONS)}")
+        if self.hidden_act not in ACTIVATION_NAMES:
+            raise ValueError(
+                f"hidden_act={self.hidden_act!r}: valid: {', '.join(ACTIVATION_NAMES)}"
+            )
         return self
 
     def _check_lengths(self) -> None:

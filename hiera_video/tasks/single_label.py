@@ -48,7 +48,13 @@ class Classification:
         self.validates = val_manifest is not None
         if val_manifest is not None:
             self.scorer = Scorer(
-                val_manifest, run.clip, run.evaluate.of(run.clip), run, failures, accelerator
+                val_manifest,
+                run.clip,
+                run.evaluate.of(run.clip),
+                run,
+                run.data,
+                failures,
+                accelerator,
             )
 
     def loss(self, model: nn.Module, batch: ClipBatch) -> Tensor:

@@ -18,7 +18,7 @@ from hiera_video.errors import ConfigError
 from hiera_video.tasks.meters import ClipMean
 from hiera_video.tasks.step_shares import StepShares
 from hiera_video.training.loop import Task
-from hiera_video.training.settings import TrainingRun, TrainRun
+from hiera_video.training.settings import JointImages, TrainingRun, TrainRun
 
 #: Fields of a model that have a value per axis, time first for clips.
 _PER_AXIS = ("patch_size", "patch_stride", "patch_padding", "query_stride", "masked_unit_size")
@@ -47,7 +47,12 @@ def check_joint(run: TrainingRun) -> None:
             f"images: is for joint training of a model of clips, and model.name={run.model.name} "
             "takes images: give them as data.train.manifest"
         )
-    if run.images.val.manifest is not None and run.data.val.manifest is None:
+    if (
+        isinstance(run, TrainRun)
+        and run.images is not None
+        and run.images.val.manifest is not None
+        and run.data.val.manifest is None
+    ):
         raise ConfigError(
             "images.val.manifest: needs data.val.manifest, which decides what is best"
         )
@@ -59,9 +64,11 @@ def image_run(run: R, init_from: str | None) -> R:
     assert images is not None
     fields = {name: value for name, value in run.model.overrides.items() if name not in _OWN}
     fields |= {name: fields[name][1:] for name in _PER_AXIS if name in fields}
-    fields |= images.model
+    fields |= images.model.given
     name = run.model.name.replace("16x224", "224")
-    sources = {"train": images.train, "val": images.val, "root": images.root}
+    sources: dict[str, Any] = {"train": images.train, "root": images.root}
+    if isinstance(images, JointImages):
+        sources["val"] = images.val
     changes: dict[str, Any] = {
         "images": None,
         "init_from": init_from,

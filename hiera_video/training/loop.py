@@ -27,7 +27,7 @@ from hiera_video.training.saving import (
     evaluated_model,
     unwrapped,
 )
-from hiera_video.training.settings import TrainingRun
+from hiera_video.training.settings import TrainingRun, TrainRun
 from hiera_video.training.trackers import Stopwatch, Validations
 
 #: A share of the time spent waiting for data that is worth a word.
@@ -258,6 +258,8 @@ def _validate(
     accelerator: Accelerator,
 ) -> None:
     """Validate the end of a pass, if that is due and was not done before."""
+    if not isinstance(run, TrainRun):
+        return
     progress, every = state.progress, run.train.validate_epochs
     epoch, before = progress.epochs, progress.epochs - progress.repeats
     is_due = epoch // every > before // every or epoch == run.train.epochs

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from hiera_video.config.groups import DataSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.loader import (
     TrainingOrder,
     evaluation_order,
@@ -110,11 +110,11 @@ def test_rows_are_extracted_once_in_groups_that_do_not_depend_on_processes(
 
 def test_advice_where_training_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    assert faster_loading(DataSettings(num_workers=2), repeats=1, num_processes=2) == (
+    assert faster_loading(ReadingSettings(num_workers=2), repeats=1, num_processes=2) == (
         "raise data.num_workers (2 x 2 processes, on 16 cores) or train.repeated_sampling "
         "(1 of each decoded video)"
     )
-    assert faster_loading(DataSettings(num_workers=8), repeats=2, num_processes=2) == (
+    assert faster_loading(ReadingSettings(num_workers=8), repeats=2, num_processes=2) == (
         "all 16 cores read; raise train.repeated_sampling (2 of each decoded video), or store "
         "smaller videos"
     )

@@ -16,7 +16,13 @@ from PIL import Image
 from webdataset import ShardWriter, WebDataset
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, DataSource
+from hiera_video.config.groups import (
+    AugmentSettings,
+    ClipSettings,
+    DataSource,
+    ReadingSettings,
+    TrainData,
+)
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.loader import ClipLoader, TrainingOrder
 from hiera_video.data.manifest import Manifest, open_manifest
@@ -86,7 +92,7 @@ def training_batches(manifest: Manifest, num_workers: int) -> list[ClipBatch]:
         process_index=0,
         seed=0,
     )
-    loader = ClipLoader(clips, order, DataSettings(num_workers=num_workers), CPU)
+    loader = ClipLoader(clips, order, ReadingSettings(num_workers=num_workers), CPU)
     batches = []
     for order.epoch in range(2):
         batches += list(loader)
@@ -111,7 +117,7 @@ def test_training_sees_the_same_samples_as_from_files(
         fsspec.filesystem("memory").put(str(packed.parent), "/", recursive=True)
         fsspec.filesystem("memory").mv(f"/{packed.parent.name}", "/shards", recursive=True)
     manifest = open_manifest(
-        DataSettings(train=DataSource(manifest=path)),
+        TrainData(train=DataSource(manifest=path)),
         "data.train.manifest",
         ClipSettings(**TINY_CLIP),
     )

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.failures import SKIPPED_FILE
-from hiera_video.evaluation.run import evaluate
-from hiera_video.training.settings import EvaluateRun
 from tests.support import (
     TinyDataset,
     copy_dataset,

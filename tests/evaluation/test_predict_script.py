@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.groups import EvaluateSettings
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.evaluation.predict import predict
-from hiera_video.evaluation.run import evaluate
-from hiera_video.training.settings import EvaluateRun
 from tests.support import TinyDataset, error_line, read_manifest, run_script, succeed
 
 

@@ -17,7 +17,16 @@ import pytest
 import torch
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
+from hiera_video.commands.features import FeatureRun
+from hiera_video.commands.features import start as extract_features
+from hiera_video.config.groups import (
+    AugmentSettings,
+    ClipSettings,
+    EvaluateSettings,
+    ReadingSettings,
+)
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.dataset import EvaluationClips, TrainClips, VideoWindows, WindowBatch
 from hiera_video.data.failures import SKIPPED_FILE
@@ -25,9 +34,6 @@ from hiera_video.data.loader import ClipLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import UserError
-from hiera_video.evaluation.run import evaluate
-from hiera_video.features.windows import extract_features
-from hiera_video.training.settings import EvaluateRun, FeatureRun
 from tests.forked import run_forked
 from tests.robustness.deadly_reader import DeadlyReader
 from tests.support import (
@@ -46,7 +52,7 @@ from tests.support import (
 
 CPU = torch.device("cpu")
 CLIP = ClipSettings(**TINY_CLIP)
-WORKERS = DataSettings(num_workers=2, timeout_seconds=HANG_SECONDS)
+WORKERS = ReadingSettings(num_workers=2, timeout_seconds=HANG_SECONDS)
 REASONS = {
     "killed": "the worker that read it was killed by SIGKILL (out of memory?)",
     "crashed": "the worker that read it was killed by SIGSEGV",
@@ -168,7 +174,7 @@ def test_videos_are_begun_again_but_for_finished_ones(
                 found.setdefault(row, []).append((number, start))
         return found
 
-    settings = DataSettings(num_workers=num_workers)
+    settings = ReadingSettings(num_workers=num_workers)
     groups = [[0], [1], [2, 3], [4]]
     batches = list(window_batches(windows(rows, groups), settings, CPU))
     (failure,) = failures_of([batch.clips for batch in batches])
