@@ -7,6 +7,7 @@ class, and flags, which older command lines had, for those in ``flags``.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,14 +104,7 @@ def read_arguments(
 
 def _sets_a_key(word: str) -> bool:
     """Whether a word is ``key=value``, and no file that is called so."""
-    return bool(_KEY_AND_VALUE.match(word)) and not _is_there(word)
-
-
-def _is_there(word: str) -> bool:
-    try:
-        return Path(word).exists()
-    except OSError:  # a name that is too long
-        return False
+    return bool(_KEY_AND_VALUE.match(word)) and not os.path.exists(word)  # noqa: PTH110
 
 
 def _place(cls: Any, words: Sequence[str], values: dict[str, Any]) -> None:
