@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, get_origin
@@ -25,12 +25,20 @@ _KEY_AND_VALUE = re.compile(r"[A-Za-z_]\w*(\.\w+)*=")
 class CommandLine(argparse.ArgumentParser):
     """An argument parser whose complaints are a :class:`ConfigError`, like any other mistake.
 
-    It takes no empty path.
+    It takes no empty path. ``describe`` gives what ``--help`` ends with, if there is such a thing.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, describe: Callable[[], str] | None = None, **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
         self.register("type", Path, _path)
+        self._describe = describe
+
+    def format_help(self) -> str:
+        if self._describe is not None:
+            self.epilog = self._describe()
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)

@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -151,7 +152,7 @@ def parse_settings(
     parser = CommandLine(
         prog=name,
         description=description or cls.__doc__,
-        epilog=describe_keys(cls),
+        describe=partial(describe_keys, cls),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     given = read_arguments(parser, cls, arguments)
