@@ -18,13 +18,20 @@ from hiera_video.processes import is_first_process
 _FIRST_TELLS_SECONDS = 20.0
 
 
-def run_command(main: Callable[[], object]) -> None:
+#: What messages call the command, where it has another name than the file that was started.
+_names: list[str] = []
+
+
+def run_command(main: Callable[[], object], name: str | None = None) -> None:
     """Call ``main``, and end as it does: with one line on standard error if it was not done.
+
+    The line begins with ``name``, or else with the name of the file that was started.
 
     Exit status 2 for a :class:`UserError`, a full disk and a name that is too long for it; 128 and
     the number of the signal for a run that was interrupted (130: SIGINT, 143: SIGTERM), so that
     what follows in a shell script or a Makefile is not started on half a run.
     """
+    _names[:] = [name] if name else []
     try:
         main()
     except TrainingError as error:
@@ -55,4 +62,5 @@ def _end(message: str, status: int, in_all_processes: bool = False) -> None:
 def say_error(message: str) -> None:
     """One line on standard error, after the name of the command; past a progress bar, if one is
     shown, on a line of its own."""
-    tqdm.write(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", file=sys.stderr)
+    name = _names[0] if _names else Path(sys.argv[0]).name
+    tqdm.write(f"{name}: {' '.join(message.split())}", file=sys.stderr)

@@ -38,7 +38,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import (
+    AugmentSettings,
+    ClipSettings,
+    EvaluateSettings,
+    ReadingSettings,
+)
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.loader import TrainingLoader, TrainingOrder
 from hiera_video.data.manifest import Row
@@ -49,7 +54,7 @@ from hiera_video.decoding.options import DecodingOptions
 
 NUM_VIDEOS = 6
 BATCH_SIZE = 8
-WORKERS = DataSettings(num_workers=2)
+WORKERS = ReadingSettings(num_workers=2)
 CLIP = ClipSettings()
 AUGMENT = AugmentSettings()
 VIEWS = EvaluateSettings(num_clips=5, num_crops=3)

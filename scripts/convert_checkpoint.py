@@ -1,14 +1,6 @@
-"""Write a checkpoint in another layout.
+"""``hiera-video convert``; it has the work and the settings."""
 
-python scripts/convert_checkpoint.py SOURCE TARGET_DIR --layout {hiera_video,transformers,official}
-
-SOURCE is a directory, a file (also a bare official .pth) or the id of a model on the hub.
-"""
-
-from __future__ import annotations
-
-from hiera_video.command import run_command
-from hiera_video.models.convert import main
+from hiera_video.cli import main
 
 if __name__ == "__main__":
-    run_command(main)
+    main("convert")

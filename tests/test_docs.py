@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import pytest
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.features import FeatureRun
 from hiera_video.config.groups import ClipSettings
 from hiera_video.config.machinery import Settings, parse_settings
-from hiera_video.training.settings import EvaluateRun, FeatureRun, PretrainRun, TrainRun
+from hiera_video.training.settings import PretrainRun, TrainRun
 from tests.support import (
     CLASS_COLOURS,
     HANG_SECONDS,

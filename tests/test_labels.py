@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.manifest import read_classes, write_classes
 from hiera_video.errors import ManifestError
-from hiera_video.evaluation.run import evaluate
 from hiera_video.inspection.source import read_source
 from hiera_video.labels import (
     describe_order,
@@ -25,7 +26,7 @@ from hiera_video.labels import (
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.preparation.pack_shards import index_shards, make_shards
 from hiera_video.training.run import train
-from hiera_video.training.settings import EvaluateRun, TrainRun
+from hiera_video.training.settings import TrainRun
 from tests.support import (
     ROOT,
     TINY_ARGUMENTS,

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from hiera_video import HieraForVideoClassification
+from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.config.groups import EvaluateSettings
 from hiera_video.config.machinery import load_yaml
 from hiera_video.models.variants import VARIANTS as VARIANT_TABLE
 from hiera_video.models.variants import variant_config
-from hiera_video.training.settings import EvaluateRun, PretrainRun, TrainRun
+from hiera_video.training.settings import PretrainRun, TrainRun
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 VARIANTS = ("base", "base_plus", "large", "huge")

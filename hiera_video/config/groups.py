@@ -1,7 +1,7 @@
 """Groups of settings: what can be set, in which units, and what it is by default.
 
-Commands put them together. Field descriptions give units; ``--help`` of every script lists
-them.
+A command's settings are made of the groups that it uses. Field descriptions give units; ``--help``
+of every command lists them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from hiera_video.config.machinery import Settings
+from hiera_video.config.machinery import GivenFields, Settings
 from hiera_video.decoding.options import TIMEOUT_SECONDS, DecodingOptions
 from hiera_video.errors import ConfigError
 
@@ -31,6 +31,11 @@ class RunSettings(Settings):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     compile: bool = Field(False, description="torch.compile the model")
 
+    @property
+    def plain(self) -> RunSettings:
+        """These four alone, for a function that takes groups and no command's settings."""
+        return RunSettings(**{name: getattr(self, name) for name in RunSettings.model_fields})
+
 
 class DataSource(Settings):
     """Which videos or images to read."""
@@ -40,16 +45,18 @@ class DataSource(Settings):
     )
 
 
-class DataSettings(Settings):
-    """Where videos come from and how they are read."""
+class DecoderSettings(Settings):
+    """What reads videos."""
 
-    train: DataSource = Field(default_factory=DataSource)
-    val: DataSource = Field(default_factory=DataSource)
-    manifest: Path | None = Field(None, description="videos to extract features from")
+    decoder: Decoder = "pyav"
+
+
+class ReadingSettings(DecoderSettings):
+    """How the videos of a manifest are read."""
+
     root: Path | None = Field(
         None, description="folder that relative paths start from; default: the manifest's folder"
     )
-    decoder: Decoder = "pyav"
     num_workers: int = Field(2, ge=0, description="decoding processes per training process")
     on_error: Literal["raise", "skip"] = Field(
         "raise", description="what to do when a video cannot be decoded"
@@ -68,12 +75,6 @@ class DataSettings(Settings):
     square_pixels: bool = Field(
         False, description="stretch pictures in width where their pixels are not square"
     )
-    max_failed_share: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="under skip, training stops when more of an epoch's videos fail",
-    )
 
     def decoding(self, output_dir: Path) -> DecodingOptions:
         """How readers read, in a run that writes to ``output_dir``."""
@@ -83,6 +84,36 @@ class DataSettings(Settings):
             self.index_dir or output_dir / INDEX_FOLDER,
             self.square_pixels,
         )
+
+
+class PretrainData(ReadingSettings):
+    """Videos to pre-train on."""
+
+    train: DataSource = Field(default_factory=DataSource)
+    max_failed_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="under skip, training stops when more of an epoch's videos fail",
+    )
+
+
+class TrainData(PretrainData):
+    """Videos to train on, and others to validate on."""
+
+    val: DataSource = Field(default_factory=DataSource)
+
+
+class EvaluateData(ReadingSettings):
+    """Labelled videos to evaluate on."""
+
+    val: DataSource = Field(default_factory=DataSource)
+
+
+class FeatureData(ReadingSettings):
+    """Videos to extract features from."""
+
+    manifest: Path | None = Field(None, description="CSV with a header `path`; labels may lack")
 
 
 class ClipSettings(Settings):
@@ -173,32 +204,30 @@ class ImageSettings(ClipSettings):
     """What an image is: a clip of one frame, with the published models' normalisation."""
 
     num_frames: Literal[1] = 1
-    stride: int = 1
+    stride: Literal[1] = 1
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
 
-class ModelSettings(BaseModel):
-    """A named variant, and any field of ``HieraConfig`` to change in it."""
+class ModelSettings(GivenFields):
+    """A named variant; a command adds the fields of ``HieraConfig`` that it may change in it."""
 
-    model_config = ConfigDict(extra="allow")
-
-    name: str = Field("hiera_base_16x224", description="`python -m hiera_video` lists all")
+    name: str = Field("hiera_base_16x224", description="`hiera-video models` lists all")
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """The ``HieraConfig`` fields that were given; checked where the model is configured."""
-        return dict(self.model_extra or {})
+        """The ``HieraConfig`` fields that were given."""
+        return {name: value for name, value in self.given.items() if name != "name"}
 
 
 class PretrainingModelSettings(ModelSettings):
     """A variant with a decoder."""
 
-    name: str = Field("mae_hiera_base_16x224", description="`python -m hiera_video` lists all")
+    name: str = Field("mae_hiera_base_16x224", description="`hiera-video models` lists all")
 
 
-class AugmentSettings(Settings):
+class ViewSettings(Settings):
     """Random views of training clips; every frame of a clip is treated alike."""
 
     scale: tuple[float, float] = Field((0.5, 1.0), description="area of the random resized crop")
@@ -209,8 +238,6 @@ class AugmentSettings(Settings):
     )
     rand_augment_num_ops: int = Field(0, ge=0, description="0 turns RandAugment off")
     rand_augment_magnitude: int = Field(7, ge=0, le=10, description="0 to 10, as papers count")
-    mixup_alpha: float = Field(0.0, ge=0, description="0 turns mixup off")
-    cutmix_alpha: float = Field(0.0, ge=0, description="0 turns cutmix off")
 
     @field_validator("scale", "ratio")
     @classmethod
@@ -220,7 +247,14 @@ class AugmentSettings(Settings):
         return value
 
 
-class TrainSettings(Settings):
+class AugmentSettings(ViewSettings):
+    """Random views of labelled clips, and mixtures of two, with mixed labels."""
+
+    mixup_alpha: float = Field(0.0, ge=0, description="0 turns mixup off")
+    cutmix_alpha: float = Field(0.0, ge=0, description="0 turns cutmix off")
+
+
+class LoopSettings(Settings):
     """The training loop."""
 
     epochs: int = Field(
@@ -232,7 +266,6 @@ class TrainSettings(Settings):
     batch_size: int = Field(8, ge=1, description="clips per process and step")
     accumulate_steps: int = Field(1, ge=1, description="batches per optimizer step")
     repeated_sampling: int = Field(1, ge=1, description="clips taken from each decoded video")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
     gradient_checkpointing: bool = Field(False, description="less memory, a third more compute")
     check_memory: bool = Field(
         False, description="refuse a run whose steps need more memory than is there, not just warn"
@@ -244,12 +277,11 @@ class TrainSettings(Settings):
     checkpoint_steps: int | None = Field(
         None, ge=1, description="save every N optimizer steps, besides every epoch's end"
     )
-    validate_epochs: int = Field(1, ge=1, description="validate every N epochs")
     log_steps: int = Field(10, ge=1, description="log every N optimizer steps")
     keep_checkpoints: int = Field(2, ge=1, description="latest checkpoints to keep")
 
     @model_validator(mode="after")
-    def _check(self) -> TrainSettings:
+    def _check(self) -> LoopSettings:
         if self.batch_size % self.repeated_sampling:
             raise ValueError(
                 f"repeated_sampling={self.repeated_sampling} does not divide "
@@ -266,6 +298,13 @@ class TrainSettings(Settings):
     def num_passes(self) -> int:
         """How often the training goes through the videos."""
         return self.epochs // self.repeated_sampling
+
+
+class TrainSettings(LoopSettings):
+    """The training loop, with labels."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    validate_epochs: int = Field(1, ge=1, description="validate every N epochs")
 
 
 class OptimizerSettings(Settings):

@@ -7,28 +7,48 @@ wanted and, for a misspelt key, the nearest valid one.
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_serializer,
+)
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
 
-from hiera_video.config.yaml_files import YamlValues, read_yaml
+from hiera_video.config.arguments import CommandLine, read_arguments, shown_faults
+from hiera_video.config.help import (
+    ORIGIN,
+    all_fields,
+    describe_keys,
+    group_of,
+    is_constant,
+    origin_of,
+)
+from hiera_video.config.yaml_files import YamlValues, merge_values, read_yaml
 from hiera_video.errors import ConfigError, suggest
+from hiera_video.processes import is_first_process
 
 S = TypeVar("S", bound="Settings")
+G = TypeVar("G", bound="GivenFields")
 
-#: Groups that take the fields of another class, and what these are where they are not given.
-OpenGroups = Mapping[str, tuple[type[BaseModel], str]]
+logger = logging.getLogger(__name__)
 
-_HOW_TO_SET = """\
-settings (key=value), with their defaults:
-  Values are YAML: lists as 'key=[a,b]' (quoted), null unsets.
-"""
+#: A run saves the values of all of these, and nobody writes all of them down.
+_SAVED = {"output_dir", "seed", "precision", "compile", "init_from", "resume", "trackers", "images"}
+_UNKNOWN = "unknown key, "
 
 
 class Settings(BaseModel):
@@ -36,8 +56,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    #: Keys that a command shares with others and makes no use of: left out of its ``--help``.
-    unused: ClassVar[tuple[str, ...]] = ()
+    #: Keys that a command line gives as bare arguments, in this order; the last may take several.
+    positional: ClassVar[tuple[str, ...]] = ()
+    #: Flags of older command lines, and the keys that they stand for.
+    flags: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -55,24 +77,59 @@ class Settings(BaseModel):
         return value
 
 
-class CommandLine(argparse.ArgumentParser):
-    """An argument parser whose complaints are a :class:`ConfigError`, like any other mistake.
+class GivenFields(Settings):
+    """A group that counts for what was given: values that were not come from somewhere else."""
 
-    It takes no empty path.
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that were given, and their values."""
+        names = [name for name in type(self).model_fields if name in self.model_fields_set]
+        return {name: getattr(self, name) for name in names}
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in handler(self).items()
+            if name in self.model_fields_set or origin_of(fields[name]) is None
+        }
+
+
+def with_fields_of(
+    source: type[BaseModel], origin: str, leave_out: Collection[str] = ()
+) -> Callable[[type[G]], type[G]]:
+    """A class decorator: adds the fields of ``source``, with their types and limits.
+
+    None of them has to be given.
+
+    Args:
+        origin: where values that are not given come from, for ``--help``, such as "of the variant".
+        leave_out: names of fields that the group does not get.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.register("type", Path, _path)
+    def add(cls: type[G]) -> type[G]:
+        fields = {
+            name: (field.annotation, _not_given(field, origin))
+            for name, field in source.model_fields.items()
+            if name not in leave_out
+        }
+        definitions: dict[str, Any] = {**fields}
+        return create_model(
+            cls.__name__,
+            __base__=cls,
+            __doc__=cls.__doc__,
+            __module__=cls.__module__,
+            **definitions,
+        )
 
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
+    return add
 
 
-def _path(text: str) -> Path:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("is empty; wanted a path")
-    return Path(text)
+def _not_given(field: FieldInfo, origin: str) -> FieldInfo:
+    field = copy(field)
+    field.json_schema_extra = {ORIGIN: origin}
+    return field
 
 
 def parse_settings(
@@ -80,36 +137,79 @@ def parse_settings(
     arguments: Sequence[str] | None = None,
     *,
     description: str | None = None,
-    open_groups: OpenGroups | None = None,
+    name: str | None = None,
 ) -> S:
-    """Read ``--config FILE.yaml`` and ``key=value`` overrides from the command line into ``cls``.
+    """Read settings from a command line: ``--config FILE``, once or more, then ``key=value``; and
+    what stands for keys of ``cls``: bare arguments and flags.
 
     Args:
         description: what ``--help`` says of the command.
-        open_groups: what ``--help`` lists for groups whose keys ``cls`` does not know.
+        name: how ``--help`` calls the command.
 
     Raises:
         ConfigError: for anything that cannot be read or does not fit, in one line.
     """
     parser = CommandLine(
+        prog=name,
         description=description or cls.__doc__,
-        epilog=_list_keys(cls, open_groups or {}),
+        describe=partial(describe_keys, cls),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, help="YAML file with settings")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings in dotted form")
-    options = parser.parse_args(arguments)
-    file = read_yaml(options.config) if options.config else YamlValues()
-    for override in options.overrides:
-        _forget_place(file.places, apply_override(file.values, override))
+    given = read_arguments(parser, cls, arguments)
+    file = YamlValues()
+    for path in given.config:
+        later = read_yaml(path)
+        if later.values.keys() >= _SAVED:
+            _drop_gone(cls, later.values, str(path))
+        file = merge_values(file, later)
+    for key, value in given.values.items():
+        _forget_place(file.places, _put(file.values, key, value, str(value)))
+    texts = {key for key, field in all_fields(cls) if field.annotation in (str, str | None)}
+    for override in given.overrides:
+        _forget_place(file.places, apply_override(file.values, override, texts))
     try:
         return cls(**file.values)
     except ConfigError as error:
         faults = [
             (key, f"{text} ({place})" if (place := _place(file.places, key)) else text)
-            for key, text in error.faults
+            for key, text in shown_faults(_nearest_keys(cls, error.faults), given.shown)
         ]
         raise ConfigError(_join(faults) or str(error), faults) from None
+
+
+def read_saved(cls: type[S], path: Path) -> S:
+    """The settings that a run of this or an earlier version saved in a file.
+
+    Keys that no longer exist are dropped, and named in one warning.
+
+    Raises:
+        ConfigError: if it cannot be read, or what is left does not fit.
+    """
+    values = load_yaml(path)
+    _drop_gone(cls, values, str(path))
+    return cls(**values)
+
+
+def _drop_gone(cls: type[BaseModel], values: dict[str, Any], source: str) -> None:
+    gone = list(_take_gone(cls, values, ""))
+    if gone and is_first_process():
+        logger.warning("%s: passed over, since these keys are gone: %s", source, ", ".join(gone))
+
+
+def _take_gone(cls: type[BaseModel], values: dict[str, Any], prefix: str) -> list[str]:
+    """Take out of ``values`` the keys that ``cls`` does not have; their names, in dotted form."""
+    gone: list[str] = []
+    for name in list(values):
+        field = cls.model_fields.get(name)
+        if field is None:
+            given = values.pop(name)
+            inner = flat_settings(given) if isinstance(given, dict) else {}
+            gone += [f"{prefix}{name}.{key}" for key in inner] or [prefix + name]
+        elif is_constant(field):
+            del values[name]
+        elif (group := group_of(field.annotation)) and isinstance(values[name], dict):
+            gone += _take_gone(group, values[name], f"{prefix}{name}.")
+    return gone
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -137,9 +237,14 @@ def flat_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
     return flat
 
 
-def apply_override(values: dict[str, Any], override: str) -> str:
+def apply_override(
+    values: dict[str, Any], override: str, texts: Collection[str] = frozenset()
+) -> str:
     """Put ``key=value`` from a command line into ``values``, below the groups that the key names;
     gives the key.
+
+    Args:
+        texts: keys whose values are text, whatever YAML would make of them: ``group=[0-9]+``.
 
     Raises:
         ConfigError: if it cannot be read so, or has no value, as where a shell's variable is empty.
@@ -153,6 +258,13 @@ def apply_override(values: dict[str, Any], override: str) -> str:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         value = text
+    if key in texts and not isinstance(value, str | None):
+        value = text
+    return _put(values, key, value, text)
+
+
+def _put(values: dict[str, Any], key: str, value: Any, text: str) -> str:
+    """Put a value, given as ``text``, below the groups that its key names; gives the key."""
     *groups, name = key.split(".")
     for group in groups:
         child = values.setdefault(group, {})
@@ -194,7 +306,7 @@ def _faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str
         if isinstance(cause, ConfigError) and cause.faults:  # raised by a group inside this one
             faults += [(f"{key}.{inner}" if inner else key, text) for inner, text in cause.faults]
         elif fault["type"] == "extra_forbidden":
-            faults.append((key, f"unknown key, {suggest(key, list(cls.model_fields))}"))
+            faults.append((key, _UNKNOWN + suggest(key, list(cls.model_fields))))
         elif fault["type"] == "missing":
             faults.append((key, "is required and was not given"))
         else:
@@ -205,48 +317,13 @@ def _faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str
     return faults
 
 
-def group_of(annotation: Any) -> type[BaseModel] | None:
-    """The group of settings that an annotation stands for, if it does; one may be left out."""
-    for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
-
-
-def _list_keys(cls: type[Settings], open_groups: OpenGroups) -> str:
-    """One line per setting for ``--help``: key, default, choices, meaning."""
-
-    def of_group(group: type[BaseModel], prefix: str) -> Iterator[str]:
-        for name, field in group.model_fields.items():
-            key = f"{prefix}{name}"
-            if inner := group_of(field.annotation):
-                yield from of_group(inner, f"{key}.")
-            elif key not in (*cls.unused, *open_groups):
-                default = "required" if field.is_required() else _default(field)
-                yield _describe(key, field, default)
-            if key in open_groups:
-                others, default = open_groups[key]
-                for name, field in others.model_fields.items():
-                    if f"{key}.{name}" not in cls.unused:
-                        yield _describe(f"{key}.{name}", field, default)
-
-    return "\n".join((_HOW_TO_SET, *of_group(cls, "")))
-
-
-def _describe(key: str, field: FieldInfo, default: str) -> str:
-    choices = " | ".join(map(str, _choices(field.annotation)))
-    meaning = "; ".join(filter(None, (choices, field.description)))
-    return f"  {key} [{default}]  {meaning}".rstrip()
-
-
-def _default(field: FieldInfo) -> str:
-    """A default as one would type it."""
-    value = to_jsonable_python(field.get_default(call_default_factory=True))
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
-    return text.removesuffix("...\n").rstrip()
-
-
-def _choices(annotation: Any) -> list[Any]:
-    """The values that an annotation lists, if it does, whether or not there may be none."""
-    kinds = (annotation, *get_args(annotation))
-    return [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+def _nearest_keys(cls: type[BaseModel], faults: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Faults, with the nearest key of all groups for one that nothing in its own group is near."""
+    keys = [key for key, _ in all_fields(cls)]
+    told = []
+    for key, text in faults:
+        if text.startswith(f"{_UNKNOWN}valid: ") and "." in key:
+            near = difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
+            text = f"{_UNKNOWN}did you mean {near[0]}?" if near else text
+        told.append((key, text))
+    return told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,10 @@ import yaml
 
 from hiera_video.errors import ConfigError
 
+#: The recipes of the package; in the repository a link to ``configs``.
+RECIPES = Path(__file__).parents[1] / "recipes"
+#: The folder among them that has files for ``accelerate launch``.
+_OF_ACCELERATE = "accelerate"
 #: The key that names another file, whose values hold where this one says nothing.
 _BASE = "base"
 
@@ -26,10 +32,39 @@ class YamlValues:
 def read_yaml(path: Path) -> YamlValues:
     """The mapping in a file, over that of the file that it names as ``base``, and so on.
 
+    Where there is no such file, ``path`` may be the name of a recipe of the package, such as
+    ``kinetics400/finetune_base``.
+
     Raises:
         ConfigError: if one of them cannot be read, or is no mapping of keys that are there once.
     """
-    return _read_chain(path, f"--config {path}", [])
+    name = f"--config {path}"
+    is_there = os.path.exists(path)  # noqa: PTH110 - false for names that cannot be looked up
+    found = path if is_there else _find_recipe(path)
+    if found is None:
+        raise ConfigError(f"{name}: cannot be read (No such file or directory){_near(path)}")
+    return _read_chain(found, name, [])
+
+
+def recipe_names() -> list[str]:
+    """What ``--config`` takes for the packaged recipes: paths in their folder, without a suffix."""
+    paths = (path.relative_to(RECIPES).with_suffix("") for path in RECIPES.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in paths if path.parts[0] != _OF_ACCELERATE)
+
+
+def _find_recipe(path: Path) -> Path | None:
+    name = _recipe_name(path)
+    return RECIPES / f"{name}.yaml" if name in recipe_names() else None
+
+
+def _recipe_name(path: Path) -> str:
+    """A recipe's name, for which its path in the repository stands, too."""
+    return path.as_posix().removeprefix("configs/").removesuffix(".yaml")
+
+
+def _near(path: Path) -> str:
+    near = difflib.get_close_matches(_recipe_name(path), recipe_names(), n=3)
+    return f"; recipes with such names: {', '.join(near)}" if near else ""
 
 
 def _read_chain(path: Path, name: str, above: list[Path]) -> YamlValues:
@@ -46,7 +81,12 @@ def _read_chain(path: Path, name: str, above: list[Path]) -> YamlValues:
         circle = " -> ".join(map(str, [*chain, target]))
         raise ConfigError(f"{place}: base: leads back to where it began ({circle})")
     below = _read_chain(target, f"{place}: base: {target}", chain)
-    return YamlValues(_merge(below.values, own.values), below.places | own.places)
+    return merge_values(below, own)
+
+
+def merge_values(below: YamlValues, above: YamlValues) -> YamlValues:
+    """What ``above`` says, and ``below`` where it says nothing."""
+    return YamlValues(_merge(below.values, above.values), below.places | above.places)
 
 
 def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings, ViewSettings
 from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.sampling import evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView
@@ -55,7 +55,7 @@ class TrainClips(Dataset[ClipBatch]):
         self,
         manifest: Rows,
         clip: ClipSettings,
-        augment: AugmentSettings,
+        augment: ViewSettings,
         decoding: DecodingOptions,
         seed: int,
         repeats: int,

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import torch
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings, ReadingSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.manifest import Row, rows_of_files
 from hiera_video.data.windows import VideoWindows, WindowBatch
@@ -158,7 +158,7 @@ class ClipReader:
     """
 
     def __init__(
-        self, dataset: TrainClips | EvaluationClips, data: DataSettings, device: torch.device
+        self, dataset: TrainClips | EvaluationClips, data: ReadingSettings, device: torch.device
     ) -> None:
         self._keys = _Keys()
         start: Callable[[], Workers[ClipBatch]] = partial(
@@ -186,7 +186,7 @@ class ClipLoader:
         self,
         dataset: TrainClips | EvaluationClips,
         batches: Sequence[list[Any]],
-        data: DataSettings,
+        data: ReadingSettings,
         device: torch.device,
     ) -> None:
         self._batches = batches
@@ -203,7 +203,7 @@ class TrainingLoader:
     """Batches of training clips, in an order that each epoch begins anew."""
 
     def __init__(
-        self, dataset: TrainClips, order: TrainingOrder, data: DataSettings, device: torch.device
+        self, dataset: TrainClips, order: TrainingOrder, data: ReadingSettings, device: torch.device
     ) -> None:
         self.order = order
         self._reader = ClipReader(dataset, data, device)
@@ -230,7 +230,7 @@ class _Keys:
 
 
 def window_batches(
-    dataset: VideoWindows, data: DataSettings, device: torch.device
+    dataset: VideoWindows, data: ReadingSettings, device: torch.device
 ) -> Iterator[WindowBatch]:
     """Batches of windows; those of one video in order, those of several workers as they come.
 

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hiera_video.config.groups import ClipSettings, DataSettings
+from hiera_video.config.groups import ClipSettings, ReadingSettings
 from hiera_video.data.manifest_table import read_header, read_table
 from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
@@ -210,7 +210,7 @@ def rows_of_files(paths: Sequence[Path], clip: ClipSettings) -> list[Row]:
 
 
 def open_manifest(
-    data: DataSettings,
+    data: ReadingSettings,
     key: str,
     clip: ClipSettings,
     *,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hiera_video.batch import ClipBatch, Failure, Notice
-from hiera_video.config.groups import DataSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.loader import ClipReader, Key, TrainingLoader, TrainingOrder
 from hiera_video.seeding import generator
@@ -92,7 +92,7 @@ class PairedLoader:
         clips: TrainingLoader,
         images: TrainClips,
         image_order: ImageOrder,
-        data: DataSettings,
+        data: ReadingSettings,
         device: torch.device,
     ) -> None:
         self._clips = clips

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from hiera_video.config.groups import AugmentSettings, ClipSettings
+from hiera_video.config.groups import ClipSettings, ViewSettings
 from hiera_video.data.sampling import RULES
 from hiera_video.seeding import derive_seed
 
@@ -28,7 +28,7 @@ class TrainView:
     a frame lies in is still at hand then, and whole clips of whole frames are never put together.
     """
 
-    def __init__(self, augment: AugmentSettings, clip: ClipSettings) -> None:
+    def __init__(self, augment: ViewSettings, clip: ClipSettings) -> None:
         self._crop = v2.RandomResizedCrop(clip.crop_size, augment.scale, augment.ratio)
         self._interpolation = InterpolationMode(clip.interpolation)
         self._flip = augment.horizontal_flip

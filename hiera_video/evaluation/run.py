@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings, RunSettings
+from hiera_video.config.groups import ClipSettings, EvaluateData, EvaluateSettings, RunSettings
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
@@ -51,7 +51,7 @@ def load_trained(
 def evaluate(
     checkpoint: str,
     run: RunSettings,
-    data: DataSettings,
+    data: EvaluateData,
     clip: Mapping[str, Any],
     views: EvaluateSettings,
 ) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def evaluate(
 
 
 def _open(
-    model: HieraClassifier, names: list[str], clip: ClipSettings, data: DataSettings
+    model: HieraClassifier, names: list[str], clip: ClipSettings, data: EvaluateData
 ) -> tuple[Task, Manifest]:
     """The task that the model was trained for, and the manifest, with the targets of it.
 

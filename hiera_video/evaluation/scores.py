@@ -15,7 +15,7 @@ from accelerate.utils import gather, gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config.groups import DataSettings, EvaluateSettings
+from hiera_video.config.groups import EvaluateSettings, ReadingSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import ClipLoader, evaluation_order
@@ -83,7 +83,7 @@ class Scorer:
         manifest: Manifest,
         task: Task,
         views: EvaluateSettings,
-        reading: DataSettings,
+        reading: ReadingSettings,
         seed: int,
         decoding: DecodingOptions,
         failures: FailurePolicy,

@@ -6,9 +6,10 @@ Axes: B windows, C channels, T H W, D width.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -16,7 +17,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.groups import ClipSettings, FeatureData, FeatureSettings, RunSettings
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import extraction_order, window_batches
 from hiera_video.data.manifest import Manifest, open_manifest
@@ -28,7 +29,6 @@ from hiera_video.models.finite import FiniteOutputs
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runtime import make_accelerator, open_output, prepare_for_inference, progress_bar
-from hiera_video.training.settings import FeatureRun
 
 
 class FeatureExtractor:
@@ -65,33 +65,63 @@ class FeatureExtractor:
         return features
 
 
-def extract_features(run: FeatureRun) -> None:
+def extract_features(
+    checkpoint: str,
+    run: RunSettings,
+    data: FeatureData,
+    clip: Mapping[str, Any],
+    features: FeatureSettings,
+) -> None:
     """Extract the features of every video of ``data.manifest`` that is not finished yet.
+
+    Args:
+        clip: fields of :class:`ClipSettings` in place of the checkpoint's own.
 
     Raises:
         UserError: for anything that does not fit, before devices and workers start, and for the
             first bad video under ``data.on_error=raise``; and, whatever that is, for features that
             are not finite, before any of their video is written.
     """
-    check_decoder(run.data.decoder)
-    model = HieraModel.from_pretrained(run.checkpoint)
-    if (run.features.stage or 1) > len(model.config.depths):
+    check_decoder(data.decoder)
+    model = HieraModel.from_pretrained(checkpoint)
+    if (features.stage or 1) > len(model.config.depths):
         raise ConfigError(
-            f"features.layer={run.features.layer}: the model has {len(model.config.depths)} stages"
+            f"features.layer={features.layer}: the model has {len(model.config.depths)} stages"
         )
-    clip = load_preprocessor(model, run.clip)
-    manifest = open_manifest(run.data, "data.manifest", clip)
-    with open_output(run.output_dir, run.data.index_dir) as output_dir:
-        _extract_features(run, model, clip, manifest, output_dir)
+    extraction = Extraction(model, load_preprocessor(model, clip), run, data, features)
+    manifest = open_manifest(data, "data.manifest", extraction.clip)
+    with open_output(run.output_dir, data.index_dir) as output_dir:
+        _extract_features(extraction, manifest, output_dir)
 
 
-def _extract_features(
-    run: FeatureRun, model: HieraModel, clip: ClipSettings, manifest: Manifest, output_dir: Path
-) -> None:
+class Extraction(NamedTuple):
+    """What features depend on: a model, the clips that it takes, and settings."""
+
+    model: HieraModel
+    clip: ClipSettings
+    run: RunSettings
+    data: FeatureData
+    features: FeatureSettings
+
+    def describe(self) -> dict[str, str]:
+        """What is stored with features, and compared on a second run."""
+        return {
+            "weights": _digest(self.model),
+            "decoder": self.data.decoder,
+            "precision": self.run.precision,
+            "layer": self.features.layer,
+            "window_seconds": str(self.features.window_seconds),
+            "stride_seconds": str(self.features.stride_seconds),
+            "clip": self.clip.model_dump_json(),
+        }
+
+
+def _extract_features(extraction: Extraction, manifest: Manifest, output_dir: Path) -> None:
     """What :func:`extract_features` does when the folder is its own."""
-    writer = FeatureWriter(output_dir, _settings(run, clip, model))
+    model, clip, run, data, settings = extraction
+    writer = FeatureWriter(output_dir, extraction.describe())
     writer.check_locations(manifest)
-    failures = FailurePolicy(run.data.on_error, output_dir)
+    failures = FailurePolicy(data.on_error, output_dir)
     # Processes meet when the last one is done, which may have hours of video left.
     accelerator = make_accelerator(run, longest_wait=timedelta(days=1))
     if accelerator.is_main_process:
@@ -107,27 +137,27 @@ def _extract_features(
         manifest,
         extraction_order(
             unfinished,
-            run.features.batch_size,
+            settings.batch_size,
             accelerator.num_processes,
             accelerator.process_index,
         ),
         clip,
-        run.data.decoding(run.output_dir),
-        window_seconds=run.features.window_seconds,
-        stride_seconds=run.features.stride_seconds,
-        batch_size=run.features.batch_size,
+        data.decoding(run.output_dir),
+        window_seconds=settings.window_seconds,
+        stride_seconds=settings.stride_seconds,
+        batch_size=settings.batch_size,
         key_prefix="features.",
     )
     prepared = prepare_for_inference(model, accelerator)
     outputs = FiniteOutputs(
         prepared,
-        f"features (features.layer={run.features.layer})",
+        f"features (features.layer={settings.layer})",
         lambda row: str(manifest[row].file),
     )
-    extractor = FeatureExtractor(prepared, run.features.stage, clip, accelerator, outputs)
+    extractor = FeatureExtractor(prepared, settings.stage, clip, accelerator, outputs)
     entries += _extract(
         extractor,
-        window_batches(windows, run.data, accelerator.device),
+        window_batches(windows, data, accelerator.device),
         manifest,
         writer,
         failures,
@@ -188,16 +218,3 @@ def _digest(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _settings(run: FeatureRun, clip: ClipSettings, model: nn.Module) -> dict[str, str]:
-    """What features depend on; stored with them, compared on a second run."""
-    return {
-        "weights": _digest(model),
-        "decoder": run.data.decoder,
-        "precision": run.precision,
-        "layer": run.features.layer,
-        "window_seconds": str(run.features.window_seconds),
-        "stride_seconds": str(run.features.stride_seconds),
-        "clip": clip.model_dump_json(),
-    }

@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from hiera_video.config.machinery import Settings
 from hiera_video.errors import ConfigError, suggest
 
-#: What ``hidden_act`` may be; :mod:`hiera_video.models.activations` has the functions. Names alone
-#: are here, so that a config is checked without torch.
+_AXES = {2: "HW", 3: "THW"}
+#: The names of ``activations.ACTIVATIONS``, which are told without importing torch.
 ACTIVATION_NAMES = (
     "gelu",
     "gelu_pytorch_tanh",
@@ -28,8 +28,6 @@ ACTIVATION_NAMES = (
     "tanh",
     "sigmoid",
 )
-
-_AXES = {2: "HW", 3: "THW"}
 
 
 class HieraConfig(Settings):

@@ -1,15 +1,13 @@
-"""The work of ``scripts/convert_checkpoint.py``: one layout in, another one out."""
+"""From one layout of checkpoints to another one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from hiera_video.config.machinery import CommandLine
 from hiera_video.errors import CheckpointError
 from hiera_video.files import make_output_directory
 from hiera_video.models.finite import describe_not_finite_weight
-from hiera_video.models.layouts import LAYOUTS, write_checkpoint
+from hiera_video.models.layouts import write_checkpoint
 from hiera_video.models.registry import load_model
 
 
@@ -27,14 +25,3 @@ def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path
     if fault := describe_not_finite_weight(model.state_dict()):
         raise CheckpointError(f"{source}: the weight {fault}")
     return write_checkpoint(model.to_checkpoint(), make_output_directory(directory), layout)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: prints what was written, one file a line."""
-    parser = CommandLine(description="Write a checkpoint in another layout.")
-    parser.add_argument("source", help="directory, file or hub id")
-    parser.add_argument("target_dir", type=Path, help="folder to write to; made if missing")
-    parser.add_argument("--layout", choices=LAYOUTS, default="hiera_video")
-    options = parser.parse_args(arguments)
-    for path in convert(options.source, options.target_dir, options.layout):
-        print(f"{path} ({path.stat().st_size:,} bytes)")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from hiera_video import compat
 from hiera_video.batch import model_input
-from hiera_video.config.groups import OptimizerSettings, TrainSettings
+from hiera_video.config.groups import LoopSettings, OptimizerSettings
 from hiera_video.errors import ConfigError
 from hiera_video.models.pretrained import PretrainedModel
 
@@ -89,7 +89,7 @@ class StepPlan:
     clips, and in joint training of its images."""
 
     batches: Sequence[tuple[int, ...]]
-    train: TrainSettings
+    train: LoopSettings
     optimizer: OptimizerSettings
     precision: str
     num_workers: int

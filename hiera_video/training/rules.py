@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel
-
-from hiera_video.config.machinery import group_of
-from hiera_video.models.config import HieraConfig
+from hiera_video.config.help import all_fields
 from hiera_video.training.settings import TrainingRun
 
 
@@ -130,18 +126,8 @@ def rule_of(key: str) -> Rule:
 
 
 def settings_of(run: type[TrainingRun]) -> list[str]:
-    """All settings that a kind of run makes use of, fields of its models included."""
-
-    def of_group(group: type[BaseModel], prefix: str) -> Iterator[str]:
-        for name, field in group.model_fields.items():
-            if inner := group_of(field.annotation):
-                yield from of_group(inner, f"{prefix}{name}.")
-            elif prefix + name != "images.model":
-                yield prefix + name
-
-    fields = [f"model.{name}" for name in HieraConfig.model_fields]
-    keys = [*of_group(run, ""), *fields, *(f"images.{field}" for field in fields)]
-    return [key for key in keys if not {key, key.removeprefix("images.")} & {*run.unused}]
+    """All settings of a kind of run, fields of its models included."""
+    return [key for key, _ in all_fields(run)]
 
 
 def rules_table() -> str:

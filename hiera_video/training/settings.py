@@ -1,78 +1,122 @@
-"""Runs: all settings of each command.
+"""The settings of training and of pre-training.
 
-A run is described by one YAML file and any number of ``key=value`` overrides in dotted form::
+A run is described by YAML files and any number of ``key=value`` overrides in dotted form::
 
-    train.py --config configs/demo/finetune.yaml optimizer.lr=1e-3 data.num_workers=4
+    hiera-video train --config demo/finetune optimizer.lr=1e-3 data.num_workers=4
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from hiera_video.config.groups import (
     AugmentSettings,
     ClipSettings,
-    DataSettings,
     DataSource,
-    EvaluateSettings,
-    FeatureSettings,
     ImageSettings,
+    LoopSettings,
     ModelSettings,
     OptimizerSettings,
+    PretrainData,
     PretrainingModelSettings,
     RunSettings,
+    TrainData,
     TrainSettings,
     ValidationSettings,
+    ViewSettings,
 )
-from hiera_video.config.machinery import Settings
+from hiera_video.config.machinery import GivenFields, Settings, with_fields_of
+from hiera_video.errors import suggest
+from hiera_video.models.config import HieraConfig
+from hiera_video.models.variants import list_models
+
+#: Fields of a model that clips and labels decide, and fields of its outputs.
+_DECIDED = {
+    "image_size",
+    "num_labels",
+    "id2label",
+    "label2id",
+    "out_features",
+    "out_indices",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+}
+#: Fields that only pre-training makes use of, and those that only a classifier does.
+_OF_PRETRAINING = {
+    name
+    for name in HieraConfig.model_fields
+    if name.startswith("decoder_") or name in ("mask_ratio", "normalize_pixel_loss")
+}
+_OF_CLASSIFIER = {name for name in HieraConfig.model_fields if name.partition("_")[0] == "head"}
 
 
-class JointImages(Settings):
+class _NamedModel(ModelSettings):
+    """A variant whose name is looked up."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if value not in list_models():
+            raise ValueError(f"unknown model, {suggest(value, list_models())}")
+        return value
+
+
+@with_fields_of(HieraConfig, "of the variant", leave_out=_DECIDED | _OF_PRETRAINING)
+class ClassifierSettings(_NamedModel):
+    """The model of a training run."""
+
+
+@with_fields_of(HieraConfig, "of the variant", leave_out=_DECIDED | _OF_CLASSIFIER)
+class AutoencoderSettings(PretrainingModelSettings, _NamedModel):
+    """The model of a pre-training run."""
+
+
+@with_fields_of(HieraConfig, "of model", leave_out=_DECIDED | _OF_PRETRAINING)
+class ImageClassifierSettings(GivenFields):
+    """What the model of images has otherwise than that of clips."""
+
+
+@with_fields_of(HieraConfig, "of model", leave_out=_DECIDED | _OF_CLASSIFIER)
+class ImageAutoencoderSettings(GivenFields):
+    """What the model of images has otherwise than that of clips."""
+
+
+class JointPretrainingImages(Settings):
     """Images that take turns with clips through the same encoder."""
 
     train: DataSource = Field(default_factory=DataSource)
-    val: DataSource = Field(default_factory=DataSource)
     root: Path | None = Field(
         None, description="folder that relative paths start from; default: the manifest's folder"
     )
     batch_size: int = Field(32, ge=1, description="images per process with each batch of clips")
     loss_weight: float = Field(1.0, gt=0, description="of their loss, beside that of the clips")
-    model: dict[str, Any] = Field(
-        default_factory=dict,
-        description="HieraConfig fields of the model of images; the others are those of model",
-    )
+    model: ImageAutoencoderSettings = Field(default_factory=ImageAutoencoderSettings)
     clip: ImageSettings = Field(default_factory=ImageSettings)
-    augment: AugmentSettings = Field(default_factory=AugmentSettings)
+    augment: ViewSettings = Field(default_factory=ViewSettings)
 
     @model_validator(mode="after")
-    def _check(self) -> JointImages:
+    def _check(self) -> JointPretrainingImages:
         if self.train.manifest is None:
             raise ValueError("train.manifest is required and was not given")
         return self
 
 
+class JointImages(JointPretrainingImages):
+    """Images with labels, and others to validate on."""
+
+    val: DataSource = Field(default_factory=DataSource)
+    model: ImageClassifierSettings = Field(default_factory=ImageClassifierSettings)
+    augment: AugmentSettings = Field(default_factory=AugmentSettings)
+
+
 class TrainingRun(RunSettings):
     """What training and pre-training share."""
 
-    unused: ClassVar[tuple[str, ...]] = (
-        "data.manifest",
-        "images.clip.num_frames",
-        "images.clip.stride",
-        "model.image_size",
-        "model.num_labels",
-        "model.id2label",
-        "model.label2id",
-        "model.out_features",
-        "model.out_indices",
-        "model.output_attentions",
-        "model.output_hidden_states",
-        "model.return_dict",
-    )
-
-    data: DataSettings = Field(default_factory=DataSettings)
+    data: PretrainData = Field(default_factory=PretrainData)
     init_from: str | None = Field(
         None,
         description="weights to start from: directory, file, hub id; their architecture and clips "
@@ -84,12 +128,12 @@ class TrainingRun(RunSettings):
         description="where figures go besides log.jsonl: one or several of Accelerate's trackers "
         "(wandb, mlflow, ...), or [] for none",
     )
-    model: ModelSettings = Field(default_factory=ModelSettings)
+    model: ModelSettings
     clip: ClipSettings = Field(default_factory=ClipSettings)
-    augment: AugmentSettings = Field(default_factory=AugmentSettings)
-    train: TrainSettings = Field(default_factory=TrainSettings)
+    augment: ViewSettings = Field(default_factory=ViewSettings)
+    train: LoopSettings = Field(default_factory=LoopSettings)
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
-    images: JointImages | None = Field(
+    images: JointPretrainingImages | None = Field(
         None, description="train jointly on images: images.train.manifest and so on"
     )
 
@@ -111,81 +155,17 @@ class TrainingRun(RunSettings):
 class PretrainRun(TrainingRun):
     """Pre-train an encoder on videos without labels."""
 
-    unused: ClassVar[tuple[str, ...]] = (
-        *TrainingRun.unused,
-        "augment.cutmix_alpha",
-        "augment.mixup_alpha",
-        "data.val.manifest",
-        "images.augment.cutmix_alpha",
-        "images.augment.mixup_alpha",
-        "images.val.manifest",
-        "model.head_dropout",
-        "model.head_init_scale",
-        "train.label_smoothing",
-        "train.validate_epochs",
-    )
-
-    model: PretrainingModelSettings = Field(default_factory=PretrainingModelSettings)
-
-    @model_validator(mode="after")
-    def _check_labels(self) -> PretrainRun:
-        of_labels = {
-            "train.label_smoothing": self.train.label_smoothing,
-            "augment.mixup_alpha": self.augment.mixup_alpha,
-            "augment.cutmix_alpha": self.augment.cutmix_alpha,
-            "model.head_dropout": self.model.overrides.get("head_dropout"),
-        }
-        given = [f"{name}={value}" for name, value in of_labels.items() if value]
-        if given:
-            raise ValueError(f"{', '.join(given)}: pre-training has no labels; leave it out")
-        return self
+    model: AutoencoderSettings = Field(default_factory=AutoencoderSettings)
 
 
 class TrainRun(TrainingRun):
     """Train a video classifier."""
 
-    unused: ClassVar[tuple[str, ...]] = (
-        *TrainingRun.unused,
-        "model.decoder_depth",
-        "model.decoder_hidden_size",
-        "model.decoder_mask_ratio",
-        "model.decoder_num_heads",
-        "model.mask_ratio",
-        "model.normalize_pixel_loss",
-    )
-
+    data: TrainData = Field(default_factory=TrainData)
+    model: ClassifierSettings = Field(default_factory=ClassifierSettings)
+    augment: AugmentSettings = Field(default_factory=AugmentSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
     evaluate: ValidationSettings = Field(default_factory=ValidationSettings)
-
-
-class CheckpointRun(RunSettings):
-    """What evaluation and feature extraction share."""
-
-    unused: ClassVar[tuple[str, ...]] = (
-        "clip.crop_size",
-        "clip.num_frames",
-        "data.max_failed_share",
-        "data.train.manifest",
+    images: JointImages | None = Field(
+        None, description="train jointly on images: images.train.manifest and so on"
     )
-
-    data: DataSettings = Field(default_factory=DataSettings)
-    checkpoint: str = Field(description="directory, file or hub id of a trained model")
-    clip: dict[str, Any] = Field(
-        default_factory=dict,
-        description="settings of clips in place of the checkpoint's own: clip.frames_per_second=30",
-    )
-
-
-class EvaluateRun(CheckpointRun):
-    """Evaluate a trained model on labelled videos."""
-
-    unused: ClassVar[tuple[str, ...]] = (*CheckpointRun.unused, "data.manifest")
-
-    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
-
-
-class FeatureRun(CheckpointRun):
-    """Extract features of whole videos."""
-
-    unused: ClassVar[tuple[str, ...]] = (*CheckpointRun.unused, "data.val.manifest")
-
-    features: FeatureSettings = Field(default_factory=FeatureSettings)

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import torch
 
 from hiera_video.config.groups import (
-    AugmentSettings,
     ClipSettings,
     EvaluateSettings,
-    TrainSettings,
+    LoopSettings,
     ValidationSettings,
+    ViewSettings,
 )
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest, open_manifest
@@ -34,7 +34,7 @@ from hiera_video.tasks.pretraining import PreTraining
 from hiera_video.tasks.single_label import SingleLabel
 from hiera_video.tasks.task import Task
 from hiera_video.training.resume import check_same_model
-from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
+from hiera_video.training.settings import JointImages, PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.starting import Start
 
 R = TypeVar("R", bound=TrainingRun)
@@ -67,8 +67,8 @@ class Side:
     task: Task
     manifest: Manifest
     clip: ClipSettings
-    augment: AugmentSettings
-    train: TrainSettings
+    augment: ViewSettings
+    train: LoopSettings
     held_out: tuple[Manifest, EvaluateSettings] | None = None
     validate_epochs: int = 1
     notes: Sequence[str] = ()
@@ -267,8 +267,12 @@ def check_joint(run: TrainingRun) -> None:
             f"images: is for joint training of a model of clips, and model.name={run.model.name} "
             "takes images: give them as data.train.manifest"
         )
-    validates_images = isinstance(run, TrainRun) and run.images.val.manifest is not None
-    if validates_images and run.data.val.manifest is None:
+    if (
+        isinstance(run, TrainRun)
+        and run.images is not None
+        and run.images.val.manifest is not None
+        and run.data.val.manifest is None
+    ):
         raise ConfigError(
             "images.val.manifest: needs data.val.manifest, which decides what is best"
         )
@@ -289,9 +293,9 @@ def image_run(run: R, init_from: str | None) -> R:
         if name not in _IMAGE_SPECIFIC_FIELDS
     }
     fields |= {name: fields[name][1:] for name in _PER_AXIS if name in fields}
-    fields |= images.model
+    fields |= images.model.given
     name = str(parse_name(run.model.name)._replace(is_video=False))
-    data = {"train": images.train, "root": images.root}
+    data: dict[str, Any] = {"train": images.train, "root": images.root}
     changes: dict[str, Any] = {
         "images": None,
         "init_from": init_from,
@@ -302,7 +306,7 @@ def image_run(run: R, init_from: str | None) -> R:
             update={"batch_size": images.batch_size, "repeated_sampling": 1}
         ),
     }
-    if isinstance(run, TrainRun):
+    if isinstance(run, TrainRun) and isinstance(images, JointImages):
         data["val"] = images.val
         changes["evaluate"] = ValidationSettings(batch_size=run.evaluate.batch_size)
     changes["data"] = run.data.model_copy(update=data)

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import OptimizerSettings, TrainSettings
+from hiera_video.config.groups import LoopSettings, OptimizerSettings
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import TrainingLoader, faster_loading
 from hiera_video.data.manifest import Manifest
@@ -65,7 +65,7 @@ class Trainer:
     checkpoints: Checkpoints
     stop: StopTogether
     shares: StepShares
-    train: TrainSettings
+    train: LoopSettings
     optimizer: OptimizerSettings
     seed: int
     accelerator: Accelerator
@@ -127,7 +127,7 @@ class Trainer:
         accelerator.wait_for_everyone()
 
     def _pass(self) -> Iterator[ClipBatch | PairedBatch]:
-        """The batches that are left of the pass begun, each with its learning rate and seed."""
+        """The batches that are left of the pass begun, each with its learning rate and seed set."""
         progress, order, accelerator = self.state.progress, self.data.loader.order, self.accelerator
         progress.repeats = self.train.repeated_sampling
         if progress.rows == 0:
@@ -142,9 +142,7 @@ class Trainer:
             disable=not accelerator.is_main_process,
         )
         rates = scale_to_batch(self.optimizer, clips_per_step(self.train, accelerator))
-        batches: Iterator[ClipBatch | PairedBatch]
-        batches = self.data.loader.batches(progress.passes, progress.rows, progress.images)
-        for number, batch in enumerate(self.stopwatch.waiting(batches), start=first):
+        for number, batch in enumerate(self.stopwatch.waiting(self._batches()), start=first):
             self.data.failures.handle(batch)
             self.stopwatch.count(len(batch))
             # Accumulated batches share the rate of the first of them, as one large batch would.
@@ -156,6 +154,11 @@ class Trainer:
             torch.manual_seed(derive_seed(self.seed, progress.passes, number, process))
             yield batch
             self._bar.update()
+
+    def _batches(self) -> Iterator[ClipBatch | PairedBatch]:
+        """The batches that are left of the pass begun, as they are read."""
+        progress = self.state.progress
+        return self.data.loader.batches(progress.passes, progress.rows, progress.images)
 
     def _record(self, batch: ClipBatch | PairedBatch, loss: BatchLoss) -> None:
         """Note what a batch cost; with the last batch of a step, ask how many clips it has."""
@@ -288,6 +291,6 @@ class Trainer:
             self.checkpoints.mark_best(progress.step)
 
 
-def clips_per_step(train: TrainSettings, accelerator: Accelerator) -> int:
+def clips_per_step(train: LoopSettings, accelerator: Accelerator) -> int:
     """Clips that go into one optimizer step, over all processes and accumulated batches."""
     return train.batch_size * accelerator.num_processes * train.accumulate_steps

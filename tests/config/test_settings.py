@@ -7,12 +7,14 @@ from typing import get_args
 
 import pytest
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.features import FeatureRun
 from hiera_video.config.groups import ClipSettings, Decoder, EvaluateSettings, ImageSettings
 from hiera_video.config.machinery import dump_yaml, load_yaml, parse_settings
 from hiera_video.data.sampling import RULES
 from hiera_video.decoding.decoders import DECODERS
 from hiera_video.errors import ConfigError
-from hiera_video.training.settings import EvaluateRun, FeatureRun, TrainRun
+from hiera_video.training.settings import TrainRun
 from tests.support import ROOT, run_here
 
 
@@ -290,13 +292,13 @@ def test_empty_arguments_are_no_paths(capsys: pytest.CaptureFixture[str]) -> Non
                 "train.epochs [100]",
                 "train.ema_decay [null]",
                 "images.batch_size [32]",
-                "images.model [{}]",
+                "images.model.drop_path_rate [of model]",
                 "model.name [hiera_base_16x224]",
                 "model.drop_path_rate [of the variant]  of the last block",
                 "model.position_initializer [of the variant]  normal | sine_cosine; what",
                 "evaluate.num_clips [1]",
             ],
-            ["model.num_labels", "model.mask_ratio"],
+            ["model.num_labels", "model.mask_ratio", "images.clip.num_frames"],
         ),
         ("pretrain", ["model.mask_ratio [of the variant]"], ["data.val.manifest"]),
         (

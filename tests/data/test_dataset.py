@@ -20,7 +20,12 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import (
+    AugmentSettings,
+    ClipSettings,
+    EvaluateSettings,
+    ReadingSettings,
+)
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.loader import ClipLoader, TrainingLoader, TrainingOrder, window_batches
 from hiera_video.data.manifest import Row
@@ -174,7 +179,7 @@ def test_the_number_of_workers_changes_nothing(rows: list[Row]) -> None:
         order = TrainingOrder(
             6, rows_per_batch=2, accumulate_steps=1, num_processes=1, process_index=0, seed=0
         )
-        data = DataSettings(num_workers=num_workers)
+        data = ReadingSettings(num_workers=num_workers)
         return list(TrainingLoader(train_clips(rows), order, data, CPU).batches(0, 0))
 
     expected = batches(0)
@@ -409,7 +414,7 @@ def test_memory_for_windows_is_bounded_by_their_overlap(monkeypatch: pytest.Monk
 
 def test_windows_of_several_videos_are_divided_over_workers(rows: list[Row]) -> None:
     found: dict[int, list[float]] = {row.index: [] for row in rows}
-    for batch in window_batches(windows(rows), DataSettings(num_workers=2), CPU):
+    for batch in window_batches(windows(rows), ReadingSettings(num_workers=2), CPU):
         (row,) = set(batch.clips.rows.tolist())
         found[row] += batch.clips.start_seconds.tolist()
     starts = [pytest.approx(frame / RATE) for frame in (0, 8, 16, 24, 32, 40, 48, 52)]
@@ -419,7 +424,7 @@ def test_windows_of_several_videos_are_divided_over_workers(rows: list[Row]) -> 
 def test_a_reader_may_take_as_long_as_is_set(rows: list[Row]) -> None:
     """Without workers, too, which are watched from outside."""
     for seconds, num_failed in ((1e-9, 2), (60, 0)):
-        data = DataSettings(num_workers=0, timeout_seconds=seconds)
+        data = ReadingSettings(num_workers=0, timeout_seconds=seconds)
         reason = f"no frame came within {seconds:g} s"
         clips, views, some_windows = train_clips(rows), evaluation_clips(rows), windows(rows[:2])
         for dataset in (clips, views, some_windows):
@@ -447,7 +452,7 @@ def test_a_failure_is_carried_in_the_batch(rows: list[Row], broken: Row) -> None
     """Nothing raises in a worker, nothing is put in the bad video's place."""
     mixed = [rows[0], replace(broken, index=1), rows[2]]
     keys = [[(0, 0), (0, 1), (0, 2)]]
-    (batch,) = ClipLoader(train_clips(mixed), keys, DataSettings(num_workers=1), CPU)
+    (batch,) = ClipLoader(train_clips(mixed), keys, ReadingSettings(num_workers=1), CPU)
     assert batch.rows.tolist() == [0, 0, 2, 2]
     (failure,) = batch.failures
     assert (failure.row, failure.path) == (1, str(broken.file))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hiera_video.config.groups import ClipSettings, DataSettings, DataSource
+from hiera_video.config.groups import ClipSettings, DataSource, TrainData
 from hiera_video.data.manifest import (
     Manifest,
     has_labels,
@@ -192,7 +192,7 @@ def test_other_separators_are_told_where_labels_are_looked_for(tmp_path: Path) -
 def test_a_folder_in_place_of_a_video_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     path = write(tmp_path / "m.csv", "path,label\na,run\n")
-    data = DataSettings(val=DataSource(manifest=path))
+    data = TrainData(val=DataSource(manifest=path))
     with pytest.raises(ManifestError, match=r"m\.csv, line 2: .*/a: cannot be read \(is a dir"):
         open_manifest(data, "data.val.manifest", ClipSettings())
 
@@ -213,16 +213,16 @@ def test_a_pipe_in_place_of_a_video_is_told_with_its_line(tmp_path: Path) -> Non
 def test_missing_files_are_found_before_anything_starts(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4", "")
     path = write(tmp_path / "m.csv", "path,label\na.mp4,run\nb.mp4,run\nc.mp4,run\n")
-    data = DataSettings(val=DataSource(manifest=path))
+    data = TrainData(val=DataSource(manifest=path))
     with pytest.raises(ManifestError, match=r"line 3: no such file: .*b\.mp4 \(and 1 more\)"):
         open_manifest(data, "data.val.manifest", ClipSettings())
-    skipping = DataSettings(val=DataSource(manifest=path), on_error="skip")
+    skipping = TrainData(val=DataSource(manifest=path), on_error="skip")
     assert len(open_manifest(skipping, "data.val.manifest", ClipSettings())) == 3
 
 
 def test_a_manifest_that_was_not_given_is_named() -> None:
     with pytest.raises(ManifestError, match=r"data\.train\.manifest: is required"):
-        open_manifest(DataSettings(), "data.train.manifest", ClipSettings())
+        open_manifest(TrainData(), "data.train.manifest", ClipSettings())
 
 
 def test_pickling_shares_the_rows_instead_of_copying_them(tmp_path: Path) -> None:

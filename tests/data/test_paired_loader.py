@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from hiera_video.batch import ClipBatch, Failure, Notice
-from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, ImageSettings
+from hiera_video.config.groups import AugmentSettings, ClipSettings, ImageSettings, ReadingSettings
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.loader import TrainingLoader, TrainingOrder
 from hiera_video.data.manifest import Row
@@ -90,7 +90,7 @@ def paired_batches(folder: Path, num_workers: int, first_row: int = 0) -> list[P
     order = TrainingOrder(
         5, rows_per_batch=1, accumulate_steps=2, num_processes=1, process_index=0, seed=0
     )
-    data, cpu = DataSettings(num_workers=num_workers), torch.device("cpu")
+    data, cpu = ReadingSettings(num_workers=num_workers), torch.device("cpu")
     clips = [
         TrainClips(rows, clip, AugmentSettings(), DecodingOptions(), 0, repeats)
         for rows, clip, repeats in (

@@ -16,7 +16,13 @@ from PIL import Image
 from webdataset import ShardWriter, WebDataset
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, DataSource
+from hiera_video.config.groups import (
+    AugmentSettings,
+    ClipSettings,
+    DataSource,
+    ReadingSettings,
+    TrainData,
+)
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.loader import TrainingLoader, TrainingOrder
@@ -88,7 +94,7 @@ def training_batches(manifest: Manifest, num_workers: int) -> list[ClipBatch]:
         process_index=0,
         seed=0,
     )
-    loader = TrainingLoader(clips, order, DataSettings(num_workers=num_workers), CPU)
+    loader = TrainingLoader(clips, order, ReadingSettings(num_workers=num_workers), CPU)
     return [batch for epoch in range(2) for batch in loader.batches(epoch, 0)]
 
 
@@ -110,7 +116,7 @@ def test_training_sees_the_same_samples_as_from_files(
         fsspec.filesystem("memory").put(str(packed.parent), "/", recursive=True)
         fsspec.filesystem("memory").mv(f"/{packed.parent.name}", "/shards", recursive=True)
     manifest = open_manifest(
-        DataSettings(train=DataSource(manifest=path)),
+        TrainData(train=DataSource(manifest=path)),
         "data.train.manifest",
         ClipSettings(**TINY_CLIP),
         targets=ClassLabels(),

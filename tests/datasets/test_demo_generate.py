@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
 
-from tests.support import HANG_SECONDS
+from hiera_video.preparation import demo_videos
+from tests.support import HANG_SECONDS, ROOT, run_here
 
-SCRIPT = Path(__file__).parents[2] / "datasets" / "demo" / "generate.py"
+SCRIPT = ROOT / "datasets" / "demo" / "generate.py"
 TINY = ("--num-train", "16", "--num-val", "8", "--size", "48", "--num-frames", "16")
 
 
@@ -37,17 +36,6 @@ def decode(path: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("demo_generate", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["demo_generate"] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 training and 8 validation videos, made by one worker. Tests only read it."""
     folder = tmp_path_factory.mktemp("demo") / "dataset"
@@ -58,9 +46,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_files_and_balance(dataset: Path, generator: ModuleType) -> None:
+def test_files_and_balance(dataset: Path) -> None:
     classes = (dataset / "classes.txt").read_text().splitlines()
-    assert classes == list(generator.CLASSES)
+    assert classes == list(demo_videos.CLASSES)
     listed = set()
     for split, per_class in (("train", 2), ("val", 1)):
         with (dataset / f"{split}.csv").open(newline="") as file:
@@ -143,21 +131,19 @@ def test_interrupted_run_is_completed_but_not_by_other_settings(
         (["--frame-rate", "0"], "--frame-rate=0: wanted at least 1"),
         (["--workers", "0"], "--workers=0: wanted at least 1"),
         (["--seed", "-1"], "--seed=-1: wanted at least 0"),
-        (["--size", "big"], "argument --size: invalid int value: 'big'"),
+        (
+            ["--size", "big"],
+            "--size=big: input should be a valid integer, unable to parse string as an integer",
+        ),
     ],
 )
 def test_senseless_arguments(
-    generator: ModuleType,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     arguments: list[str],
     message: str,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["generate.py", str(tmp_path / "new"), *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        generator.main()
-    assert stopped.value.code == 2
+    assert run_here(SCRIPT, tmp_path / "new", *arguments) == 2
     assert capsys.readouterr().err == f"generate.py: error: {message}\n"
     assert not (tmp_path / "new").exists()
 
@@ -176,25 +162,25 @@ def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"train.csv": b"path,label\n"}
 
 
-def test_opposite_classes_are_time_reversals(generator: ModuleType) -> None:
-    labels = list(generator.CLASSES)
+def test_opposite_classes_are_time_reversals() -> None:
+    labels = list(demo_videos.CLASSES)
     for one, other in zip(labels[::2], labels[1::2], strict=True):
-        coordinate = generator.CLASSES[one][0]
+        coordinate = demo_videos.CLASSES[one][0]
         for seed in range(20):
-            ours = generator.draw_trajectory(np.random.default_rng(seed), one, 24)
-            theirs = generator.draw_trajectory(np.random.default_rng(seed), other, 24)
-            for name in generator.COORDINATES:
+            ours = demo_videos.draw_trajectory(np.random.default_rng(seed), one, 24)
+            theirs = demo_videos.draw_trajectory(np.random.default_rng(seed), other, 24)
+            for name in demo_videos.COORDINATES:
                 np.testing.assert_allclose(ours[name], theirs[name][::-1], rtol=0, atol=1e-12)
                 assert (np.ptp(ours[name]) > 0) == (name == coordinate)
 
 
-def test_no_coordinate_of_a_single_frame_tells_the_class(generator: ModuleType) -> None:
+def test_no_coordinate_of_a_single_frame_tells_the_class() -> None:
     """Over all frames, each coordinate is distributed alike in all eight classes."""
     rng = np.random.default_rng(0)
-    for name, (low, high, _, _) in generator.COORDINATES.items():
+    for name, (low, high, _, _) in demo_videos.COORDINATES.items():
         quantiles = []
-        for label in generator.CLASSES:
-            drawn = [generator.draw_trajectory(rng, label, 24)[name] for _ in range(1000)]
+        for label in demo_videos.CLASSES:
+            drawn = [demo_videos.draw_trajectory(rng, label, 24)[name] for _ in range(1000)]
             quantiles.append(np.quantile(np.stack(drawn), [0.1, 0.3, 0.5, 0.7, 0.9]))
         spread = np.ptp(np.stack(quantiles), axis=0) / (high - low)
         assert spread.max() < 0.08, (name, spread)
@@ -223,13 +209,13 @@ def test_rendered_motion_is_what_the_label_says(dataset: Path) -> None:
     assert (measure("receding")[:, 2] < 0.67).all()
 
 
-def test_growing_angle_turns_clockwise(generator: ModuleType) -> None:
-    size = generator.TEXTURE_SIZE
+def test_growing_angle_turns_clockwise() -> None:
+    size = demo_videos.TEXTURE_SIZE
     sprite = np.zeros((size, size, 4), np.float32)
     sprite[size * 3 // 8 : size * 5 // 8, size * 3 // 4 : size * 7 // 8] = 1  # a mark on the right
     frame = np.zeros((64, 64, 3), np.float32)
     pose = {"x": 0.5, "y": 0.5, "angle": np.pi / 2, "log_size": np.log(0.3)}
-    generator.paste_object(frame, sprite, pose)
+    demo_videos.paste_object(frame, sprite, pose)
     rows, columns, _ = np.nonzero(frame > 0.5)
     assert rows.min() > 38  # a quarter turn clockwise takes it to the bottom
     assert 25 < columns.min() < columns.max() < 39

@@ -76,8 +76,8 @@ def test_a_group_is_on_one_side_whatever_its_classes(
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        ("zzz", "--group=zzz: matches none of the 4 names"),
-        ("^", "--group=^: leaves nothing to validate on, since each class has one group only"),
+        ("zzz", "group=zzz: matches none of the 4 names"),
+        ("^", "group=^: leaves nothing to validate on, since each class has one group only"),
     ],
 )
 def test_a_group_that_says_nothing_is_refused(
@@ -88,6 +88,57 @@ def test_a_group_that_says_nothing_is_refused(
     assert run_here(script, tmp_path / "videos", tmp_path / "out", "--group", group) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_every_group_is_in_one_fold(tmp_path: Path) -> None:
+    """And each fold has its part of each class, as far as whole groups allow."""
+    videos, output = tmp_path / "videos", tmp_path / "out"
+    touch(videos, *(f"a/s{s}_{take}.mp4" for s in range(10) for take in range(1 + s % 2)))
+    touch(videos, *(f"b/s{s}_{take}.mp4" for s in range(5, 15) for take in range(2)))
+    arguments = (videos, output, r"group=^s\d+", "folds=5", "seed=3")
+    assert prepare("folder", *arguments) == 0
+    everything = sorted(
+        row[0] for split in ("train", "val") for row in rows(output / f"{split}.csv", videos)
+    )
+    validated: list[str] = []
+    for fold in range(5):
+        folder = output / f"fold_{fold}"
+        train, val = (rows(folder / f"{split}.csv", videos) for split in ("train", "val"))
+        assert sorted(row[0] for row in train + val) == everything
+        sessions = [{Path(row[0]).name.split("_")[0] for row in side} for side in (train, val)]
+        assert not sessions[0] & sessions[1]
+        counts = Counter(row[1] for row in val)
+        assert counts["b"] == 4
+        assert 2 <= counts["a"] <= 4
+        assert (folder / "classes.txt").read_text() == "a\nb\n"
+        validated += [row[0] for row in val]
+    assert sorted(validated) == everything
+
+    before = contents(output)
+    assert prepare("folder", *arguments) == 0
+    assert contents(output) == before, "a function of names and seed"
+
+
+def test_folds_without_groups_are_of_equal_size(tmp_path: Path) -> None:
+    make_tree(tmp_path / "videos")
+    assert prepare("folder", tmp_path / "videos", tmp_path / "out", "folds=4") == 0
+    found = [rows(tmp_path / f"out/fold_{fold}/val.csv", tmp_path / "videos") for fold in range(4)]
+    assert sorted(len(fold) for fold in found) == [4, 4, 4, 4]
+    counts = [Counter(row[1] for row in fold) for fold in found]
+    assert sorted(count["pour"] for count in counts) == [2, 2, 3, 3]
+    assert sorted(count["stir"] for count in counts) == [1, 1, 1, 2]
+
+
+def test_folds_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    touch(tmp_path / "videos", "a/s1_1.mp4", "a/s1_2.mp4", "a/s2_1.mp4", "b/s3_1.mp4")
+    arguments = ("folder", tmp_path / "videos", tmp_path / "out", r"group=s\d+")
+    line = complaint(capsys, *arguments, "folds=4")
+    assert line == "folds=4: wanted at most as many as there are groups, 3"
+    assert complaint(capsys, *arguments, "folds=1") == "folds: wanted at least 2, got 1"
+    assert not (tmp_path / "out").exists()
+    assert prepare(*arguments, "folds=3") == 0
+    told = "warning: one group only, so that one fold validates on it and does not train on it: b"
+    assert told in capsys.readouterr().out
 
 
 def test_images_if_asked(tmp_path: Path) -> None:

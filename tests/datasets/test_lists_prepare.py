@@ -74,7 +74,7 @@ def test_lists_are_not_replaced_by_manifests(
 
 def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out"
-    assert "no lines to read: give --train" in complaint(capsys, "lists", output)
+    assert "no lines to read: give train, val or test a list" in complaint(capsys, "lists", output)
     path = write(tmp_path / "list.txt", ["a.mp4 0", "b.mp4"])
     line = complaint(capsys, "lists", output, "--val", path)
     assert line == f"{path}, line 2: wanted a path and a label, got b.mp4"

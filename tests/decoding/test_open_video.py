@@ -15,7 +15,7 @@ from PIL import Image
 
 from hiera_video import VideoError, open_video
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.config.groups import ClipSettings, EvaluateSettings, ReadingSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import NOTICES_FILE, FailurePolicy
 from hiera_video.data.manifest import Row
@@ -218,9 +218,9 @@ class TestStore:
             assert not (tmp_path / "index").exists()
 
     def test_a_run_keeps_indexes_in_its_output_folder_or_where_it_is_told_to(self) -> None:
-        own = DataSettings().decoding(Path("run"))
+        own = ReadingSettings().decoding(Path("run"))
         assert own.index_dir == Path("run/.index")
-        told = DataSettings(index_dir=Path("kept"), square_pixels=True, decoder="decord")
+        told = ReadingSettings(index_dir=Path("kept"), square_pixels=True, decoder="decord")
         assert told.decoding(Path("run")) == DecodingOptions("decord", 300, Path("kept"), True)
 
 

@@ -12,12 +12,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
+from hiera_video.commands.features import FeatureRun
+from hiera_video.commands.features import start as extract_features
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.failures import SKIPPED_FILE
-from hiera_video.evaluation.run import evaluate
-from hiera_video.features.windows import extract_features
 from hiera_video.training.run import train
-from hiera_video.training.settings import EvaluateRun, FeatureRun, TrainRun
+from hiera_video.training.settings import TrainRun
 from tests.support import (
     ROOT,
     TINY_ARGUMENTS,

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.failures import SKIPPED_FILE
-from hiera_video.evaluation.run import evaluate
-from hiera_video.training.settings import EvaluateRun
 from tests.support import (
     TinyDataset,
     copy_dataset,
@@ -41,7 +41,7 @@ def evaluate_here(checkpoint: Path, manifest: Path, output_dir: Path, *more: str
         "evaluate.num_crops=1",
     ]
     run = parse_settings(EvaluateRun, [*arguments, *more])
-    return evaluate(run.checkpoint, run, run.data, run.clip, run.evaluate)
+    return evaluate(run)
 
 
 @pytest.fixture(scope="module")

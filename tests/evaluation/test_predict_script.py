@@ -10,10 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hiera_video.config.groups import DataSettings, DataSource, EvaluateSettings, RunSettings
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
+from hiera_video.config.groups import EvaluateSettings
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.evaluation.predict import predict
-from hiera_video.evaluation.run import evaluate
 from tests.support import TinyDataset, error_line, read_manifest, run_script, succeed
 
 
@@ -144,9 +146,19 @@ def test_predictions_equal_those_of_an_evaluation(
     tiny_checkpoint: Path, tiny_dataset: TinyDataset, videos: list[Path], tmp_path: Path
 ) -> None:
     views = EvaluateSettings(num_clips=2, num_crops=3)
-    data = DataSettings(val=DataSource(manifest=tiny_dataset.val), num_workers=0)
-    run = RunSettings(output_dir=tmp_path)
-    evaluate(str(tiny_checkpoint), run, data, {"stride": 3}, views)
+    run = parse_settings(
+        EvaluateRun,
+        [
+            f"checkpoint={tiny_checkpoint}",
+            f"data.val.manifest={tiny_dataset.val}",
+            f"output_dir={tmp_path}",
+            "data.num_workers=0",
+            "clip.stride=3",
+            "evaluate.num_clips=2",
+            "evaluate.num_crops=3",
+        ],
+    )
+    evaluate(run)
     scores = pq.read_table(tmp_path / "predictions.parquet")["scores"].to_pylist()
     overrides = {"stride": 3}
     found = predict(str(tiny_checkpoint), videos, views, overrides=overrides)

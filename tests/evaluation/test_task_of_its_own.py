@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from hiera_video.batch import Failure
 from hiera_video.config.groups import (
     ClipSettings,
-    DataSettings,
     DataSource,
+    EvaluateData,
     EvaluateSettings,
     RunSettings,
 )
@@ -65,7 +65,7 @@ class Redness(Task):
 class SeenRedness(Redness):
     """The same, some of it, under other names."""
 
-    shown: ClassVar = {
+    shown = {  # noqa: RUF012
         "spread": Shown("largest difference"),
         "per_row": Shown("Redness of each video"),
     }
@@ -128,7 +128,7 @@ def test_a_whole_evaluation_of_it(
     metrics = evaluate(
         str(tiny_checkpoint),
         RunSettings(output_dir=tmp_path / "out"),
-        DataSettings(val=DataSource(manifest=tiny_dataset.val), num_workers=0),
+        EvaluateData(val=DataSource(manifest=tiny_dataset.val), num_workers=0),
         {},
         EvaluateSettings(num_clips=2, num_crops=1),
     )

@@ -17,18 +17,19 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
+from hiera_video.commands.features import FeatureRun
+from hiera_video.commands.features import start as extract_features
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data import loader
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.data.transforms import EvaluationViews
 from hiera_video.decoding.reader import VideoReader
 from hiera_video.errors import ManifestError, VideoError
-from hiera_video.evaluation.run import evaluate
-from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.preparation.pack_shards import MANIFEST_FILE, make_shards
-from hiera_video.training.settings import EvaluateRun, FeatureRun
 from tests.support import (
     ROOT,
     TinyDataset,

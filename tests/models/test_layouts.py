@@ -26,8 +26,10 @@ from hiera_video import (
     HieraModel,
     create_model,
 )
+from hiera_video.commands.convert import ConvertRun, start
+from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import CheckpointError, UserError
-from hiera_video.models.convert import convert, main
+from hiera_video.models.convert import convert
 from hiera_video.models.layouts import LAYOUTS, files, find_checkpoint, official, read_checkpoint
 from hiera_video.models.registry import load_model
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
@@ -271,12 +273,13 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     save_image_classifier(tmp_path / "own")
     (tmp_path / "own/preprocessor.json").write_text("{}")
     for layout in LAYOUTS:
-        main([str(tmp_path / "own"), str(tmp_path / layout), "--layout", layout])
+        arguments = [str(tmp_path / "own"), str(tmp_path / layout), "--layout", layout]
+        start(parse_settings(ConvertRun, arguments))
         told = [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()]
         assert sorted(told) == sorted(map(str, (tmp_path / layout).iterdir()))
     assert (tmp_path / "hiera_video/preprocessor.json").read_text() == "{}"
-    with pytest.raises(UserError, match="invalid choice: 'timm'"):
-        main([str(tmp_path / "own"), str(tmp_path / "x"), "--layout", "timm"])
+    with pytest.raises(UserError, match="--layout=timm: input should be 'hiera_video', '"):
+        parse_settings(ConvertRun, [*arguments[:2], "--layout", "timm"])
 
 
 def test_script_ends_a_users_mistake_in_one_line(tmp_path: Path) -> None:

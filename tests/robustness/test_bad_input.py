@@ -16,6 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
+from hiera_video.commands.features import FeatureRun
+from hiera_video.commands.features import start as extract_features
 from hiera_video.config.groups import ClipSettings, EvaluateSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.dataset import EvaluationClips
@@ -24,12 +28,10 @@ from hiera_video.data.manifest import Row
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import CheckpointError, ConfigError, ManifestError, UserError, VideoError
 from hiera_video.evaluation.predict import predict
-from hiera_video.evaluation.run import evaluate
-from hiera_video.features.windows import extract_features
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.variants import variant_config
 from hiera_video.training.run import train
-from hiera_video.training.settings import EvaluateRun, FeatureRun, TrainRun
+from hiera_video.training.settings import TrainRun
 from tests.forked import run_forked
 from tests.support import (
     TINY_ARGUMENTS,

@@ -17,7 +17,16 @@ import pytest
 import torch
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config.groups import AugmentSettings, ClipSettings, DataSettings, EvaluateSettings
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
+from hiera_video.commands.features import FeatureRun
+from hiera_video.commands.features import start as extract_features
+from hiera_video.config.groups import (
+    AugmentSettings,
+    ClipSettings,
+    EvaluateSettings,
+    ReadingSettings,
+)
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.failures import SKIPPED_FILE
@@ -26,9 +35,6 @@ from hiera_video.data.manifest import Row
 from hiera_video.data.windows import VideoWindows, WindowBatch
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import UserError
-from hiera_video.evaluation.run import evaluate
-from hiera_video.features.windows import extract_features
-from hiera_video.training.settings import EvaluateRun, FeatureRun
 from tests.forked import run_forked
 from tests.robustness.deadly_reader import DeadlyReader
 from tests.support import (
@@ -48,7 +54,7 @@ from tests.support import (
 CPU = torch.device("cpu")
 LIMIT = DecodingOptions(timeout_seconds=HANG_SECONDS)
 CLIP = ClipSettings(**TINY_CLIP)
-WORKERS = DataSettings(num_workers=2)
+WORKERS = ReadingSettings(num_workers=2)
 REASONS = {
     "killed": "the worker that read it was killed by SIGKILL (out of memory?)",
     "crashed": "the worker that read it was killed by SIGSEGV",
@@ -169,7 +175,7 @@ def test_videos_are_begun_again_but_for_finished_ones(
                 found.setdefault(row, []).append((number, start))
         return found
 
-    settings = DataSettings(num_workers=num_workers)
+    settings = ReadingSettings(num_workers=num_workers)
     groups = [[0], [1], [2, 3], [4]]
     batches = list(window_batches(windows(rows, groups), settings, CPU))
     (failure,) = failures_of([batch.clips for batch in batches])

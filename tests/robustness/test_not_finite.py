@@ -14,17 +14,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hiera_video import HieraConfig, HieraForPreTraining
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
+from hiera_video.commands.features import FeatureRun
+from hiera_video.commands.features import start as extract_features
 from hiera_video.config.groups import ClipSettings, EvaluateSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import CheckpointError, NotFiniteError
 from hiera_video.evaluation.predict import predict
-from hiera_video.evaluation.run import evaluate
-from hiera_video.features.windows import extract_features
 from hiera_video.models.convert import convert
 from hiera_video.models.finite import FiniteOutputs, finite_clips
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.training.run import train
-from hiera_video.training.settings import EvaluateRun, FeatureRun, TrainRun
+from hiera_video.training.settings import TrainRun
 from hiera_video.visualization.reconstruction import reconstruct_videos
 from tests.forked import run_forked
 from tests.models.small import DECODER, VIDEO

@@ -11,15 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import Interrupted
-from hiera_video.evaluation.run import evaluate
 from hiera_video.training import curves
 from hiera_video.training.agreement import StopTogether
 from hiera_video.training.curves import CurvesTracker
 from hiera_video.training.log import rewind_log
 from hiera_video.training.run import pretrain, train
-from hiera_video.training.settings import EvaluateRun, PretrainRun, TrainRun
+from hiera_video.training.settings import PretrainRun, TrainRun
 from hiera_video.training.trackers import JsonLinesTracker
 from hiera_video.training.validation import Validation
 from tests.support import (

@@ -10,16 +10,18 @@ import pytest
 from safetensors.torch import load_file
 
 from hiera_video import HieraConfig
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
+from hiera_video.commands.features import FeatureRun
+from hiera_video.commands.features import start as extract_features
 from hiera_video.config.groups import EvaluateSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError, ManifestError, VideoError
 from hiera_video.evaluation.predict import predict
-from hiera_video.evaluation.run import evaluate
-from hiera_video.features.windows import extract_features
 from hiera_video.models.classification import HieraForImageClassification
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.training.run import pretrain, train
-from hiera_video.training.settings import EvaluateRun, FeatureRun, PretrainRun, TrainRun
+from hiera_video.training.settings import PretrainRun, TrainRun
 from tests.forked import run_forked
 from tests.support import (
     ROOT,

@@ -14,18 +14,19 @@ from torch import Tensor, nn
 
 from hiera_video import HieraForImageClassification, HieraForVideoClassification
 from hiera_video.batch import ClipBatch, Failure
+from hiera_video.commands.evaluate import EvaluateRun
+from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.groups import ClipSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.paired_loader import PairedBatch
 from hiera_video.errors import ConfigError
-from hiera_video.evaluation.run import evaluate
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.tasks.joint import JointTask
 from hiera_video.tasks.step_shares import StepShares
 from hiera_video.tasks.task import BatchLoss, Task
 from hiera_video.training.run import pretrain, train
 from hiera_video.training.saving import Checkpoints
-from hiera_video.training.settings import EvaluateRun, PretrainRun, TrainRun
+from hiera_video.training.settings import PretrainRun, TrainRun
 from hiera_video.training.sides import image_run
 from tests.support import (
     TINY_ARGUMENTS,

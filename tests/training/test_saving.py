@@ -325,7 +325,7 @@ def test_tensors_of_the_optimizer_are_the_same_bits_again(
     verify_checksums(checkpoint)
 
     again = copy.deepcopy(model)
-    saved = load_checkpoint([checkpoint], again)
+    saved = read_saved([checkpoint])
     assert saved is not None
     other = make_optimizer(again, OptimizerSettings(**settings))
     load_optimizer(again, other, saved)
@@ -342,7 +342,7 @@ def test_a_run_without_a_step_yet_has_no_tensors_to_save(
     save(1)
     (checkpoint,) = saved_checkpoints(tmp_path)
     assert not (checkpoint / OPTIMIZER_FOLDER).exists()
-    saved = load_checkpoint([checkpoint], model)
+    saved = read_saved([checkpoint])
     assert saved is not None
     optimizer = make_optimizer(model, OptimizerSettings())
     load_optimizer(model, optimizer, saved)
@@ -366,7 +366,7 @@ def test_tensors_that_an_older_version_saved_are_the_same_bits(
     save(3)
     (checkpoint,) = saved_checkpoints(tmp_path)
     save_as_0_1_0(checkpoint, optimizer.state_dict())
-    saved = load_checkpoint([checkpoint], model)
+    saved = read_saved([checkpoint])
     assert saved is not None
     other = make_optimizer(model, OptimizerSettings())
     load_optimizer(model, other, saved)
@@ -384,7 +384,7 @@ def test_shards_of_an_unreleased_version_are_refused(
     (checkpoint / OPTIMIZER_FOLDER).mkdir()
     state = {"state": {0: {"step": torch.tensor(3.0)}}}
     save_as_0_1_0(checkpoint, {**optimizer.state_dict(), **state})
-    saved = load_checkpoint([checkpoint], model)
+    saved = read_saved([checkpoint])
     assert saved is not None
     with pytest.raises(CheckpointError, match=r"step-00000003: its sharded optimizer was saved by"):
         load_optimizer(model, optimizer, saved)

@@ -1,0 +1,23 @@
+"""What commands share that use a trained model."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hiera_video.config.groups import ClipSettings, RunSettings
+from hiera_video.config.machinery import GivenFields, with_fields_of
+
+#: What ``--help`` says of ``checkpoint``.
+CHECKPOINT = "directory, file or hub id of a trained model"
+
+
+@with_fields_of(ClipSettings, "of the checkpoint", leave_out={"num_frames", "crop_size"})
+class CheckpointClip(GivenFields):
+    """Settings of clips in place of the checkpoint's own; its model takes one size of clips."""
+
+
+class CheckpointRun(RunSettings):
+    """A run over the videos of a manifest with a trained model."""
+
+    checkpoint: str = Field(description=CHECKPOINT)
+    clip: CheckpointClip = Field(default_factory=CheckpointClip)

@@ -1,0 +1,112 @@
+"""Classify videos or images with a trained model.
+
+hiera-video predict checkpoint=DIR FILE [FILE ...]
+
+FILE can be a folder, for all videos (or images, as the model takes) below it, and a pattern. Files
+that cannot be read are listed at the end, each with its reason; the exit status is 2 then.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from hiera_video.command import say_error
+from hiera_video.commands.checkpoint import CHECKPOINT, CheckpointClip
+from hiera_video.config.groups import DecoderSettings, EvaluateSettings
+from hiera_video.config.machinery import Settings
+
+if TYPE_CHECKING:
+    from hiera_video.evaluation.predict import Prediction
+
+
+class PredictionViews(Settings):
+    """Views of a file whose scores are averaged."""
+
+    num_clips: int | None = Field(
+        None, ge=1, description="clips per video; default: 5, or 1 where a clip spans the video"
+    )
+    num_crops: int | None = Field(
+        None, ge=1, description="crops per clip; default: 3, or 1 of an image"
+    )
+
+
+class PredictRun(Settings):
+    """Classify single files."""
+
+    positional: ClassVar[tuple[str, ...]] = ("files",)
+    flags: ClassVar[Mapping[str, str]] = {
+        "--checkpoint": "checkpoint",
+        "--num-clips": "evaluate.num_clips",
+        "--num-crops": "evaluate.num_crops",
+        "--classes": "classes",
+        "--top-k": "top_k",
+        "--decoder": "data.decoder",
+        "--clip": "clip.*",
+        "--json": "json_lines",
+    }
+
+    files: list[str] = Field(description="videos or images, folders, patterns")
+    checkpoint: str = Field(description=CHECKPOINT)
+    classes: Path | None = Field(
+        None,
+        description="classes.txt, a name a line, for published weights, which come without names",
+    )
+    top_k: int = Field(5, description="classes to show")
+    json_lines: bool = Field(False, description="one line of JSON per file")
+    data: DecoderSettings = Field(default_factory=DecoderSettings)
+    clip: CheckpointClip = Field(default_factory=CheckpointClip)
+    evaluate: PredictionViews = Field(default_factory=PredictionViews)
+
+
+SETTINGS = PredictRun
+
+
+def start(run: PredictRun) -> None:
+    """Print the most probable classes of each file; what cannot be read, at the end."""
+    from hiera_video.data.manifest import read_classes
+    from hiera_video.evaluation.predict import predict
+
+    predictions = predict(
+        run.checkpoint,
+        run.files,
+        EvaluateSettings.given(run.evaluate.num_clips, run.evaluate.num_crops),
+        overrides=run.clip.given,
+        classes=read_classes(run.classes) if run.classes else None,
+        decoder=run.data.decoder,
+        top_k=run.top_k,
+    )
+    failures = []
+    for prediction in predictions:
+        if prediction.reason is not None:
+            failures.append(prediction)
+        _show(prediction, run.json_lines)
+    for failure in failures:
+        say_error(f"error: {failure.path}: {failure.reason}")
+    if failures:
+        sys.exit(2)
+
+
+def _show(prediction: Prediction, as_json: bool) -> None:
+    """One line of JSON, or a table; of a file that cannot be read, no table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    failed = prediction.reason is not None
+    if as_json:
+        told = {"error": prediction.reason} if failed else {"classes": prediction.classes}
+        print(json.dumps({"path": prediction.path, **told}), flush=True)
+    elif not failed:
+        print(prediction.path)
+        table = Table(min_width=40)
+        table.add_column("class")
+        table.add_column("probability", justify="right")
+        for name, probability in prediction.classes:
+            table.add_row(Text(name), f"{probability:.4f}")
+        Console().print(table)

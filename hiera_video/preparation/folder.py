@@ -1,0 +1,240 @@
+"""A tree of class folders, or a manifest, split into manifests; and into folds.
+
+``VIDEOS/<class name>/.../<any name>.mp4`` goes to ``train.csv`` or ``val.csv``. The split is
+stratified: each class gives its share of videos to validation, at least one where it has two or
+more. Videos whose names agree in what a pattern matches are one group, and stay together.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.manifest import Manifest
+from hiera_video.decoding.source import IMAGE_SUFFIXES
+from hiera_video.errors import ConfigError, UserError
+from hiera_video.labels import normalize_label, order_classes
+from hiera_video.preparation.lists import (
+    VIDEO_SUFFIXES,
+    Entry,
+    describe_passed_over,
+    search_files,
+    write_dataset,
+)
+
+
+class Split(NamedTuple):
+    """How videos are split: the share of each class to validate on, the seed of what is drawn, what
+    names of one group agree in, and how many folds there are besides, 0 for none."""
+
+    val_share: float = 0.2
+    seed: int = 0
+    group: re.Pattern[str] | None = None
+    folds: int = 0
+
+
+def prepare_folder(videos: Path, output_dir: Path, split: Split, images: bool = False) -> None:
+    """Write the manifests of a tree of class folders, or of the videos of a manifest.
+
+    With folds, ``fold_0/train.csv``, ``fold_0/val.csv`` and so on are written besides, each pair
+    with its ``classes.txt``: every video is in one fold's validation part.
+
+    Raises:
+        UserError: if there is nothing to split, the split cannot be made, or files of the
+            user's own would be replaced.
+    """
+    if videos.is_file():
+        classes = read_manifest(videos)
+    else:
+        classes = find_classes(videos, IMAGE_SUFFIXES if images else VIDEO_SUFFIXES)
+    datasets = {output_dir: split_classes(classes, split.val_share, split.seed, split.group)}
+    if split.folds:
+        parts = split_into_folds(classes, split.folds, split.seed, split.group)
+        datasets |= {output_dir / f"fold_{number}": part for number, part in enumerate(parts)}
+    for folder, entries in datasets.items():
+        files = {entry.key: Path(entry.key) for entry in entries}
+        write_dataset(folder, list(classes), entries, files, [videos])
+
+
+def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
+    """Files below each class folder of ``root``; folders without any are left out.
+
+    Prints what else there is.
+
+    Raises:
+        UserError: if no class folder has such a file.
+    """
+    classes: dict[str, list[Path]] = {}
+    found = search_files(root, suffixes)
+    num_beside = 0
+    for path in found.files:
+        folder, *below = path.relative_to(root.absolute()).parts
+        if below:
+            classes.setdefault(normalize_label(folder), []).append(path)
+        else:
+            num_beside += 1
+    told = [describe_passed_over(found.passed_over)] if found.passed_over else []
+    if num_beside:
+        told.append(f"{num_beside} beside the class folders")
+    passed_over = f"passed over: {', '.join(told)}" if told else ""
+    if not classes:
+        kind = "image" if ".png" in suffixes else "video"
+        raise UserError(
+            f"{root}: wanted one folder per class with {kind} files in it, found none"
+            + (f" ({passed_over})" if told else "")
+        )
+    if told:
+        print(passed_over)
+    return {name: classes[name] for name in order_classes(classes)}
+
+
+def read_manifest(path: Path) -> dict[str, list[Path]]:
+    """The files of each class of a manifest of whole videos."""
+    labels = ClassLabels()
+    manifest = Manifest(path, targets=labels)
+    classes: dict[str, list[Path]] = {name: [] for name in labels.classes}
+    for row in (manifest[index] for index in range(len(manifest))):
+        if row.start_seconds or row.end_seconds:
+            raise UserError(f"{path}: has rows with seconds, and only whole videos can be split")
+        classes[labels.classes[row.targets["labels"]]].append(row.local_file.absolute())
+    return classes
+
+
+def split_classes(
+    classes: Mapping[str, Sequence[Path]],
+    val_share: float,
+    seed: int,
+    group: re.Pattern[str] | None,
+) -> list[Entry]:
+    """The entries of all classes; a function of all names, ``val_share`` and ``seed``.
+
+    Each class is split in the same proportion, and a group is on one side only, whatever the
+    classes of its videos.
+
+    Raises:
+        ConfigError: if ``group`` matches no name, or leaves nothing to validate on.
+    """
+    groups = {name: _grouped(videos, group) for name, videos in classes.items()}
+    sides: dict[str, str] = {}
+    for name in sorted(groups, key=lambda name: len(groups[name])):  # those with least choice first
+        _draw(name, groups[name], val_share, seed, sides)
+    entries = [
+        Entry(sides[key], str(video), name)
+        for name, videos in classes.items()
+        for video, key in ((video, _group_of(video, group)) for video in videos)
+    ]
+    if group:
+        _check_groups(entries, sides, val_share, group)
+    return entries
+
+
+def _group_of(video: Path, group: re.Pattern[str] | None) -> str:
+    match = group.search(video.name) if group else None
+    return match[0] if match else str(video)
+
+
+def _grouped(videos: Sequence[Path], group: re.Pattern[str] | None) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = {}
+    for video in videos:
+        groups.setdefault(_group_of(video, group), []).append(video)
+    return groups
+
+
+def _draw(
+    name: str,
+    groups: Mapping[str, Sequence[Path]],
+    val_share: float,
+    seed: int,
+    sides: dict[str, str],
+) -> None:
+    """Put the groups of a class on ``sides``, those that are on none yet."""
+    shuffled = random.Random(f"{seed}/{name}").sample(list(groups), len(groups))
+    wanted = round(sum(map(len, groups.values())) * val_share)
+    if len(groups) > 1 and val_share > 0:
+        wanted = max(wanted, 1)
+    num_val = sum(len(groups[key]) for key in shuffled if sides.get(key) == "val")
+    open_keys = [key for key in shuffled if key not in sides]
+    has_train = any(sides.get(key) == "train" for key in shuffled)
+    for place, key in enumerate(open_keys):
+        is_last = place == len(open_keys) - 1  # one group at least is left to train on
+        if num_val < wanted and (has_train or not is_last):
+            sides[key] = "val"
+            num_val += len(groups[key])
+        else:
+            sides[key] = "train"
+            has_train = True
+
+
+def _check_groups(
+    entries: Sequence[Entry], sides: Mapping[str, str], val_share: float, group: re.Pattern[str]
+) -> None:
+    unmatched = sum(group.search(Path(entry.key).name) is None for entry in entries)
+    if unmatched == len(entries):
+        raise ConfigError(f"group={group.pattern}: matches none of the {unmatched} names")
+    if val_share > 0 and all(entry.split == "train" for entry in entries):
+        raise ConfigError(
+            f"group={group.pattern}: leaves nothing to validate on, since each class has one "
+            "group only"
+        )
+    alone = f", {unmatched} of them names without a match" if unmatched else ""
+    print(f"{len(sides)} groups{alone}: none is on both sides")
+
+
+def split_into_folds(
+    classes: Mapping[str, Sequence[Path]], folds: int, seed: int, group: re.Pattern[str] | None
+) -> list[list[Entry]]:
+    """The entries of each fold, a function of all names and ``seed``.
+
+    Each group is in the validation part of one fold, and in the training part of all others. The
+    largest groups go first, each to the fold that has least of its classes so far; so every fold
+    gets as even a part of each class as the groups allow.
+
+    Raises:
+        ConfigError: if there are more folds than groups.
+    """
+    members: dict[str, Counter[str]] = {}
+    for name, videos in classes.items():
+        for video in videos:
+            members.setdefault(_group_of(video, group), Counter())[name] += 1
+    if len(members) < folds:
+        raise ConfigError(
+            f"folds={folds}: wanted at most as many as there are groups, {len(members)}"
+        )
+    totals = {name: len(videos) for name, videos in classes.items()}
+    sums = [Counter[str]() for _ in range(folds)]
+    fold_of: dict[str, int] = {}
+    shuffled = random.Random(f"{seed}/folds").sample(sorted(members), len(members))
+    for key in sorted(shuffled, key=lambda key: -members[key].total()):
+        counts = members[key]
+        # What this adds to the sum of squares of the folds' shares of each class.
+        costs = [
+            (sum(fold[n] * count / totals[n] ** 2 for n, count in counts.items()), fold.total())
+            for fold in sums
+        ]
+        fold_of[key] = costs.index(min(costs))
+        sums[fold_of[key]] += counts
+    _warn_of_lone_groups(classes, group)
+    return [
+        [
+            Entry("val" if fold_of[_group_of(video, group)] == fold else "train", str(video), name)
+            for name, videos in classes.items()
+            for video in videos
+        ]
+        for fold in range(folds)
+    ]
+
+
+def _warn_of_lone_groups(
+    classes: Mapping[str, Sequence[Path]], group: re.Pattern[str] | None
+) -> None:
+    alone = [name for name, videos in classes.items() if len(_grouped(videos, group)) == 1]
+    if alone:
+        print(
+            f"warning: one group only, so that one fold validates on it and does not train on it: "
+            f"{', '.join(alone)}"
+        )

@@ -1,0 +1,62 @@
+"""Lists of ``path label`` lines, as PySlowFast, VideoMAE and mmaction2 have, become manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hiera_video.data.manifest import read_classes
+from hiera_video.errors import UserError
+from hiera_video.labels import order_classes
+from hiera_video.preparation.lists import Entry, read_lines, write_dataset
+
+
+def prepare_lists(
+    lists: Mapping[str, Path],
+    output_dir: Path,
+    *,
+    classes_file: Path | None = None,
+    root: Path | None = None,
+    separator: str | None = None,
+) -> None:
+    """Write the manifest of each list.
+
+    Args:
+        lists: the file of each split, ``train``, ``val`` or ``test``.
+        classes_file: class names, one a line, that numbers are indices into. Without it, names are
+            sorted, and numbers are names in the order of their value.
+        root: where relative paths start, if not in the working directory.
+        separator: what stands between path and label, if not white space.
+
+    Raises:
+        UserError: if a list cannot be read, or there is nothing in them, or files of the user's own
+            would be replaced.
+    """
+    classes = read_classes(classes_file) if classes_file else None
+    entries: list[Entry] = []
+    for split, path in lists.items():
+        entries += read_entries(path, split, separator, classes)
+    if not entries:
+        raise UserError("no lines to read: give train, val or test a list with some")
+    root = (root or Path()).absolute()
+    files = {entry.key: root / entry.key for entry in entries if (root / entry.key).is_file()}
+    classes = classes or order_classes(e.label for e in entries if e.label is not None)
+    write_dataset(output_dir, classes, entries, files, lists.values())
+
+
+def read_entries(
+    path: Path, split: str, separator: str | None, classes: list[str] | None
+) -> Iterator[Entry]:
+    """A path, the separator, a label on each line; paths may contain the separator."""
+    for number, line in enumerate(read_lines(path), start=1):
+        video, *label = line.rsplit(separator, maxsplit=1)
+        if not label:
+            raise UserError(f"{path}, line {number}: wanted a path and a label, got {line}")
+        name = label[0].strip()
+        if classes is not None and name.isdecimal():
+            if int(name) >= len(classes):
+                raise UserError(
+                    f"{path}, line {number}: label {name} is past the {len(classes)} classes"
+                )
+            name = classes[int(name)]
+        yield Entry(split, video.strip(), name)
