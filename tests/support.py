@@ -37,6 +37,12 @@ from hiera_video.data.manifest import Manifest
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.variants import variant_config
+from hiera_video.training.saving import (
+    CHECKSUMS_FILE,
+    OPTIMIZER_FOLDER,
+    STATE_FILE,
+    write_checksums,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -285,6 +291,16 @@ def read_manifest(path: Path) -> list[tuple[str, str]]:
     """``(path, label)`` of each row."""
     with path.open(newline="", encoding="utf-8") as file:
         return [(row["path"], row["label"]) for row in csv.DictReader(file)]
+
+
+def save_as_0_1_0(checkpoint: Path, optimizer: dict[str, Any]) -> None:
+    """Replace the optimizer of a training checkpoint by this ``state_dict``, whole and with
+    numbered parameters, as version 0.1.0 saved it."""
+    shutil.rmtree(checkpoint / OPTIMIZER_FOLDER, ignore_errors=True)
+    (checkpoint / CHECKSUMS_FILE).unlink()
+    values = torch.load(checkpoint / STATE_FILE, weights_only=True)
+    torch.save({**values, "optimizer": optimizer}, checkpoint / STATE_FILE)
+    write_checksums(checkpoint)
 
 
 def save_checkpoint(

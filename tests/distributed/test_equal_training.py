@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,24 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hiera_video.config.groups import OptimizerSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import Interrupted
+from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.training.agreement import StopTogether
+from hiera_video.training.optim import make_optimizer
+from hiera_video.training.resume import load_optimizer, read_saved
 from hiera_video.training.run import train
 from hiera_video.training.saving import OPTIMIZER_FOLDER
 from hiera_video.training.settings import TrainRun
 from tests.forked import start_forked
-from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, forget_accelerator
+from tests.support import (
+    ROOT,
+    TINY_ARGUMENTS,
+    TinyDataset,
+    forget_accelerator,
+    save_as_0_1_0,
+)
 
 RECORDER = Path(__file__).with_name("record_process.py")
 SHARDER = Path(__file__).with_name("shard_on_cpu.py")
@@ -138,13 +149,24 @@ def test_sharded_training_gives_the_same_losses(
 def test_shards_go_on_from_a_checkpoint_of_whole_tensors(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
+    """Also from one that version 0.1.0 saved."""
     common = ["train.clip_grad_norm=1.0", "train.checkpoint_steps=4"]
     settings = arguments(tiny_dataset, tmp_path / "whole", *common, "train.batch_size=12")
     record(tmp_path / "1", settings, 1)
-    resume = f"resume={tmp_path / 'whole' / 'checkpoints' / 'step-00000004'}"
-    settings = arguments(tiny_dataset, tmp_path / "run", *common, resume, "train.batch_size=6")
-    record(tmp_path / "2", settings, 2, SHARDER)
-    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole")[4:], abs=1e-4)
+    new = tmp_path / "whole" / "checkpoints" / "step-00000004"
+    old = shutil.copytree(new, tmp_path / "old")
+    model = HieraForVideoClassification.from_pretrained(new / "model")
+    optimizer = make_optimizer(model, OptimizerSettings())
+    saved = read_saved([new])
+    assert saved is not None
+    load_optimizer(model, optimizer, saved)
+    save_as_0_1_0(old, optimizer.state_dict())
+    for name, checkpoint in (("2", new), ("3", old)):
+        settings = arguments(tiny_dataset, tmp_path / f"run{name}", *common, "train.batch_size=6")
+        record(tmp_path / name, [*settings, f"resume={checkpoint}"], 2, SHARDER)
+    assert losses(tmp_path / "run2") == pytest.approx(losses(tmp_path / "whole")[4:], abs=1e-4)
+    assert losses(tmp_path / "run3") == losses(tmp_path / "run2")
+    assert_close(weights(tmp_path / "run3"), weights(tmp_path / "run2"), 0)
 
 
 def test_mixed_precision_is_the_same_with_shards(tiny_dataset: TinyDataset, tmp_path: Path) -> None:

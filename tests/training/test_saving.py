@@ -40,9 +40,15 @@ from hiera_video.training.saving import (
     saved_checkpoints,
     unwrapped,
     verify_checksums,
-    write_checksums,
 )
-from tests.support import HANG_SECONDS, cut_off, files_below, flip_byte, save_checkpoint
+from tests.support import (
+    HANG_SECONDS,
+    cut_off,
+    files_below,
+    flip_byte,
+    save_as_0_1_0,
+    save_checkpoint,
+)
 
 Save = Callable[..., Progress]
 
@@ -347,14 +353,6 @@ def test_a_run_without_a_step_yet_has_no_tensors_to_save(
     optimizer = make_optimizer(model, OptimizerSettings())
     load_optimizer(model, optimizer, saved)
     assert not optimizer.state
-
-
-def save_as_0_1_0(checkpoint: Path, optimizer: dict[str, Any]) -> None:
-    """Replace the optimizer of a checkpoint by one in torch's own format."""
-    values = torch.load(checkpoint / STATE_FILE, weights_only=True)
-    torch.save({**values, "optimizer": optimizer}, checkpoint / STATE_FILE)
-    (checkpoint / CHECKSUMS_FILE).unlink()
-    write_checksums(checkpoint)
 
 
 def test_tensors_that_an_older_version_saved_are_the_same_bits(
