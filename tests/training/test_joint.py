@@ -25,6 +25,7 @@ from hiera_video.training.joint import JointTask, image_run
 from hiera_video.training.run import pretrain, train
 from hiera_video.training.saving import Checkpoints
 from hiera_video.training.settings import EvaluateRun, PretrainRun, TrainRun
+from tests.forked import run_forked, start_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_IMAGE,
@@ -32,7 +33,6 @@ from tests.support import (
     copy_dataset,
     forget_accelerator,
     read_manifest,
-    run_script,
     succeed,
 )
 
@@ -72,7 +72,7 @@ def joint(
         f"data.val.manifest={tiny_dataset.val}",
         f"images.val.manifest={tiny_images.val}",
     ]
-    result = run_script(
+    result = run_forked(
         "train",
         *arguments(tiny_dataset, tiny_images, output_dir, *validation),
         "train.epochs=4",
@@ -158,7 +158,8 @@ def test_two_processes_come_to_the_weights_of_one(
         return arguments(tiny_dataset, tiny_images, tmp_path / name, *slow)
 
     share = ["train.batch_size=3", "images.batch_size=2"]
-    succeed(run_script("train", *values("two", *share), num_processes=2))
+    two = start_forked("train", values("two", *share), tmp_path / "log", num_processes=2)
+    assert two.wait() == [0, 0], two.output
     train(parse_settings(TrainRun, values("one")))
     for part in (".", "images"):
         one, two = weights(tmp_path / "one", part), weights(tmp_path / "two", part)

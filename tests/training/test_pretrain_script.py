@@ -19,6 +19,7 @@ from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.training.run import pretrain, train
 from hiera_video.training.saving import Checkpoints
 from hiera_video.training.settings import PretrainRun, TrainRun
+from tests.forked import start_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,
@@ -186,8 +187,9 @@ def test_two_processes_share_a_step(unlabelled: Path, tmp_path: Path) -> None:
         "train.epochs=2",
         "train.log_steps=6",
     ]
-    output = succeed(run_script("pretrain", *arguments, num_processes=2))
-    assert "6 clips: 3 x 2 processes x 1 accumulated" in output
+    run = start_forked("pretrain", arguments, tmp_path / "log", num_processes=2)
+    assert run.wait() == [0, 0], run.output
+    assert "6 clips: 3 x 2 processes x 1 accumulated" in run.output
     assert len(losses(tmp_path / "run")) == 2
 
 

@@ -29,6 +29,7 @@ from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runtime import make_accelerator
 from hiera_video.training.run import train
 from hiera_video.training.settings import RunSettings, TrainRun
+from tests.forked import run_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TinyDataset,
@@ -202,14 +203,14 @@ def test_a_finished_run_is_left_as_it_is(
 
 
 def test_a_finished_run_takes_no_other_settings(trained: TrainedRun) -> None:
-    line = error_line(run_script("train", *trained.arguments, "optimizer.lr=1e-2"))
+    line = error_line(run_forked("train", *trained.arguments, "optimizer.lr=1e-2"))
     assert line.startswith(f"{trained.output_dir}: this run is finished, with other settings (opti")
     assert "optimizer.lr 0.003 -> 0.01" in line
     assert load_yaml(trained.output_dir / "config.yaml")["optimizer"]["lr"] == 0.003
 
 
 def test_never_refuses_to_go_on(trained: TrainedRun) -> None:
-    line = error_line(run_script("train", *trained.arguments, "resume=never"))
+    line = error_line(run_forked("train", *trained.arguments, "resume=never"))
     assert line.startswith(f"resume=never: {trained.output_dir} holds checkpoints of an earlier")
 
 
