@@ -76,6 +76,7 @@ def test_the_rate_of_every_step(tiny_dataset: TinyDataset, tmp_path: Path) -> No
     assert of_layers == pytest.approx([rates[-1] / 2**layer for layer in (5, 4, 3, 2, 1, 0)])
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_batches_are_trained_on_in_training_mode_and_scored_in_evaluation_mode(
     tiny_dataset: TinyDataset,
     tiny_checkpoint: Path,

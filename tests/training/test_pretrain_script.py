@@ -193,6 +193,7 @@ def test_two_processes_share_a_step(unlabelled: Path, tmp_path: Path) -> None:
     assert len(losses(tmp_path / "run")) == 2
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_gradient_checkpointing_is_a_setting(unlabelled: Path, tmp_path: Path) -> None:
     """Of six steps, and of the one whose memory is counted first, each of the five blocks, one of
     them the decoder's, is recomputed once."""
