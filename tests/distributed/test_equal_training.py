@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,14 @@ from hiera_video.training.run import train
 from hiera_video.training.saving import SHARDS_FOLDER
 from hiera_video.training.settings import TrainRun
 from tests.forked import start_forked
-from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, forget_accelerator
+from tests.support import (
+    ROOT,
+    TINY_ARGUMENTS,
+    TinyDataset,
+    forget_accelerator,
+    logged,
+    weights,
+)
 
 RECORDER = Path(__file__).with_name("record_process.py")
 SHARDER = Path(__file__).with_name("shard_on_cpu.py")
@@ -59,12 +65,7 @@ def assert_close(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: fl
 
 
 def losses(output_dir: Path) -> list[float]:
-    records = [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
-    return [record["train/loss"] for record in records if "train/loss" in record]
-
-
-def weights(output_dir: Path) -> dict[str, Tensor]:
-    return load_file(output_dir / "last" / "model.safetensors")
+    return logged(output_dir, "train/loss")
 
 
 @pytest.mark.parametrize("repeated_sampling", [1, 2])

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -40,9 +39,11 @@ from tests.support import (
     error_line,
     files_below,
     frame_numbers,
+    read_log,
     read_manifest,
     run_script,
     succeed,
+    weights,
     write_manifest,
     write_video,
 )
@@ -66,16 +67,8 @@ def train_here(dataset: TinyDataset, output_dir: Path, *more: str) -> None:
     train(parse_settings(TrainRun, train_arguments(dataset, output_dir, *more)))
 
 
-def read_log(output_dir: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
-
-
 def read_skipped(output_dir: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (output_dir / SKIPPED_FILE).read_text().splitlines()]
-
-
-def weights(output_dir: Path) -> dict[str, Tensor]:
-    return load_file(output_dir / "last" / "model.safetensors")
 
 
 def assert_same_weights(one: Path, other: Path, tolerance: float = 0.0) -> None:
