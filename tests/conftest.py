@@ -16,8 +16,12 @@ if str(ROOT) not in sys.path:  # `from tests.support import ...` works however p
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing in these tests may ask a hub
 os.environ["ACCELERATE_USE_CPU"] = "true"  # the same figures on every machine
-torch.set_num_threads(1)  # small models lose by sharing work, and other cores run other tests
+# Small models lose by sharing work, and other cores run other tests. Processes that are forked from
+# one that has imported torch take the number from its environment, not from theirs.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
+from tests.short_runs import ShortRuns  # noqa: E402
 from tests.support import (  # noqa: E402
     TinyDataset,
     at_end_of_test,
@@ -53,6 +57,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(places, len(_LONGEST))
 
     items.sort(key=turn)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_runs() -> Iterator[ShortRuns]:
+    """Leave out of runs what takes longer than their steps and is not what tests are about."""
+    short = ShortRuns()
+    short.begin()
+    yield short
+    short.end()
+
+
+@pytest.fixture
+def whole_runs(short_runs: ShortRuns) -> Iterator[None]:
+    """Leave out nothing: the picture of the curves is drawn, and the memory of a step counted."""
+    short_runs.end()
+    yield
+    short_runs.begin()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,8 @@
 
 They are forked from a server that has imported everything once: importing takes several seconds,
 and some tests start dozens. Else they are what a launcher would start: same script, same arguments,
-same environment, one process per rank, in a process group of its own.
+same environment, one process per rank, in a process group of its own; but for what
+``short_runs.py`` leaves out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from tests.short_runs import ShortRuns
 from tests.support import CPU_ENVIRONMENT, HANG_SECONDS, ROOT, at_end_of_test, kill_tree, wait_until
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -141,6 +143,7 @@ def _run(
         os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), descriptor)
     multiprocessing.set_start_method("fork", force=True)  # of data workers, as in any script
     sys.argv = [str(script), *arguments]
+    ShortRuns().begin()
     status: Any = 0
     try:
         runpy.run_path(str(script), run_name="__main__")

@@ -6,6 +6,7 @@ Axes: T frames, H rows, W columns.
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import runpy
@@ -29,6 +30,7 @@ from accelerate.state import AcceleratorState, GradientState
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hiera_video.config.groups import ClipSettings
@@ -499,6 +501,21 @@ def flip_byte(path: Path, position: int | None = None) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2 if position is None else position] ^= 0b100
     path.write_bytes(data)
+
+
+def read_log(output_dir: Path) -> list[dict[str, Any]]:
+    """The records of a run's log."""
+    return [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
+
+
+def logged(output_dir: Path, name: str) -> list[float]:
+    """A figure of a run's log, such as ``train/loss``, from first to last."""
+    return [record[name] for record in read_log(output_dir) if name in record]
+
+
+def weights(output_dir: Path, part: str = ".") -> dict[str, Tensor]:
+    """What a run shares in the end; ``part`` is a folder in it, as ``images``."""
+    return load_file(output_dir / "last" / part / "model.safetensors")
 
 
 def copy_dataset(dataset: TinyDataset, folder: Path) -> TinyDataset:

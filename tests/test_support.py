@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.forked import start_forked
+from tests.short_runs import LEFT_OUT, ShortRuns
 from tests.support import HANG_SECONDS, Run, at_end_of_test, start_script, wait_until
 
 #: A script whose processes start one more each, and never end.
@@ -17,6 +19,16 @@ subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("started", flush=True)
 time.sleep(600)
 """
+
+
+def test_what_short_runs_leave_out_is_there(short_runs: ShortRuns) -> None:
+    """Where it had another name, it would be drawn and counted after all."""
+    short_runs.end()
+    wholes = {place: getattr(import_module(place[0]), place[1]) for place in LEFT_OUT}
+    short_runs.begin()
+    for (module, name), instead in LEFT_OUT.items():
+        assert wholes[module, name] is not instead
+        assert getattr(import_module(module), name) is instead
 
 
 @pytest.mark.parametrize(("how", "num_processes"), [("forked", 2), ("alone", 1), ("torchrun", 2)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,9 @@ from tests.support import (
     TINY_ARGUMENTS,
     TinyDataset,
     forget_accelerator,
+    logged,
     save_as_0_1_0,
+    weights,
 )
 
 RECORDER = Path(__file__).with_name("record_process.py")
@@ -70,12 +71,7 @@ def assert_close(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: fl
 
 
 def losses(output_dir: Path) -> list[float]:
-    records = [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
-    return [record["train/loss"] for record in records if "train/loss" in record]
-
-
-def weights(output_dir: Path) -> dict[str, Tensor]:
-    return load_file(output_dir / "last" / "model.safetensors")
+    return logged(output_dir, "train/loss")
 
 
 @pytest.mark.parametrize("repeated_sampling", [1, 2])

@@ -13,7 +13,15 @@ from hiera_video.training.saving import (
     verify_checksums,
 )
 from tests.forked import ForkedScript, start_forked
-from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below, flip_byte, wait_until
+from tests.support import (
+    HANG_SECONDS,
+    ROOT,
+    TINY_ARGUMENTS,
+    TinyDataset,
+    files_below,
+    flip_byte,
+    wait_until,
+)
 
 
 def start_sharded(dataset: TinyDataset, output_dir: Path, *more: str) -> ForkedScript:
@@ -81,7 +89,7 @@ def test_a_disk_that_is_full_for_one_process_leaves_the_checkpoint_before(
     first, second = run.processes
     assert second.pid is not None
     resource.prlimit(second.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
-    first.join(60)
+    first.join(HANG_SECONDS)
     second.kill()  # as a launcher does when one process has ended
     assert run.wait()[0] == 2, run.output
     last = saved_checkpoints(folder)[-1]

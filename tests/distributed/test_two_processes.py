@@ -20,6 +20,7 @@ from hiera_video.config.machinery import parse_settings
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.training.run import train
 from hiera_video.training.settings import TrainRun
+from tests.forked import start_forked
 from tests.support import (
     ROOT,
     TINY_ARGUMENTS,
@@ -34,11 +35,18 @@ from tests.support import (
 RECORDER = Path(__file__).with_name("record_process.py")
 
 
-def run_two(folder: Path, name: str, *arguments: str) -> list[dict[str, Tensor]]:
-    """Run a script in two processes; the weights that each had in the end."""
+def run_two(
+    folder: Path, name: str, *arguments: str, torchrun: bool = False
+) -> list[dict[str, Tensor]]:
+    """Run a script in two processes, by ``torchrun`` where that is asked for; the weights that each
+    had in the end."""
     folder.mkdir()
-    script = ROOT / "scripts" / f"{name}.py"
-    succeed(run_script(RECORDER, folder, script, *arguments, num_processes=2))
+    command = [folder, ROOT / "scripts" / f"{name}.py", *arguments]
+    if torchrun:
+        succeed(run_script(RECORDER, *command, num_processes=2))
+    else:
+        run = start_forked(RECORDER, command, folder / "log", num_processes=2)
+        assert run.wait() == [0, 0], run.output
     records: list[dict[str, Any]] = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
     assert [record["num_processes"] for record in records] == [2, 2]
     return [record["weights"][0] for record in records if record["weights"]]
@@ -108,7 +116,7 @@ def test_training_gives_the_same_weights_as_one_process_with_twice_the_batch(
     arguments = train_arguments(tiny_dataset, one, "train.batch_size=6")
     train(parse_settings(TrainRun, arguments))
     arguments = train_arguments(tiny_dataset, two, "train.batch_size=3")
-    first, second = run_two(tmp_path / "processes", "train", *arguments)
+    first, second = run_two(tmp_path / "processes", "train", *arguments, torchrun=True)
     assert difference(first, second) == 0
     one_weights = load_file(one / "last" / "model.safetensors")
     two_weights = load_file(two / "last" / "model.safetensors")

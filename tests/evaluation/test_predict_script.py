@@ -16,6 +16,7 @@ from hiera_video.config.groups import EvaluateSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.evaluation.predict import predict
+from tests.forked import run_forked
 from tests.support import TinyDataset, error_line, read_manifest, run_script, succeed
 
 
@@ -52,7 +53,7 @@ def test_a_bad_file_does_not_decide(
         str(image): "is an image, and the model takes clips of videos",
         str(missing): "no such file or directory",
     }
-    shown, listed = run_script("predict", *arguments), run_script("predict", *arguments, "--json")
+    shown, listed = run_forked("predict", *arguments), run_forked("predict", *arguments, "--json")
     for result in (shown, listed):
         assert result.returncode == 2
         errors = [f"predict.py: error: {path}: {reason}" for path, reason in reasons.items()]
@@ -124,7 +125,7 @@ def test_what_is_no_file_is_refused_before_anything_starts(
 def test_no_class_at_all_is_refused(tiny_checkpoint: Path, videos: list[Path], top_k: int) -> None:
     arguments = ["--checkpoint", tiny_checkpoint, "--top-k", top_k, videos[0]]
     message = f"top_k={top_k}: wanted the number of classes to show, 1 or more"
-    assert error_line(run_script("predict", *arguments)) == message
+    assert error_line(run_forked("predict", *arguments)) == message
 
 
 def test_names_can_be_given(tiny_checkpoint: Path, videos: list[Path], tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_names_can_be_given(tiny_checkpoint: Path, videos: list[Path], tmp_path:
     names.write_text("bleu\nvert\nrouge\n")
     arguments = ["--checkpoint", tiny_checkpoint, "--json", videos[0]]
     own, given = (
-        json.loads(succeed(run_script("predict", *arguments, *more)))["classes"]
+        json.loads(succeed(run_forked("predict", *arguments, *more)))["classes"]
         for more in ([], ["--classes", names])
     )
     french = {"blue": "bleu", "green": "vert", "red": "rouge"}

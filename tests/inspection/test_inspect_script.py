@@ -20,7 +20,7 @@ from hiera_video.errors import UserError
 from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.examine_all import ExaminedFiles
 from hiera_video.inspection.run import LOG_FILE, inspect_videos, read_log
-from tests.forked import start_forked
+from tests.forked import run_forked, start_forked
 from tests.robustness.deadly_reader import DeadlyReader
 from tests.support import (
     HANG_SECONDS,
@@ -279,7 +279,7 @@ def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
         file.write('{"file": "half a li')
     known = len(read_log(log))
     assert 0 < known < 200
-    said = succeed(run_script("inspect_videos", *arguments))
+    said = succeed(run_forked(*arguments))
     assert f"200 videos: 1 kept, 199 left out, {200 - known} files examined now" in said
     assert len(read_log(log)) == 200
 

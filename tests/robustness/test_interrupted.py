@@ -84,13 +84,12 @@ def test_a_signal_to_one_of_two_processes_ends_both_at_the_same_step(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), num_processes=2)
-    wait_until(process, lambda: steps_logged(run) >= 2)
-    (_, second) = psutil.Process(process.pid).children()
-    second.terminate()
-    _, errors = process.communicate(timeout=HANG_SECONDS)
+    both = start_forked("train", arguments(tiny_dataset, run, FOR_LONG), tmp_path / "log", 2)
+    wait_until(both, lambda: steps_logged(run) >= 2)
+    both.processes[1].terminate()
+    assert both.wait() == [143, 143]
     saved = saved_checkpoints(run)[-1]
-    told = re.findall(r"train\.py: stopped by SIGTERM at step (\d+); .*", errors)
+    told = re.findall(r"train\.py: stopped by SIGTERM at step (\d+); .*", both.output)
     assert told == [str(int(saved.name[5:]))]
     verify_checksums(saved)
 

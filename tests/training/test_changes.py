@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import CheckpointError, ConfigError, Interrupted
 from hiera_video.training.agreement import StopTogether
 from hiera_video.training.changes import digest, first_progress, go_on, refuse_settings
 from hiera_video.training.rules import RULES, rule_of, rules_table, settings_of
-from hiera_video.training.run import train
 from hiera_video.training.saving import (
     CHECKSUMS_FILE,
     STATE_FILE,
@@ -28,33 +26,19 @@ from hiera_video.training.saving import (
 from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from tests.support import (
     ROOT,
-    TINY_ARGUMENTS,
     TINY_IMAGE,
     TinyDataset,
-    forget_accelerator,
     open_labelled,
     read_manifest,
     write_manifest,
 )
+from tests.training.runs import train_here
 
 
 def run_here(dataset: TinyDataset, output_dir: Path, *more: str) -> list[dict[str, Any]]:
-    """The log of a run of three steps a pass."""
-    forget_accelerator()
-    arguments = [
-        *TINY_ARGUMENTS,
-        f"data.train.manifest={dataset.train}",
-        f"output_dir={output_dir}",
-        "data.num_workers=0",
-        "evaluate.batch_size=9",
-        "train.batch_size=12",
-        "train.log_steps=1",
-        "train.keep_checkpoints=9",
-        "trackers=[]",
-        *more,
-    ]
-    train(parse_settings(TrainRun, arguments))
-    return [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
+    """The log of a run of three steps a pass, each of them logged."""
+    each = ["train.log_steps=1", "train.keep_checkpoints=9"]
+    return train_here(dataset, output_dir, *each, *more)
 
 
 def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,42 +19,23 @@ from hiera_video.training import curves
 from hiera_video.training.agreement import StopTogether
 from hiera_video.training.curves import CurvesTracker
 from hiera_video.training.log import rewind_log
-from hiera_video.training.run import pretrain, train
-from hiera_video.training.settings import PretrainRun, TrainRun
+from hiera_video.training.run import pretrain
+from hiera_video.training.settings import PretrainRun
 from hiera_video.training.trackers import JsonLinesTracker
 from hiera_video.training.validation import Validation
 from tests.support import (
-    TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,
     TinyDataset,
     forget_accelerator,
+    read_log,
     read_manifest,
     write_manifest,
 )
-
-
-def read_log(output_dir: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
+from tests.training.runs import train_here
 
 
 def losses(output_dir: Path) -> dict[int, float]:
     return {r["step"]: r["train/loss"] for r in read_log(output_dir) if "train/loss" in r}
-
-
-def train_here(dataset: TinyDataset, output_dir: Path, *more: str) -> None:
-    """Three steps a pass."""
-    forget_accelerator()
-    arguments = [
-        *TINY_ARGUMENTS,
-        f"data.train.manifest={dataset.train}",
-        f"output_dir={output_dir}",
-        "data.num_workers=0",
-        "evaluate.batch_size=9",
-        "train.batch_size=12",
-        "trackers=[]",
-        *more,
-    ]
-    train(parse_settings(TrainRun, arguments))
 
 
 def test_the_last_window_is_logged(tiny_dataset: TinyDataset, tmp_path: Path) -> None:

@@ -28,15 +28,17 @@ from hiera_video.training.run import pretrain, train
 from hiera_video.training.saving import Checkpoints
 from hiera_video.training.settings import PretrainRun, TrainRun
 from hiera_video.training.sides import image_run
+from tests.forked import run_forked, start_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_IMAGE,
     TinyDataset,
     copy_dataset,
     forget_accelerator,
+    logged,
     read_manifest,
-    run_script,
     succeed,
+    weights,
 )
 
 
@@ -56,15 +58,6 @@ def arguments(videos: TinyDataset, images: TinyDataset, output_dir: Path, *more:
     ]
 
 
-def read_log(output_dir: Path, name: str) -> list[float]:
-    records = [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
-    return [record[name] for record in records if name in record]
-
-
-def weights(output_dir: Path, part: str = ".") -> dict[str, torch.Tensor]:
-    return load_file(output_dir / "last" / part / "model.safetensors")
-
-
 @pytest.fixture(scope="module")
 def joint(
     tiny_dataset: TinyDataset, tiny_images: TinyDataset, tmp_path_factory: pytest.TempPathFactory
@@ -75,7 +68,7 @@ def joint(
         f"data.val.manifest={tiny_dataset.val}",
         f"images.val.manifest={tiny_images.val}",
     ]
-    result = run_script(
+    result = run_forked(
         "train",
         *arguments(tiny_dataset, tiny_images, output_dir, *validation),
         "train.epochs=4",
@@ -88,11 +81,11 @@ def joint(
 
 def test_both_losses_fall(joint: Path) -> None:
     for name in ("train/loss", "train/image_loss"):
-        losses = read_log(joint, name)
+        losses = logged(joint, name)
         assert len(losses) == 8
         assert losses[-1] < 0.7 * losses[0]
-    assert read_log(joint, "val/top1")[-1] >= 0.9
-    assert read_log(joint, "val/image_top1")[-1] >= 0.9
+    assert logged(joint, "val/top1")[-1] >= 0.9
+    assert logged(joint, "val/image_top1")[-1] >= 0.9
 
 
 def test_the_encoder_is_shared_and_embeddings_are_not(joint: Path) -> None:
@@ -161,7 +154,8 @@ def test_two_processes_come_to_the_weights_of_one(
         return arguments(tiny_dataset, tiny_images, tmp_path / name, *slow)
 
     share = ["train.batch_size=3", "images.batch_size=2"]
-    succeed(run_script("train", *values("two", *share), num_processes=2))
+    two = start_forked("train", values("two", *share), tmp_path / "log", num_processes=2)
+    assert two.wait() == [0, 0], two.output
     train(parse_settings(TrainRun, values("one")))
     for part in (".", "images"):
         one, two = weights(tmp_path / "one", part), weights(tmp_path / "two", part)
@@ -228,8 +222,8 @@ def test_clips_train_on_where_images_fail(
     train(parse_settings(TrainRun, arguments(tiny_dataset, images, tmp_path / "run", *more)))
     (line,) = (tmp_path / "run" / "skipped.jsonl").read_text().splitlines()
     assert json.loads(line)["path"] == str(bad)
-    assert len(read_log(tmp_path / "run", "train/loss")) == 36
-    assert len(read_log(tmp_path / "run", "train/image_loss")) == 35
+    assert len(logged(tmp_path / "run", "train/loss")) == 36
+    assert len(logged(tmp_path / "run", "train/image_loss")) == 35
 
 
 def test_joint_pretraining(
@@ -247,7 +241,7 @@ def test_joint_pretraining(
     run = parse_settings(PretrainRun, arguments(tiny_dataset, tiny_images, tmp_path, *more))
     pretrain(run)
     for name in ("train/loss", "train/image_loss"):
-        assert read_log(tmp_path, name)[-1] < read_log(tmp_path, name)[0]
+        assert logged(tmp_path, name)[-1] < logged(tmp_path, name)[0]
     of_clips, of_images = weights(tmp_path), weights(tmp_path, "images")
     name = "hiera.encoder.stages.0.0.mlp.fc1.weight"
     assert of_clips[name].equal(of_images[name])

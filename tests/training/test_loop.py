@@ -12,34 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError
-from hiera_video.jsonlines import read_lines
 from hiera_video.models.classification import HieraClassifier, HieraForVideoClassification
 from hiera_video.tasks.task import BatchLoss, Task
-from hiera_video.training.log import LOG_FILE
-from hiera_video.training.run import train
 from hiera_video.training.saving import STATE_FILE, Checkpoints, saved_checkpoints
-from hiera_video.training.settings import TrainRun
 from hiera_video.training.validation import Validation
-from tests.support import TINY_ARGUMENTS, TinyDataset, forget_accelerator
-
-
-def train_here(dataset: TinyDataset, output_dir: Path, *more: str) -> list[dict[str, Any]]:
-    """The log of a run whose steps are 12 of the 36 videos, unless ``more`` says otherwise."""
-    forget_accelerator()
-    arguments = [
-        *TINY_ARGUMENTS,
-        f"data.train.manifest={dataset.train}",
-        f"output_dir={output_dir}",
-        "data.num_workers=0",
-        "evaluate.batch_size=9",
-        "train.batch_size=12",
-        "trackers=[]",
-        *more,
-    ]
-    train(parse_settings(TrainRun, arguments))
-    return read_lines(output_dir / LOG_FILE)
+from tests.support import TinyDataset
+from tests.training.runs import train_here
 
 
 def test_the_rate_of_every_step(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
@@ -78,6 +57,7 @@ def test_the_rate_of_every_step(tiny_dataset: TinyDataset, tmp_path: Path) -> No
     assert of_layers == pytest.approx([rates[-1] / 2**layer for layer in (5, 4, 3, 2, 1, 0)])
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_batches_are_trained_on_in_training_mode_and_scored_in_evaluation_mode(
     tiny_dataset: TinyDataset,
     tiny_checkpoint: Path,

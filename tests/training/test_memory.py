@@ -30,10 +30,10 @@ from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,
     TinyDataset,
-    error_line,
     files_below,
-    run_script,
 )
+
+pytestmark = pytest.mark.usefixtures("whole_runs")
 
 #: Large enough that what is kept for the backward pass outweighs all else.
 SIZE = ["clip.num_frames=8", "clip.crop_size=64", "train.batch_size=6", "output_dir=/nonexistent"]
@@ -209,9 +209,12 @@ def test_frames_that_no_machine_has_room_for_are_refused(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
     size = ["clip.crop_size=2240", "clip.num_frames=512", "train.check_memory=true"]
-    result = run_script("train", *arguments(tiny_dataset, tmp_path / "run", *size))
-    assert error_line(result).startswith("train.check_memory=true: a step needs about ")
-    assert "lower train.batch_size and raise train.accumulate_steps, or lower" in result.stderr
+    message = (
+        r"train\.check_memory=true: a step needs about .*: lower train\.batch_size and raise "
+        r"train\.accumulate_steps, or lower"
+    )
+    with pytest.raises(ConfigError, match=message):
+        train(parse_settings(TrainRun, arguments(tiny_dataset, tmp_path / "run", *size)))
     assert files_below(tmp_path) == []
     with pytest.raises(ConfigError, match=r"train\.check_memory: input should be a valid boolean"):
         parse_settings(TrainRun, arguments(tiny_dataset, tmp_path, "train.check_memory=some"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from unittest.mock import patch
@@ -19,12 +18,14 @@ from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.training.run import pretrain, train
 from hiera_video.training.saving import Checkpoints
 from hiera_video.training.settings import PretrainRun, TrainRun
+from tests.forked import start_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TINY_PRETRAINING_ARGUMENTS,
     TinyDataset,
     error_line,
     forget_accelerator,
+    logged,
     read_manifest,
     run_script,
     succeed,
@@ -63,14 +64,9 @@ def pretrained(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return output_dir
 
 
-def losses(output_dir: Path) -> list[float]:
-    records = [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
-    return [record["train/loss"] for record in records]
-
-
 def test_the_loss_falls(pretrained: Path) -> None:
-    assert len(losses(pretrained)) == 5
-    assert losses(pretrained)[-1] < 0.9 * losses(pretrained)[0]
+    assert len(logged(pretrained, "train/loss")) == 5
+    assert logged(pretrained, "train/loss")[-1] < 0.9 * logged(pretrained, "train/loss")[0]
 
 
 def test_the_checkpoint_describes_itself(pretrained: Path) -> None:
@@ -152,7 +148,7 @@ def test_decoder_masking_is_a_setting_that_the_checkpoint_keeps(
     pretrain(parse_settings(PretrainRun, [*ARGUMENTS, *arguments]))
     model = HieraForPreTraining.from_pretrained(tmp_path / "run" / "last")
     assert model.config.decoder_mask_ratio == 0.5
-    assert losses(tmp_path / "run")[-1] < losses(tmp_path / "run")[0]
+    assert logged(tmp_path / "run", "train/loss")[-1] < logged(tmp_path / "run", "train/loss")[0]
 
 
 def test_a_classifier_is_refused(unlabelled: Path, tmp_path: Path) -> None:
@@ -186,11 +182,13 @@ def test_two_processes_share_a_step(unlabelled: Path, tmp_path: Path) -> None:
         "train.epochs=2",
         "train.log_steps=6",
     ]
-    output = succeed(run_script("pretrain", *arguments, num_processes=2))
-    assert "6 clips: 3 x 2 processes x 1 accumulated" in output
-    assert len(losses(tmp_path / "run")) == 2
+    run = start_forked("pretrain", arguments, tmp_path / "log", num_processes=2)
+    assert run.wait() == [0, 0], run.output
+    assert "6 clips: 3 x 2 processes x 1 accumulated" in run.output
+    assert len(logged(tmp_path / "run", "train/loss")) == 2
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_gradient_checkpointing_is_a_setting(unlabelled: Path, tmp_path: Path) -> None:
     """Of six steps, and of the one whose memory is counted first, each of the five blocks, one of
     them the decoder's, is recomputed once."""

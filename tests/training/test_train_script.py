@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,16 +18,19 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
+from hiera_video.batch import ClipBatch
 from hiera_video.config.machinery import load_yaml, parse_settings
 from hiera_video.data.failures import SKIPPED_FILE
 from hiera_video.errors import CheckpointError, ConfigError, UserError, VideoError
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runtime import make_accelerator
+from hiera_video.tasks.single_label import Classification
 from hiera_video.training.run import train
 from hiera_video.training.settings import RunSettings, TrainRun
+from tests.forked import run_forked
 from tests.support import (
     TINY_ARGUMENTS,
     TinyDataset,
@@ -36,10 +38,14 @@ from tests.support import (
     cut_off,
     error_line,
     files_below,
+    frame_numbers,
+    read_log,
     read_manifest,
     run_script,
     succeed,
+    weights,
     write_manifest,
+    write_video,
 )
 
 
@@ -61,16 +67,8 @@ def train_here(dataset: TinyDataset, output_dir: Path, *more: str) -> None:
     train(parse_settings(TrainRun, train_arguments(dataset, output_dir, *more)))
 
 
-def read_log(output_dir: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
-
-
 def read_skipped(output_dir: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (output_dir / SKIPPED_FILE).read_text().splitlines()]
-
-
-def weights(output_dir: Path) -> dict[str, Tensor]:
-    return load_file(output_dir / "last" / "model.safetensors")
 
 
 def assert_same_weights(one: Path, other: Path, tolerance: float = 0.0) -> None:
@@ -202,14 +200,14 @@ def test_a_finished_run_is_left_as_it_is(
 
 
 def test_a_finished_run_takes_no_other_settings(trained: TrainedRun) -> None:
-    line = error_line(run_script("train", *trained.arguments, "optimizer.lr=1e-2"))
+    line = error_line(run_forked("train", *trained.arguments, "optimizer.lr=1e-2"))
     assert line.startswith(f"{trained.output_dir}: this run is finished, with other settings (opti")
     assert "optimizer.lr 0.003 -> 0.01" in line
     assert load_yaml(trained.output_dir / "config.yaml")["optimizer"]["lr"] == 0.003
 
 
 def test_never_refuses_to_go_on(trained: TrainedRun) -> None:
-    line = error_line(run_script("train", *trained.arguments, "resume=never"))
+    line = error_line(run_forked("train", *trained.arguments, "resume=never"))
     assert line.startswith(f"resume=never: {trained.output_dir} holds checkpoints of an earlier")
 
 
@@ -264,7 +262,7 @@ def test_another_model_cannot_go_on(trained: TrainedRun, tmp_path: Path) -> None
     assert (tmp_path / "copy" / "checkpoints" / "step-00000024").exists()
 
 
-def test_many_settings_at_once(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
+def test_many_settings_get_along(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     """bf16, accumulation, clipping, repeated sampling and every regularisation in one run."""
     train_here(
         tiny_dataset,
@@ -402,18 +400,31 @@ def test_too_many_bad_videos_stop_a_run(damaged: Damage, tmp_path: Path) -> None
 
 
 def test_segments_of_one_video_are_rows_of_their_own(
-    tiny_dataset: TinyDataset, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [
-        (tiny_dataset.folder / path, label, start, start + 0.5)
-        for path, label in read_manifest(tiny_dataset.train)[:3]
-        for start in (0.0, 0.5)
-    ]
+    """A step has a clip of each, which shows no frame of the other one."""
+    video = write_video(tmp_path / "video.mp4", num_frames=24, frame_rate=24)
+    rows = [(video, "start", 0.0, 0.5), (video, "end", 0.5, 1.0)]
     manifest = write_manifest(
         tmp_path / "segments.csv", rows, "path,label,start_seconds,end_seconds"
     )
-    train_here(tiny_dataset, tmp_path / "run", f"data.train.manifest={manifest}", "train.epochs=1")
-    assert (tmp_path / "run" / "last" / "model.safetensors").exists()
+    loss = Classification.loss
+    seen: dict[int, list[int]] = {}
+
+    def watched(self: Classification, model: nn.Module, batch: ClipBatch) -> Tensor:
+        for row, clip in zip(batch.rows.tolist(), batch.pixel_values, strict=True):
+            seen[row] = frame_numbers(clip.transpose(0, 1))
+        return loss(self, model, batch)
+
+    monkeypatch.setattr(Classification, "loss", watched)
+    whole = ["augment.scale=[1,1]", "augment.ratio=[1,1]", "augment.horizontal_flip=0"]
+    arguments = [*TINY_ARGUMENTS, f"data.train.manifest={manifest}", "data.num_workers=0", *whole]
+    more = ["train.batch_size=2", "train.epochs=1", f"output_dir={tmp_path / 'run'}"]
+    train(parse_settings(TrainRun, [*arguments, *more]))
+    first, second = seen[0], seen[1]
+    assert first == list(range(first[0], first[0] + 8, 2))
+    assert second == list(range(second[0], second[0] + 8, 2))
+    assert first[-1] < 12 <= second[0]
 
 
 def test_a_config_file_with_overrides(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
