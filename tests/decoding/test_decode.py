@@ -240,7 +240,9 @@ def test_a_turn_that_is_no_quarter_turn(tmp_path: Path) -> None:
     write_matrix(path, (0.5, 0.5, -0.5, 0.5))
     with (
         VideoReader(path) as reader,
-        pytest.raises(VideoError, match="frames are to be turned by 45 degrees, not by quarter"),
+        pytest.raises(
+            VideoError, match="display matrix turns frames by 45 degrees, not by quarter"
+        ),
     ):
         reader.frames([0])
 

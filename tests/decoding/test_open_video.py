@@ -77,9 +77,9 @@ def test_frames_and_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("numbers", "reason"),
     [
-        ([20], "has no frame 20, but 0 to 19"),
-        ([3, -1], "has no frame -1, but 0 to 19"),
-        (range(3, 10**6), "has no frame 20, but 0 to 19"),
+        ([20], "has no frame 20: its frames are 0 to 19"),
+        ([3, -1], "has no frame -1: its frames are 0 to 19"),
+        (range(3, 10**6), "has no frame 20: its frames are 0 to 19"),
         ([], "no frames were asked for"),
     ],
 )
@@ -240,7 +240,7 @@ class TestDisproved:
 
     def test_readers_say_so(self, with_empty_packet: Path) -> None:
         with VideoReader(with_empty_packet) as reader:
-            with pytest.raises(IndexDisprovedError, match="whose packets are not its pictures"):
+            with pytest.raises(IndexDisprovedError, match="whose packets do not match its frames"):
                 list(reader.stream(range(31)))
             assert reader.index.num_frames == 30
 
