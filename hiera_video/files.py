@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one: write beside, flush, then rename."""
+"""Atomic writes: files are written under a temporary name, flushed, and then renamed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hiera_video.errors import UserError
+from hiera_video.errors import UserError, reason_of
 
-#: How the names of folders begin that hold what is not finished. It is short, so that a file may
-#: have as long a name as the file system lets it have.
+#: Prefix of the temporary folders in which files are written. They hold the file under its final
+#: name, which may therefore be as long as the file system allows.
 UNFINISHED = ".unfinished-"
 
 
 def check_not_replaced(inputs: Iterable[Path], output: Path) -> None:
-    """Make sure that ``output`` is none of the files that it is made of.
+    """Check that ``output`` is none of the files it is made from.
 
     Raises:
-        UserError: naming it.
+        UserError: if it is one of ``inputs``; the message names it.
     """
     if output.exists() and any(path.exists() and path.samefile(output) for path in inputs):
         raise UserError(f"{output}: would be replaced by what is made of it; name another folder")
@@ -29,26 +29,25 @@ def check_not_replaced(inputs: Iterable[Path], output: Path) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; when the block ends well, it becomes ``path``.
+    """Yield a temporary path on the same file system; if the block succeeds, rename it to ``path``.
 
-    What is written may be a file or a directory. If the block raises, nothing is left behind and
-    an existing ``path`` stays as it was. A directory cannot replace an existing one.
+    The block may write a file or a directory. If it raises, nothing is left behind and an existing
+    ``path`` stays as it was. A directory cannot replace an existing one.
 
-    What is not ``durable`` is not waited for until it is on the disk, which takes ten milliseconds:
-    after a power cut it may be cut off. For small files that are told from whole ones and can be
-    made again.
+    ``durable=False`` skips the fsync (10 ms): after a power failure the file may be truncated. For
+    small files whose truncation is detected and which can be regenerated.
     """
     path = Path(path)
-    # The temporary name lives in a directory of its own: writers that add a suffix of their own
-    # or create further files beside theirs stay inside it.
+    # A temporary directory also holds files that a writer names with an additional suffix, or
+    # creates next to its own.
     workspace = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path.parent))
     try:
         temporary = workspace / path.name
         yield temporary
         if durable:
             contents = temporary.rglob("*") if temporary.is_dir() else ()
-            for written in (temporary, *contents):
-                _flush(written)
+            for entry in (temporary, *contents):
+                _flush(entry)
         temporary.replace(path)
         if durable:
             _flush(path.parent)
@@ -72,7 +71,7 @@ def sha256(path: Path) -> str:
 
 
 def make_output_directory(path: str | Path, name: str = "output_dir") -> Path:
-    """Create ``path`` and make sure that files can be written in it.
+    """Create ``path`` and check that files can be written in it.
 
     Raises:
         UserError: if it cannot be created or written to; the message names the directory, and the
@@ -84,12 +83,12 @@ def make_output_directory(path: str | Path, name: str = "output_dir") -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise UserError(f"{name}={path}: cannot be written ({error.strerror})") from None
+        raise UserError(f"{name}={path}: cannot be written ({reason_of(error)})") from None
     return path
 
 
 def _flush(path: Path) -> None:
-    """Force ``path`` to disk, so that a rename never outlives the bytes it names."""
+    """Force ``path`` to disk, so that a power failure cannot keep a rename but lose the bytes."""
     if path.is_symlink():
         return
     descriptor = os.open(path, os.O_RDONLY)

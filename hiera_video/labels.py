@@ -1,8 +1,7 @@
-"""Labels: how class names are written, and which of them has which index.
+"""Class names: their spelling, and the order that gives them their indices.
 
-Every name that is read (of manifests, class lists, folders, annotations) goes through
-:func:`normalize_label`, and wherever classes are put in an order that nobody gave, it is that of
-:func:`order_classes`.
+Every name from a manifest, class list, folder or annotation goes through :func:`normalize_label`.
+Where the user gives no order of classes, :func:`order_classes` decides it.
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
-#: Control characters that stand for white space; the others stand for nothing.
+#: Control characters that count as white space; all others are removed.
 _LINE_BREAKS_AND_TABS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
-#: What nobody sees: zero-width characters, marks of direction, soft hyphens, byte order marks.
+#: Invisible characters: zero-width ones, direction marks, soft hyphens, byte order marks.
 _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+"
 )
 
-_MOST_SHOWN = 5
+_MAX_SHOWN = 5
 
 
 def normalize_label(label: str) -> str:
-    """A class name as it is compared and written: Unicode NFC, without control and zero-width
-    characters, no space around it. A line break or tab inside it becomes a space."""
+    """The form in which a class name is compared and written: Unicode NFC, without control and
+    zero-width characters, stripped. A line break or tab inside it becomes a space."""
     if label.isascii() and label.isprintable():
         return label.strip()
-    # Before they are composed: a letter and its accent may have one of these between them.
+    # Remove them before composing: one may stand between a letter and its accent.
     visible = _INVISIBLE.sub("", _LINE_BREAKS_AND_TABS.sub(" ", label))
     return unicodedata.normalize("NFC", visible).strip()
 
@@ -37,14 +36,14 @@ def are_numbers(classes: Iterable[str]) -> bool:
 
 
 def order_classes(labels: Iterable[str]) -> list[str]:
-    """The classes that ``labels`` name, once each, in the order of their indices: numbers by value
-    where all are decimal (0, 1, 2, 10), else as text."""
+    """The distinct classes of ``labels``, in the order of their indices: by value if all are
+    decimal numbers (0, 1, 2, 10), else as text."""
     classes = sorted({normalize_label(label) for label in labels})
     return sorted(classes, key=int) if are_numbers(classes) else classes
 
 
 def same_names(one: Mapping[int, str] | None, other: Mapping[int, str] | None) -> bool:
-    """Whether each index has the same class name in both, however it was written."""
+    """Whether each index has the same class name in both, after normalisation."""
     first, second = (
         {index: normalize_label(name) for index, name in (names or {}).items()}
         for names in (one, other)
@@ -53,15 +52,15 @@ def same_names(one: Mapping[int, str] | None, other: Mapping[int, str] | None) -
 
 
 def describe_order(classes: Sequence[str]) -> str:
-    """What is said of classes whose order nobody gave: the first five, and how they were sorted."""
-    shown = ", ".join(classes[:_MOST_SHOWN]) + (", ..." if len(classes) > _MOST_SHOWN else "")
+    """A note on automatically sorted classes: the first five, and how they were sorted."""
+    shown = ", ".join(classes[:_MAX_SHOWN]) + (", ..." if len(classes) > _MAX_SHOWN else "")
     kind = "by value" if are_numbers(classes) else "as text"
     return f"{shown} (sorted {kind}, since there is no classes.txt)"
 
 
 def similar_labels(counts: Mapping[str, int]) -> list[str]:
-    """A warning for each group of names that differ only in case or white space, with how many
-    videos have each."""
+    """A warning for each group of names that differ only in case or white space; ``counts`` gives
+    the number of videos of each name."""
     groups: dict[str, list[str]] = {}
     for name in sorted(counts):
         groups.setdefault("".join(name.split()).casefold(), []).append(name)

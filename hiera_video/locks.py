@@ -1,4 +1,4 @@
-"""Locks on folders that end with the process that holds them, however it ends."""
+"""Locks on folders. The system releases them when the process ends, even by a signal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hiera_video.errors import UserError, reason_of
 
 logger = logging.getLogger(__name__)
 
-#: The file in a folder that is locked while a run writes there, and says which run that is. What a
-#: killed run leaves of it is locked no more.
+#: The file that a run locks in its folder; it names the run's process. After a kill the file may
+#: stay, but it is no longer locked.
 LOCK_FILE = ".run.lock"
 
 #: Descriptors of the lock files that this process holds.
@@ -26,13 +26,13 @@ _held: set[int] = set()
 def locked(folder: Path, name: str = "output_dir") -> Iterator[None]:
     """Keep other runs out of ``folder`` while the block runs.
 
-    Where the file system has no locks, the block runs without one, after a warning.
+    On a file system without locks, log a warning and run the block unlocked.
 
     Raises:
         UserError: if another run holds the folder; the message names the folder, the setting
             ``name`` that gave it, and the other run's process.
     """
-    path, holder = folder / LOCK_FILE, os.getpid()
+    path, holder_pid = folder / LOCK_FILE, os.getpid()
     try:
         descriptor = _lock(path)
     except BlockingIOError:
@@ -49,8 +49,8 @@ def locked(folder: Path, name: str = "output_dir") -> Iterator[None]:
     try:
         yield
     finally:
-        if os.getpid() == holder:
-            # While it is locked, so that it is this run's own.
+        if os.getpid() == holder_pid:
+            # Remove the file before unlocking it: it cannot be another run's yet.
             with suppress(OSError):
                 path.unlink()
             _held.discard(descriptor)
@@ -58,7 +58,7 @@ def locked(folder: Path, name: str = "output_dir") -> Iterator[None]:
 
 
 def _lock(path: Path) -> int:
-    """Lock a file, made if it is not there, and write into it who did; its descriptor.
+    """Create a file if need be, lock it, and write this process into it; return its descriptor.
 
     Raises:
         BlockingIOError: if another process holds it.
@@ -68,23 +68,24 @@ def _lock(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_file(descriptor, path):
-                _sign(descriptor)
+            if _is_open_at(descriptor, path):
+                _write_holder(descriptor)
                 _held.add(descriptor)
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its holder removed it before it could be locked
+        os.close(descriptor)  # another run removed the file between open and flock: try again
 
 
-def _sign(descriptor: int) -> None:
-    with suppress(OSError):  # of a full disk: it is locked as well without a name
+def _write_holder(descriptor: int) -> None:
+    with suppress(OSError):  # on a full disk, the lock holds without this text
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
 
-def _is_file(descriptor: int, path: Path) -> bool:
+def _is_open_at(descriptor: int, path: Path) -> bool:
+    """Whether ``path`` is still the file of ``descriptor``."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -99,10 +100,10 @@ def _describe_holder(path: Path) -> str:
     return f" ({holder})" if holder else ""
 
 
-def _forget() -> None:
-    """Close what a forked process was left with: the lock is not to outlive the one that has it."""
+def _close_inherited() -> None:
+    """In a forked process, close the inherited lock files, so that no lock outlives its holder."""
     while _held:
         os.close(_held.pop())
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_close_inherited)

@@ -1,4 +1,4 @@
-"""From a file to what a model takes, in a line of Python."""
+"""From a video or image file to a model's input, in one call."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def load_clips(
     decoder: Decoder = "pyav",
     **overrides: Any,
 ) -> Tensor:
-    """Clips of a video, or crops of an image, as ``model`` takes them: on its device, normalised.
+    """Read a video's clips, or an image's crops, as input of ``model``: normalised, on its device.
 
-    They are those of an evaluation, so the mean of ``model(clips).logits.softmax(-1)`` over them is
-    what ``scripts/predict.py`` shows.
+    The views are those of an evaluation, so the mean of ``model(clips).logits.softmax(-1)`` over
+    them is what ``scripts/predict.py`` shows.
 
     Args:
-        path: a video; for a model of images, an image.
-        model: what its checkpoint says of clips holds (frames, stride, size, mean, deviation).
-        num_clips: clips evenly spread over the video; one lies in its middle. Default: 5, or 1 of
-            an image and of a model whose clips span their video.
-        num_crops: crops along the longer side of each. Default: 3, or 1 of an image.
-        decoder: what reads videos.
-        overrides: settings of clips (``clip.*``) in place of the checkpoint's
-            own, such as ``frames_per_second=30``.
+        path: a video; for an image model, an image.
+        model: its checkpoint's clip settings apply (frames, stride, size, mean, deviation).
+        num_clips: clips evenly spread over the video; one clip lies in its middle. Default: 5, or
+            1 for an image model and for a model whose clips span the whole video.
+        num_crops: crops along the longer side of each clip. Default: 3, or 1 for an image model.
+        decoder: pyav, decord or torchcodec.
+        overrides: clip settings (``clip.*``) that replace the checkpoint's, such as
+            ``frames_per_second=30``.
 
     Returns:
         Float ``(num_clips * num_crops, C, T, H, W)``, the crops of a clip one after the other; for
-        a model of images ``(num_crops, C, H, W)``.
+        an image model ``(num_crops, C, H, W)``.
 
     Raises:
-        CheckpointError: if what the checkpoint says of clips cannot be used.
-        ConfigError: if ``num_clips``, ``num_crops`` or ``overrides`` do not fit it.
-        VideoError: if the file cannot be read, or is an image where a video is wanted, or a video
-            where an image is.
+        CheckpointError: if the checkpoint's clip settings cannot be used.
+        ConfigError: if ``num_clips``, ``num_crops`` or ``overrides`` do not fit them.
+        VideoError: if the file cannot be read, is an image but the model takes videos, or is a
+            video but the model takes images.
     """
     check_decoder(decoder)
     clip = load_preprocessor(model, overrides)

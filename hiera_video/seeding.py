@@ -1,6 +1,7 @@
-"""Randomness without state: every draw starts from a seed that says what it is for.
+"""Stateless randomness: the seed of each draw is derived from the draw's purpose.
 
-Nothing has to be saved to resume a run, and neither workers nor processes change what is drawn.
+To resume a run, no random state need be saved, and the number of workers or processes does not
+change any draw.
 """
 
 from __future__ import annotations

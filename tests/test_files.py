@@ -107,5 +107,5 @@ def test_a_link_is_replaced_and_stays_relative(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"output_dir=.*file/out: cannot be written \(Not a dir"):
+    with pytest.raises(UserError, match=r"output_dir=.*file/out: cannot be written \(not a dir"):
         make_output_directory(tmp_path / "file" / "out")

@@ -1,1 +1,1 @@
-"""From a file and frame numbers to frames: nothing here knows of datasets, clips or models."""
+"""From a file and frame numbers to frames: this package knows no dataset, clip or model."""

@@ -1,4 +1,4 @@
-"""Opening a video file, and what can be said of it before any frame is decoded."""
+"""Opening a video file, and checks that need no decoded frame."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from hiera_video.decoding.source import Source, ffmpeg_input, is_empty, num_bytes, open_source
-from hiera_video.decoding.video_index import StreamFacts
+from hiera_video.decoding.stream_facts import StreamFacts
 from hiera_video.errors import VideoError
 
-#: Pixels of the largest frame that is believed: twice what 8K video has.
+#: The largest accepted frame, in pixels: twice the size of 8K video.
 MAX_FRAME_PIXELS = 8192 * 8192
 
 _EBML_HEADER = 0x1A45DFA3
 _MATROSKA_SEGMENT = 0x18538067
-#: What all decoders convert to the same colours.
+#: Pixel formats that all decoders convert to the same colours.
 _PLAIN_FORMATS = {f"yuv{full}{kind}p" for full in ("", "j") for kind in ("420", "422", "444")}
-#: Writers to a pipe leave the largest number there.
+#: Muxers that write to a pipe store the largest possible size.
 _UNKNOWN_RIFF_BYTES = 0xFFFFFFFF - 8
 
 
 def open_container(source: Source, timeout_seconds: float) -> tuple[InputContainer, VideoStream]:
-    """The container, and the video stream in it that a player would show.
+    """Open a file; return the container and the video stream that a player would show.
 
-    Reading ends with an error where the file keeps it waiting for ``timeout_seconds``.
+    A read that blocks for ``timeout_seconds`` ends with an error.
 
     Raises:
-        VideoError: if the file holds no video, or one whose frames cannot be as large as it says.
+        VideoError: if the file has no video stream, or the stream's frame size is not plausible.
         OSError, FFmpegError: if it cannot be opened or is in no known format.
     """
     if is_empty(source):
@@ -58,7 +58,7 @@ def open_container(source: Source, timeout_seconds: float) -> tuple[InputContain
 
 
 def _video_stream(name: str, container: InputContainer) -> VideoStream:
-    """FFmpeg's choice, as in players; cover pictures do not count."""
+    """The stream that FFmpeg chooses, as players do; cover pictures do not count."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
         raise VideoError(name, "the file has no video stream")
@@ -69,13 +69,13 @@ def _check_size(name: str, stream: VideoStream) -> None:
     context = stream.codec_context
     if context is None:
         raise VideoError(name, "its codec is unknown to FFmpeg")
-    # FFmpeg gives no size in the place of one that is too large.
+    # FFmpeg reports no size in place of one above the limit.
     if not 0 < context.width * context.height <= MAX_FRAME_PIXELS:
-        raise VideoError(name, "its frames have no size, or none that can be believed (8192x8192)")
+        raise VideoError(name, "its frames have no size, or more than 8192x8192 pixels")
 
 
 def stream_facts(container: InputContainer, stream: VideoStream) -> StreamFacts:
-    """What an open container says of its video stream."""
+    """The facts that an open container states about its video stream."""
     context = stream.codec_context
     layout = context.format
     is_plain = context.height % 2 == 0 and layout is not None and layout.name in _PLAIN_FORMATS
@@ -90,20 +90,20 @@ def stream_facts(container: InputContainer, stream: VideoStream) -> StreamFacts:
 
 
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """The packets of a stream, in the order they are stored."""
+    """The packets of a stream, in stored order."""
     try:
         for packet in container.demux(stream):
             if packet.size:
                 yield packet
     except IndexError:
-        return  # PyAV, at the very end, where other streams came up on the way
+        return  # PyAV raises it at the end of files in which further streams appear midway
 
 
 def missing_bytes(source: Source) -> int | None:
-    """How many bytes a Matroska, WebM or AVI file lacks of what its header promises.
+    """The number of bytes by which a Matroska, WebM or AVI file is shorter than its header states.
 
-    These containers say how long they are themselves (RFC 8794, sections 4 and 11; RIFF). None if
-    they do not, as where they were streamed or their writer was interrupted.
+    These containers store their own length (RFC 8794, sections 4 and 11; RIFF). None if the length
+    is not stored, as in streamed files and where the writer was interrupted.
     """
     with open_source(source) as file:
         length = num_bytes(source)
@@ -113,28 +113,28 @@ def missing_bytes(source: Source) -> int | None:
 
 
 def _riff_end(file: BinaryIO, length: int) -> int:
-    """Where the pictures and sounds of an AVI file end: its last ``movi`` list. An index may
-    follow, without which it can be read. A large file is a row of RIFF chunks."""
+    """The offset at which the last ``movi`` list of an AVI file ends, which holds its pictures and
+    sounds. The index after it is not needed. A large file is a sequence of RIFF chunks."""
     end = begin = 0
     while begin < length:
-        kind, num_bytes, _ = _read_chunk(file, begin)
-        if kind != b"RIFF" or not 0 < num_bytes < _UNKNOWN_RIFF_BYTES:
+        chunk_id, chunk_bytes, _ = _read_chunk(file, begin)
+        if chunk_id != b"RIFF" or not 0 < chunk_bytes < _UNKNOWN_RIFF_BYTES:
             break
-        after = begin + 8 + num_bytes
-        end = end or after  # unless a list of pictures is found in it
-        place = begin + 12
-        while place < min(after, length):
-            kind, num_bytes, content = _read_chunk(file, place)
-            place += 8 + num_bytes + num_bytes % 2
-            if content == b"movi":
-                end = place - num_bytes % 2
+        after = begin + 8 + chunk_bytes
+        end = end or after  # unless a movi list is found in it
+        offset = begin + 12
+        while offset < min(after, length):
+            _, chunk_bytes, list_type = _read_chunk(file, offset)
+            offset += 8 + chunk_bytes + chunk_bytes % 2
+            if list_type == b"movi":
+                end = offset - chunk_bytes % 2
         begin = after + after % 2
     return end
 
 
-def _read_chunk(file: BinaryIO, place: int) -> tuple[bytes, int, bytes]:
-    """What a RIFF chunk is, how many bytes follow its first eight, and the first four of these."""
-    file.seek(place)
+def _read_chunk(file: BinaryIO, offset: int) -> tuple[bytes, int, bytes]:
+    """A RIFF chunk's id, the number of bytes after its 8-byte header, and the first 4 of these."""
+    file.seek(offset)
     header = file.read(12)
     return header[:4], int.from_bytes(header[4:8], "little"), header[8:]
 
@@ -151,16 +151,16 @@ def _matroska_end(file: BinaryIO) -> int:
 
 
 def _read_number(file: BinaryIO, keep_marker: bool = False) -> int | None:
-    """A number of EBML: the leading zeros of its first byte tell how many bytes follow.
+    """An EBML number: the leading zero bits of its first byte tell how many bytes follow.
 
     ``None`` at the end of the file and for "unknown", which is all ones.
     """
     first = file.read(1)
     if not first or first[0] == 0:
         return None
-    num_bytes = 9 - first[0].bit_length()
-    number = int.from_bytes(first + file.read(num_bytes - 1), "big")
+    width = 9 - first[0].bit_length()
+    number = int.from_bytes(first + file.read(width - 1), "big")
     if keep_marker:
         return number
-    number -= 1 << (7 * num_bytes)
-    return None if number == (1 << (7 * num_bytes)) - 1 else number
+    number -= 1 << (7 * width)
+    return None if number == (1 << (7 * width)) - 1 else number

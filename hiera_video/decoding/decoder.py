@@ -1,53 +1,38 @@
-"""What decoders have in common: numbers of frames -> pictures."""
+"""The interface of decoders: frame numbers in, images out."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hiera_video.decoding.packet_source import PacketSource
 from hiera_video.decoding.source import Source
 from hiera_video.decoding.time_limit import TimeLimit
 from hiera_video.decoding.video_index import VideoIndex
-from hiera_video.errors import ConfigError
+from hiera_video.errors import ConfigError, reason_of
 
-#: Frames that decoders which take lists of frames are given at a time.
+#: Decoders that accept lists of frame numbers get this many at a time.
 BATCH_FRAMES = 16
 
 
 class FrameDecoder(ABC):
-    """Decodes frames of an open video by their numbers in its index.
+    """Decodes frames of a video by their numbers in its index."""
 
-    ``packets``: its container, to be opened by who needs it. ``stretch``: by how much pictures are
-    made wider; PyAV alone is asked for that.
-    """
-
-    #: What users call the decoder, and the module that has it.
+    #: The value of ``data.decoder`` that selects this decoder, and the module it needs.
     name: ClassVar[str]
     module: ClassVar[str]
 
-    def __init__(
-        self,
-        source: Source,
-        index: VideoIndex,
-        packets: PacketSource,
-        limit: TimeLimit,
-        stretch: Fraction = Fraction(1),
-    ) -> None:
+    def __init__(self, source: Source, index: VideoIndex, limit: TimeLimit) -> None:
         self.source = source
         self.index = index
-        self.packets = packets
         self.limit = limit
-        self.stretch = stretch
         self.open()
 
     @abstractmethod
     def open(self) -> None:
-        """Get ready to decode.
+        """Prepare for decoding.
 
         Raises:
             ValueError: if this decoder cannot read the file.
@@ -59,25 +44,26 @@ class FrameDecoder(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give file handles back."""
+        """Close open files."""
 
     @staticmethod
     def misplaced(index: VideoIndex) -> str | None:
-        """What a file is, if this decoder gives other frames of it than those asked for."""
+        """If this decoder would return wrong frames of the file: the property of the file that
+        causes it."""
         return None
 
 
 def import_decoder(module: str) -> Any:
-    """A decoder's module.
+    """Import a decoder's module.
 
     Raises:
-        ConfigError: saying what to install.
+        ConfigError: if that fails; the message says what to install.
     """
     package = module.partition(".")[0]
     try:
         return __import__(module, fromlist=["_"])
     except (ImportError, RuntimeError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
-            f"data.decoder={package}: cannot be imported ({reason}); install it, or use pyav"
+            f"data.decoder={package}: cannot be imported ({reason_of(error)}); install it, or use "
+            "pyav"
         ) from None

@@ -1,4 +1,4 @@
-"""The decoders by name: PyAV, decord, torchcodec."""
+"""The registry of decoders: PyAV, decord, torchcodec."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ DECODERS: dict[str, type[FrameDecoder]] = {
 
 
 def check_decoder(decoder: str) -> None:
-    """Make sure that a decoder is installed.
+    """Check that a decoder is installed.
 
     Raises:
-        ConfigError: saying what to install, or which decoders there are.
+        ConfigError: if it is not, or is unknown; the message says what to install, or lists the
+            decoders.
     """
     if decoder not in DECODERS:
         raise ConfigError(f"decoder={decoder}: {suggest(decoder, list(DECODERS))}")

@@ -1,4 +1,4 @@
-"""decord: the second decoder. Its bundled FFmpeg is old."""
+"""decord: the second decoder. It bundles an old FFmpeg."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hiera_video.decoding.decoder import BATCH_FRAMES, FrameDecoder, import_decoder
-from hiera_video.decoding.packet_index import MATROSKA, MP4
 from hiera_video.decoding.source import ffmpeg_input
+from hiera_video.decoding.stream_facts import MATROSKA, MP4
 from hiera_video.decoding.video_index import VideoIndex
 
 
 class DecordDecoder(FrameDecoder):
-    """decord. Newer codecs are missing."""
+    """Decodes with decord, which lacks newer codecs."""
 
     name = module = "decord"
 
@@ -34,9 +34,9 @@ class DecordDecoder(FrameDecoder):
 
     @staticmethod
     def misplaced(index: VideoIndex) -> str | None:
-        """Containers without an index of their frames, MPEG-4 part 2 with B-frames, and open groups
-        of pictures: a seek to their keyframes ends at the frames shown before it. Of several
-        streams, decord may take another one, and it shows what edit lists leave out."""
+        """Containers without an index of their frames; MPEG-4 part 2 with B-frames and open groups
+        of pictures, where a seek to a keyframe ends at the frames shown before it; several streams,
+        of which decord may choose another one; edit lists, whose hidden frames decord shows."""
         facts = index.facts
         if facts.container not in (MP4, MATROSKA):
             return f"{facts.codec} in {facts.container}"
@@ -61,6 +61,6 @@ class DecordDecoder(FrameDecoder):
 
 
 def _reason(error: Exception) -> str:
-    """What decord's message says at its end, after places in its source and failed conditions."""
+    """The last part of decord's message, which follows source positions and failed conditions."""
     text = re.sub(r"^(.*(\] |vs\. 0\) ))?(\S+:\d+: )?", "", str(error).partition("\n")[0])
     return f"decord cannot decode it ({text.rstrip('.')})"

@@ -1,7 +1,7 @@
-"""Images: videos of one frame.
+"""Images, read as videos of one frame.
 
-Whatever takes clips takes images too: a reader gives an image as a video of one frame that is shown
-for one second, so that a clip of one frame, ``clip.num_frames=1``, is the image.
+All code that accepts clips accepts images too: a reader returns an image as a video of one frame
+that is shown for one second, so that a clip of one frame, ``clip.num_frames=1``, is the image.
 
 Axes: T frames (one), C channels (RGB), H rows, W columns.
 """
@@ -21,9 +21,9 @@ from hiera_video.decoding.source import Source, num_bytes, open_source
 from hiera_video.decoding.timeline import Timeline
 from hiera_video.errors import VideoError, reason_of
 
-#: What makes a picture upright, by its orientation. Pillow's ``exif_transpose`` also rewrites the
-#: other tags, and stumbles over damaged ones.
-_TURNS = {
+#: EXIF orientation -> the operation that turns the image upright. Pillow's ``exif_transpose`` also
+#: rewrites the other tags, and fails on damaged ones.
+_EXIF_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -36,7 +36,7 @@ _TURNS = {
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """What an index of a video says, of an image."""
+    """The part of a :class:`VideoIndex` that an image needs."""
 
     num_frames: int = 1
     frames_per_second: Fraction = Fraction(1)
@@ -46,9 +46,9 @@ class ImageIndex:
 
 
 class ImageReader:
-    """An image, by Pillow, upright (EXIF) and in RGB. Of several pictures in a file, the first one.
+    """Reads an image with Pillow: upright (EXIF), RGB, the first picture of a file with several.
 
-    It is read as videos are, by a ``VideoReader``: as one frame, number 0.
+    It has the interface of a ``VideoReader`` of one frame, number 0.
 
     Raises:
         VideoError: if the file is missing, empty, cut off, or no image.
@@ -65,7 +65,7 @@ class ImageReader:
             empty = num_bytes(source) == 0
             reason = "the file is empty (0 bytes)" if empty else "the file is not an image"
             raise VideoError(str(source), reason) from None
-        except Exception as error:  # of each kind, from the readers of so many formats
+        except Exception as error:  # Pillow's format plugins raise exceptions of many types
             raise VideoError(str(source), reason_of(error)) from None
 
     def frames(self, indices: Sequence[int]) -> Tensor:
@@ -77,17 +77,17 @@ class ImageReader:
         yield from self.frames(wanted)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file stays open."""
 
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:
     """8-bit pixels ``(H, W, C)``."""
-    image.load()  # which turns TIFF files by itself
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    if turn is not None:
-        image = image.transpose(turn)
+    image.load()  # also turns TIFF files upright
+    transpose = _EXIF_TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    if transpose is not None:
+        image = image.transpose(transpose)
     if image.mode in ("I", "F"):
         raise ValueError("32-bit grey has no known range: convert it to 8 or 16 bits")
-    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits of grey rather than scale them
+    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey instead of scaling it
         image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
     return np.array(image.convert("RGB"))

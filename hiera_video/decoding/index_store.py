@@ -1,4 +1,4 @@
-"""Indexes of videos in a folder, so that no file is counted, or a long one read whole, twice."""
+"""A folder that stores video indexes, so that no file is counted, or a long one scanned, twice."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import av
 import numpy as np
 
 from hiera_video.decoding.source import FileBytes, Source
-from hiera_video.decoding.video_index import StreamFacts, VideoIndex
+from hiera_video.decoding.stream_facts import StreamFacts
+from hiera_video.decoding.video_index import VideoIndex
 from hiera_video.files import atomic_path
 
-#: Of the format of these files.
+#: Version of the files' format.
 _VERSION = 1
-#: Indexes by packets of fewer frames are read again in less time than they are kept.
+#: A packet-based index with fewer frames is read from its video faster than it is stored.
 _MIN_FRAMES = 10_000
-_ARRAYS = (
+_ARRAY_FIELDS = (
     "frame_ids",
     "timestamps",
     "keyframes",
@@ -32,38 +33,38 @@ _ARRAYS = (
 
 
 class IndexStore:
-    """A folder with an index file for each video that is worth it.
+    """A folder with one file for each index worth storing.
 
-    An index is that of a file of one path, size and time of change, as one version of FFmpeg reads
-    it; another file there is noticed, and its index made anew. Several processes may use a folder.
+    An index belongs to a file's path, size and modification time, and to a version of PyAV; if any
+    of these changes, the index is made anew. Several processes may use one folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def load(self, source: Source) -> VideoIndex | None:
-        """The index of a file, if one is kept that is whole and belongs to it."""
+        """The stored index of a file; None if there is none, or if it is damaged."""
         try:
             with np.load(self._path(source), allow_pickle=False) as arrays:
-                facts = json.loads(str(arrays["facts"]))
-                for name in _ARRAYS:
-                    facts[name] = tuple(arrays[name].tolist())
-            return _from_json(facts)
-        except Exception:  # of each kind, from zip, numpy and JSON: it is made anew
+                fields = json.loads(str(arrays["facts"]))
+                for name in _ARRAY_FIELDS:
+                    fields[name] = tuple(arrays[name].tolist())
+            return _from_fields(fields)
+        except Exception:  # zip, numpy and JSON raise many types; the index is made anew
             return None
 
     def save(self, source: Source, index: VideoIndex) -> None:
-        """Keep an index. A folder that cannot be written to, or a full disk, keeps nothing."""
+        """Store an index. If the folder cannot be written to, or the disk is full, do nothing."""
         if not index.is_counted and index.num_frames < _MIN_FRAMES:
             return
-        facts = {name: value for name, value in asdict(index).items() if name not in _ARRAYS}
+        fields = {name: value for name, value in asdict(index).items() if name not in _ARRAY_FIELDS}
         arrays: dict[str, Any] = {
-            name: np.array(getattr(index, name), np.int64) for name in _ARRAYS
+            name: np.array(getattr(index, name), np.int64) for name in _ARRAY_FIELDS
         }
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with atomic_path(self._path(source), durable=False) as path:
-                np.savez_compressed(path, facts=json.dumps(facts, default=str), **arrays)
+                np.savez_compressed(path, facts=json.dumps(fields, default=str), **arrays)
         except OSError:
             return
 
@@ -77,9 +78,9 @@ class IndexStore:
         return self._folder / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.npz"
 
 
-def _from_json(facts: dict[str, Any]) -> VideoIndex:
-    stream = StreamFacts(**facts.pop("facts"))
+def _from_fields(fields: dict[str, Any]) -> VideoIndex:
+    stream = StreamFacts(**fields.pop("facts"))
     stream = replace(stream, pixel_aspect_ratio=Fraction(stream.pixel_aspect_ratio))
     for name in ("time_base", "frames_per_second"):
-        facts[name] = Fraction(facts[name])
-    return VideoIndex(facts=stream, **facts)
+        fields[name] = Fraction(fields[name])
+    return VideoIndex(facts=stream, **fields)

@@ -1,4 +1,4 @@
-"""The ways in: a file, and frames of it by their numbers."""
+"""The entry points: open a file, and read its frames by their numbers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from hiera_video.errors import VideoError
 def open_reader(
     file: Path | ShardMember, options: DecodingOptions | None = None
 ) -> VideoReader | ImageReader:
-    """The reader of a file: images have one of their own.
+    """The reader for a file: an ``ImageReader`` for images, else a ``VideoReader``.
 
-    What lies in a shard is read into memory first.
+    A member of a shard is read into memory first.
 
     Raises:
         VideoError: if the file cannot be read.
@@ -39,39 +39,39 @@ def open_reader(
 class Video:
     """An open video, or an image as a video of one frame: see :func:`open_video`.
 
-    Threads may share it, and take turns; processes may not.
+    Threads may share it and take turns; another process must open the file itself.
     """
 
     def __init__(self, path: Path, reader: VideoReader | ImageReader) -> None:
         self.path = path
         self._reader = reader
         self._process = os.getpid()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._is_closed = False
 
     @property
     def num_frames(self) -> int:
-        """How many frames a player shows."""
+        """The number of frames that a player shows."""
         return self._reader.index.num_frames
 
     @property
     def frames_per_second(self) -> float:
-        """The mean rate of frames."""
+        """The mean frame rate."""
         return float(self._reader.index.frames_per_second)
 
     @property
     def duration_seconds(self) -> float:
-        """From the start of the first frame to the end of the last."""
+        """The time from the start of the first frame to the end of the last."""
         return float(self._reader.index.duration_seconds)
 
     @property
     def start_seconds(self) -> Tensor:
-        """When each frame is first shown, from the first one on: float64 ``(N,)``."""
+        """When each frame is first shown, counted from the first one: float64 ``(N,)``."""
         return self._seconds(range(self.num_frames))
 
     @property
     def end_seconds(self) -> Tensor:
-        """When each frame is no longer shown: float64 ``(N,)``."""
+        """When each frame ends, counted from the start of the first: float64 ``(N,)``."""
         return self._seconds(range(1, self.num_frames + 1))
 
     def _seconds(self, positions: range) -> Tensor:
@@ -80,8 +80,7 @@ class Video:
 
     @property
     def decoded_by_pyav(self) -> str | None:
-        """Why PyAV reads this video in the place of the decoder that was asked for; None if it does
-        not."""
+        """Why PyAV reads this video although another decoder was requested; None if it does not."""
         return self._reader.fallback
 
     def frames(self, numbers: Sequence[int]) -> Tensor:
@@ -91,9 +90,9 @@ class Video:
         docs/decoding.md describes.
 
         Raises:
-            VideoError: if a frame is not there, or cannot be decoded; if the video was closed, or
+            VideoError: if a frame does not exist, or cannot be decoded; if the video was closed, or
                 opened by another process.
-            TypeError: if a number is no integer.
+            TypeError: if a number is not an integer.
         """
         numbers = [operator.index(number) for number in numbers]
         if self._is_closed:
@@ -105,14 +104,15 @@ class Video:
         for number in numbers:
             if not 0 <= number < self.num_frames:
                 raise VideoError(
-                    str(self.path), f"has no frame {number}, but 0 to {self.num_frames - 1}"
+                    str(self.path),
+                    f"has no frame {number}: its frames are 0 to {self.num_frames - 1}",
                 )
-        with self._turn:
+        with self._lock:
             return self._reader.frames(numbers)
 
     def close(self) -> None:
-        """Give file handles back; no frames can be had any more."""
-        with self._turn:
+        """Close open files. Frames cannot be read afterwards."""
+        with self._lock:
             self._is_closed = True
             self._reader.close()
 
@@ -133,11 +133,12 @@ def open_video(
 
     Args:
         path: a video, or an image, which is a video of one frame.
-        decoder: pyav, decord or torchcodec; the frames are the same. Files that decord or
-            torchcodec misplace are read by PyAV.
-        timeout_seconds: how long opening may take, and then each frame.
-        index_dir: a folder that keeps the frames of files that had to be counted by decoding.
-        square_pixels: stretch pictures in width where their pixels are not square.
+        decoder: pyav, decord or torchcodec; the frames are the same. PyAV reads the files of which
+            decord or torchcodec would return other frames.
+        timeout_seconds: the time limit for opening the file, and then for each frame.
+        index_dir: a folder that stores the indexes of long files and of files whose frames were
+            counted by decoding.
+        square_pixels: stretch frames in width where their pixels are not square.
 
     Raises:
         VideoError: if the file is missing, is no video, or is cut off; it has ``path`` and

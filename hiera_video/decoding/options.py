@@ -1,22 +1,22 @@
-"""How videos are read."""
+"""Options of reading videos."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-#: How long a video may keep its reader waiting, where nothing else is said.
+#: The default time limit.
 TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How videos are read.
+    """Options of reading videos.
 
-    ``decoder``: pyav, decord or torchcodec. ``timeout_seconds``: how long opening a file may take,
-    and then each frame. ``index_dir``: the folder in which the indexes of files are kept whose
-    frames were counted by decoding (and of long ones), so that no file is counted twice; None keeps
-    none. ``square_pixels``: whether pictures whose pixels are not square are stretched in width.
+    ``decoder``: pyav, decord or torchcodec. ``timeout_seconds``: the time limit for opening a file,
+    and then for each frame. ``index_dir``: the folder that stores the indexes of long files and of
+    files whose frames were counted by decoding, so that no file is counted twice; None stores none.
+    ``square_pixels``: whether frames whose pixels are not square are stretched in width.
     """
 
     decoder: str = "pyav"

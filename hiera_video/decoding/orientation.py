@@ -1,4 +1,4 @@
-"""How a player turns the frames of a video: the display matrix that phones write into files."""
+"""The rotation that players apply to a video: the display matrix that phones write into files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Orientation:
-    """Quarter turns and mirrors: swap rows and columns first, then reverse them."""
+    """Quarter turns and mirroring: swap rows and columns first, then reverse them."""
 
     swap: bool = False
     reverse_rows: bool = False
@@ -19,12 +19,12 @@ class Orientation:
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Orientation:
-        """As the frame's display matrix says.
+        """The orientation in the frame's display matrix.
 
         The matrix takes column x and row y to ``(a x + c y, b x + d y)`` (ISO/IEC 14496-12, 6.2.2).
 
         Raises:
-            ValueError: for a turn that is not a quarter turn.
+            ValueError: for a rotation other than by quarter turns.
         """
         try:
             side_data: Any = frame.side_data.get("DISPLAYMATRIX")
@@ -39,16 +39,16 @@ class Orientation:
             return cls(True, b < 0, c < 0)
         angle = np.degrees(np.arctan2(b, a))
         raise ValueError(
-            f"its frames are to be turned by {angle:.0f} degrees, not by quarter turns"
+            f"its display matrix turns frames by {angle:.0f} degrees, not by quarter turns"
         )
 
     @property
     def mirrors(self) -> bool:
-        """Whether it is more than a turn."""
+        """Whether the image is mirrored, not only turned."""
         return (self.swap + self.reverse_rows + self.reverse_columns) % 2 == 1
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """Turn an image ``(H, W, C)``."""
+        """Turn an image ``(H, W, C)`` upright."""
         if self.swap:
             image = image.swapaxes(0, 1)
         if self.reverse_rows:

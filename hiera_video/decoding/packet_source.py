@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import av
 from av.container import InputContainer
@@ -17,8 +18,8 @@ from hiera_video.decoding.video_index import VideoIndex
 
 
 class PacketSource:
-    """A container that is opened when it is needed, read from where one asks. Its decoder starts
-    afresh there."""
+    """A container that is opened on demand and read from any keyframe on. The stream's decoder is
+    flushed at each new start."""
 
     def __init__(self, source: Source, limit: TimeLimit) -> None:
         self._source = source
@@ -27,15 +28,14 @@ class PacketSource:
         self._seeks_well = True
 
     def open(self) -> tuple[InputContainer, VideoStream]:
-        """The container, opened anew, and its video stream.
+        """Open the container anew; return it and its video stream.
 
         Raises:
             VideoError, OSError, FFmpegError: if it cannot be opened.
         """
         self.close()
         self._container, self.stream = open_container(self._source, self._limit.seconds)
-        # dav1d (AV1) takes over what to skip when it is opened, and keeps to it: open it now, while
-        # nothing is skipped.
+        # dav1d (AV1) fixes its skip mode when it is opened; open it now, while nothing is skipped.
         self.stream.codec_context.open()
         self._unread: Iterator[Packet] = iter(())
         self._newest_keyframe = -1
@@ -47,50 +47,41 @@ class PacketSource:
             self._container.close()
             self._container = None
 
-    def from_start(self) -> Iterator[Packet]:
-        """All packets, numbered in the place of timestamps."""
-        self._rewind()
-        self._num_read = 0
-        yield from self._read_numbered()
-
     def from_number(self, number: int) -> Iterator[Packet]:
-        """Packets from that number on, numbered in the place of timestamps: the way to a keyframe
-        is read, and not decoded."""
+        """Packet ``number`` and all later ones, with their numbers instead of timestamps.
+
+        Earlier packets are read but not returned.
+        """
         if self._container is None or self._num_read == 0 or self._num_read > number:
             self._rewind()
             self._num_read = 0
         self.stream.codec_context.flush_buffers()
-        for packet in self._read_numbered():
-            if packet.pts is not None and packet.pts >= number:
-                yield packet
-
-    def _read_numbered(self) -> Iterator[Packet]:
         for packet in self._unread:
             self._limit.check()
-            packet.pts = packet.dts = self._num_read
+            packet.pts = packet.dts = position = self._num_read
             self._num_read += 1
-            yield packet
+            if position >= number:
+                yield packet
 
     def from_keyframe(self, index: VideoIndex, number: int) -> Iterator[Packet]:
-        """The packets from keyframe ``number`` of an index by packets on.
+        """The packets from keyframe ``number`` of a packet-based ``index`` on.
 
         Raises:
             ValueError: if there is no such keyframe.
         """
         keyframe = None
-        for go_there in self._ways(index, number):
-            go_there()
+        for approach in self._approaches(index, number):
+            approach()
             keyframe = self._skip_to(index, number)
             if keyframe is not None:
                 break
         if keyframe is None:
             raise ValueError("a keyframe cannot be found again (the file is damaged)")
         self.stream.codec_context.flush_buffers()
-        yield keyframe
-        yield from self._read(index)
+        return chain((keyframe,), self._read(index))
 
-    def _ways(self, index: VideoIndex, number: int) -> Iterator[Callable[[], None]]:
-        """How to get to a keyframe, the fastest way first."""
+    def _approaches(self, index: VideoIndex, number: int) -> Iterator[Callable[[], None]]:
+        """Ways to move to a position before a keyframe, the fastest first."""
         if self._container is not None:
             steps = number - self._newest_keyframe
             if steps == 1 or (steps > 0 and not self._seeks_well):
@@ -106,7 +97,7 @@ class PacketSource:
         assert self._container is not None
         try:
             self._container.seek(target, stream=self.stream)
-        except av.FFmpegError:  # as where no keyframe is listed before it
+        except av.FFmpegError:  # for example where no keyframe is listed before the target
             self._unread = iter(())
         else:
             self._unread = demux(self._container, self.stream)

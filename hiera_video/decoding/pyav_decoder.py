@@ -6,6 +6,7 @@ import gc
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import groupby
 
 import av
@@ -14,62 +15,89 @@ from av import VideoFrame
 from av.packet import Packet
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from hiera_video.decoding.counted_index import checksum
+from hiera_video.decoding.checksum import checksum
 from hiera_video.decoding.decoder import FrameDecoder
 from hiera_video.decoding.orientation import Orientation
+from hiera_video.decoding.packet_source import PacketSource
+from hiera_video.decoding.source import Source
+from hiera_video.decoding.time_limit import TimeLimit
+from hiera_video.decoding.video_index import VideoIndex
 
 
 class PyAVDecoder(FrameDecoder):
-    """Decodes no more than FFmpeg must for the frames that are wanted.
+    """Decodes as few frames as FFmpeg allows.
 
-    Decoding starts at the keyframe before a wanted frame, skips what nobody refers to, stops after
-    the last frame that is wanted before the next keyframe, and goes on at the next keyframe before
-    a wanted frame.
+    Decoding starts at the keyframe before a wanted frame, skips unwanted frames that no other
+    frame refers to, stops after the last frame wanted before the next keyframe, and continues at
+    the next keyframe that precedes a wanted frame.
+
+    ``packets`` reads the container; the caller closes it. ``width_scale`` widens the images.
     """
 
     name, module = "pyav", "av"
 
+    def __init__(
+        self,
+        source: Source,
+        index: VideoIndex,
+        limit: TimeLimit,
+        packets: PacketSource,
+        width_scale: Fraction = Fraction(1),
+    ) -> None:
+        self.packets = packets
+        self.width_scale = width_scale
+        super().__init__(source, index, limit)
+
     def open(self) -> None:
         self._converter = VideoReformatter()
+        self._forget_orientation()
 
     def close(self) -> None:
-        # A frame whose side data was read refers to itself: Python would keep it, and with it the
-        # decoder's memory, until a collection of everything, which hardly ever comes.
+        # A frame whose side data was read refers to itself. Without this collection, Python would
+        # keep it, and with it the decoder's memory, until a full collection, which is rare.
         gc.collect(1)
 
     def decode(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
-        orientation, rotation = Orientation(), None
-        for frame in self._sparse(wanted):
-            rgb = self._to_rgb(frame)
-            if frame.rotation != rotation:  # which costs less to ask for than the whole matrix
-                orientation, rotation = Orientation.of(frame), frame.rotation
-            yield orientation.apply(rgb.to_ndarray())
+        self._forget_orientation()
+        return map(self._to_image, self._frames(wanted))
+
+    def _forget_orientation(self) -> None:
+        self._orientation = Orientation()
+        self._rotation: int | None = None
+
+    def _to_image(self, frame: VideoFrame) -> np.ndarray:
+        """Upright RGB ``(H, W, C)``."""
+        rgb = self._to_rgb(frame)
+        if frame.rotation != self._rotation:  # cheaper to compare than the whole display matrix
+            self._orientation, self._rotation = Orientation.of(frame), frame.rotation
+        return self._orientation.apply(rgb.to_ndarray())
 
     def _to_rgb(self, frame: VideoFrame) -> VideoFrame:
-        if self.stretch != 1:
+        if self.width_scale != 1:
             return self._converter.reformat(
                 frame,
-                width=max(1, round(frame.width * self.stretch)),
+                width=max(1, round(frame.width * self.width_scale)),
                 format="rgb24",
                 interpolation=Interpolation.BILINEAR,
                 threads=1,
             )
-        # Each pixel takes the nearest chroma sample, whatever the format and the processor.
+        # Each pixel takes the nearest chroma sample, whatever the pixel format and the processor.
         return self._converter.reformat(
             frame, format="rgb24", interpolation=Interpolation.POINT, threads=1
         )
 
     def frame(self, number: int) -> VideoFrame:
-        """A frame as FFmpeg has it.
+        """A frame in FFmpeg's pixel format, not turned upright.
 
         Raises:
             ValueError: if it cannot be decoded.
         """
-        for frame in self._sparse([number]):
+        for frame in self._frames([number]):
             return frame
         raise ValueError(f"frame {number} cannot be decoded (the file is damaged or cut off)")
 
-    def _sparse(self, wanted: Sequence[int]) -> Iterator[VideoFrame]:
+    def _frames(self, wanted: Sequence[int]) -> Iterator[VideoFrame]:
+        """The frames ``wanted``, up to the first one that does not come."""
         from_keyframe = self._count_from if self.index.is_counted else self._from_keyframe
         for keyframe, group in groupby(wanted, self._keyframe_before):
             missing = deque(group)
@@ -77,7 +105,7 @@ class PyAVDecoder(FrameDecoder):
                 yield frame
                 missing.popleft()
             if missing and keyframe != self._first_start:
-                # As where pictures are refreshed bit by bit, not by keyframes.
+                # Intra refresh, for example, renews pictures bit by bit, without keyframes.
                 for frame in from_keyframe(self._first_start, list(missing)):
                     yield frame
                     missing.popleft()
@@ -86,8 +114,8 @@ class PyAVDecoder(FrameDecoder):
 
     @property
     def _first_start(self) -> int:
-        """Where decoding starts that does not start at a keyframe in between: at the first one, or
-        at the start of a file that shows pictures before it (-1)."""
+        """The keyframe number at which decoding from the beginning starts: 0, or -1 (the start of
+        the file) if the file shows frames before its first keyframe."""
         keyframes = self.index.keyframes
         return 0 if keyframes and keyframes[0] == 0 else -1
 
@@ -100,13 +128,13 @@ class PyAVDecoder(FrameDecoder):
         wanted, unsent, newest = set(due), set(due), first_id
         for packet in self.packets.from_keyframe(self.index, start):
             for frame in self._decode_packet(packet, wanted, unsent):
-                # Frames shown before the keyframe may refer to some before it.
+                # Frames shown before the keyframe may refer to frames stored before it.
                 if frame.pts is None or frame.pts >= first_id:
                     _refuse_damage(frame)
                     if frame.pts is None or frame.pts < newest:
                         return  # timestamps are not in the order of frames
                     if frame.pts == first_id and start > 0 and not frame.key_frame:
-                        return  # flagged as a keyframe, and none
+                        return  # flagged as a keyframe without being one
                     newest = frame.pts
                 if frame.pts in wanted:
                     if not due or frame.pts != due.popleft():
@@ -129,18 +157,19 @@ class PyAVDecoder(FrameDecoder):
         if packet.pts is not None:
             unsent.discard(packet.pts)
         if not unsent:
-            frames += context.decode(None)  # what it held back to put frames in order
+            frames += context.decode(None)  # the frames held back for reordering
         return frames
 
     def _count_from(self, start: int, numbers: Sequence[int]) -> Iterator[VideoFrame]:
-        """The same, where frames were counted: by counting on from keyframe ``start``, or from the
-        start of the file; the first ones, where the decoder does not go on as it did then."""
+        """:meth:`_from_keyframe` for counted frames: decodes from keyframe ``start`` (-1: from the
+        start of the file) and counts on. Ends early where the decoder returns other frames than
+        when they were counted."""
         index, due, is_first = self.index, deque(numbers), start == self._first_start
         number = index.keyframes[start] if start >= 0 else 0
         has_begun = start < 0
         first_packet = index.keyframe_ids[start] if start >= 0 else 0
-        for frame in self._counted_frames(first_packet, must_go_on=is_first):
-            # Frames shown before the keyframe refer to some before it.
+        for frame in self._counted_frames(first_packet, tolerate_damage=not is_first):
+            # Frames shown before the keyframe refer to frames stored before it.
             has_begun = has_begun or frame.pts == index.keyframe_ids[start]
             if not has_begun:
                 continue
@@ -156,15 +185,18 @@ class PyAVDecoder(FrameDecoder):
                     return
             number += 1
 
-    def _counted_frames(self, first_packet: int, must_go_on: bool) -> Iterator[VideoFrame]:
-        """All frames from a packet on. It may take more to decode them than follows that packet:
-        then they end there, unless they must go on."""
+    def _counted_frames(self, first_packet: int, tolerate_damage: bool) -> Iterator[VideoFrame]:
+        """All frames from a packet on.
+
+        They may depend on packets before that one, and decoding then fails; ``tolerate_damage``
+        ends the frames there instead of raising.
+        """
         try:
             for packet in self.packets.from_number(first_packet):
                 yield from self.packets.stream.codec_context.decode(packet)
             yield from self.packets.stream.codec_context.decode(None)
         except av.InvalidDataError:
-            if must_go_on:
+            if not tolerate_damage:
                 raise
 
 

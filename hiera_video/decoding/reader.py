@@ -1,9 +1,9 @@
-"""An open video: which frames it has, and what they show.
+"""An open video: its index, and its frames by their numbers.
 
-Frame i is the i-th that the decoder gives, reading the file from its start, whatever is inside and
-whatever decodes it. The container's index is read with PyAV first, so that a damaged file is
-refused alike, with a reason, before a decoder can hang on it. The same numbers give bit-identical
-frames.
+Frame i is the i-th frame that a decoder returns when it reads the file from its start, whatever the
+file's format and whichever decoder reads it. PyAV reads the container's index first, so that a
+damaged file is refused with the same reason for every decoder, before a decoder can hang on it. The
+same numbers give bit-identical frames.
 
 Axes: T frames, C channels (RGB), H rows, W columns.
 """
@@ -27,31 +27,29 @@ from hiera_video.decoding.decoders import DECODERS
 from hiera_video.decoding.index_store import IndexStore
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.orientation import Orientation
-from hiera_video.decoding.packet_index import (
-    MP4,
-    Packets,
-    check_whole,
-    index_packets,
-    read_packets,
-)
+from hiera_video.decoding.packet_index import Packets, check_whole, index_packets, read_packets
 from hiera_video.decoding.packet_source import PacketSource
 from hiera_video.decoding.pyav_decoder import PyAVDecoder
 from hiera_video.decoding.source import Source
+from hiera_video.decoding.stream_facts import MP4
 from hiera_video.decoding.time_limit import TimeLimit
 from hiera_video.decoding.video_index import VideoIndex
 from hiera_video.errors import ConfigError, UserError, VideoError
 
 
 class IndexDisprovedError(Exception):
-    """Decoding showed other frames than the packets promised. The reader has counted them by now:
-    its index is another one, by which whoever chose frames has to choose again."""
+    """Decoding returned other frames than the packets promised.
+
+    By the time this is raised, the reader has counted the frames by decoding and replaced its
+    index: callers that chose frame numbers by the old index must choose again.
+    """
 
 
 class VideoReader:
     """An open video. A context manager; readers must not cross a fork.
 
-    ``index`` says which frames there are. ``fallback``: why PyAV reads the file instead of another
-    decoder that was asked for, if it does.
+    ``index`` lists the frames. ``fallback``: why PyAV reads the file although another decoder was
+    requested; None if it does not.
 
     Raises:
         VideoError: when opened, if the file is missing, is no video, or is cut off.
@@ -75,9 +73,10 @@ class VideoReader:
             raise
 
     def _find_index(self) -> None:
-        kept = self._store.load(self.source) if self._store else None
-        if kept:
-            self.index = kept
+        """Load the index from the store; else make it from packets, or by counting frames."""
+        stored = self._store.load(self.source) if self._store else None
+        if stored:
+            self.index = stored
             return
         container, stream = self._packets.open()
         packets = read_packets(container, stream, self._limit)
@@ -85,12 +84,12 @@ class VideoReader:
         index = index_packets(str(self.source), container, stream, packets)
         self._use(self._count(index, packets) if isinstance(index, str) else index)
 
-    def _count(self, why: str, packets: Packets | None = None) -> VideoIndex:
-        """The index by decoding the whole file."""
+    def _count(self, reason: str, packets: Packets | None = None) -> VideoIndex:
+        """The index made by decoding the whole file; ``reason``: why packets are not trusted."""
         if packets is None:
             packets = read_packets(*self._packets.open(), self._limit)
         container, stream = self._packets.open()
-        index = count_frames(str(self.source), container, stream, packets, why, self._limit)
+        index = count_frames(str(self.source), container, stream, packets, reason, self._limit)
         if index.num_frames == 1 and index.facts.container.endswith("_pipe"):
             raise ValueError("the file is a picture, not a video")
         return index
@@ -101,27 +100,29 @@ class VideoReader:
             self._store.save(self.source, index)
 
     def _choose_decoder(self) -> None:
-        """Use the decoder that was asked for, or PyAV where that one would give other frames."""
+        """Start the requested decoder, or PyAV where the other would return other frames."""
         name = self._options.decoder
         try:
-            self.fallback = self._why_not(DECODERS[name])
+            self.fallback = self._reason_for_pyav(DECODERS[name])
             self._decoder = self._start("pyav" if self.fallback else name)
         except (ConfigError, VideoError):
             raise
-        except Exception as error:  # of each kind, from whatever a decoder is made of
+        except Exception as error:  # decoders raise exceptions of many types
             if name == "pyav":
                 raise
             self.fallback = self._reason(error)
             self._decoder = self._start("pyav")
 
     def _start(self, name: str) -> FrameDecoder:
-        if name != "pyav":
-            self._packets.close()
-        ratio = self.index.facts.pixel_aspect_ratio if self._options.square_pixels else Fraction(1)
-        return DECODERS[name](self.source, self.index, self._packets, self._limit, ratio)
+        if name == "pyav":
+            square = self._options.square_pixels
+            width_scale = self.index.facts.pixel_aspect_ratio if square else Fraction(1)
+            return PyAVDecoder(self.source, self.index, self._limit, self._packets, width_scale)
+        self._packets.close()
+        return DECODERS[name](self.source, self.index, self._limit)
 
-    def _why_not(self, kind: type[FrameDecoder]) -> str | None:
-        """Why a decoder would give other frames, or other colours, if it would."""
+    def _reason_for_pyav(self, kind: type[FrameDecoder]) -> str | None:
+        """Why a decoder would return other frames or colours than PyAV; None if it would not."""
         if kind.name == "pyav":
             return None
         index = self.index
@@ -131,11 +132,12 @@ class VideoReader:
         if not reason and self._options.square_pixels and index.facts.pixel_aspect_ratio != 1:
             reason = "pixels that are not square"
         if not reason:
-            reason = self._look_at_a_keyframe()
+            reason = self._oddity_of_a_keyframe()
         return reason and f"{kind.name} misplaces frames of {reason}"
 
-    def _look_at_a_keyframe(self) -> str | None:
-        """What a file is that other decoders read otherwise, as can be told from one picture."""
+    def _oddity_of_a_keyframe(self) -> str | None:
+        """The property of one decoded keyframe, if any, that makes other decoders return other
+        frames than PyAV."""
         try:
             # The first keyframe is one whatever its flag says; those that follow may not be.
             frame = self.stored_frame(self.index.keyframes[:2][-1])
@@ -145,20 +147,20 @@ class VideoReader:
             return "mirrored pictures"
         if frame.interlaced_frame:
             return "interlaced pictures"
-        # FFmpeg looks into packets of some codecs, and may know better than the flags of MP4.
+        # FFmpeg parses packets of some codecs and may know better than the flags of MP4.
         entries = self._packets.stream.index_entries if self.index.facts.container == MP4 else ()
         flagged = tuple(number for number, entry in enumerate(entries) if entry.is_keyframe)
         is_flagged = not entries or flagged == self.index.keyframe_packets
-        return None if frame.key_frame and is_flagged else "keyframes that are none"
+        return None if frame.key_frame and is_flagged else "a file with wrong keyframe flags"
 
     def stored_frame(self, number: int) -> VideoFrame:
-        """A frame as PyAV gives it: as it is stored, with what is said of its rotation.
+        """A frame as stored: in FFmpeg's pixel format, not turned, with its rotation as metadata.
 
         Raises:
             VideoError: if it cannot be decoded.
         """
         with self._guarded():
-            return PyAVDecoder(self.source, self.index, self._packets, self._limit).frame(number)
+            return PyAVDecoder(self.source, self.index, self._limit, self._packets).frame(number)
 
     def frames(self, numbers: Sequence[int]) -> Tensor:
         """The frames ``numbers`` (any order, repetition allowed): uint8 ``(T, C, H, W)``.
@@ -166,7 +168,7 @@ class VideoReader:
         Each frame is decoded once. The tensor is a view of frames stored as ``(T, H, W, C)``.
 
         Raises:
-            VideoError: if a frame cannot be decoded, or is not there.
+            VideoError: if a frame cannot be decoded, or does not exist.
         """
         wanted = sorted(set(numbers))
         try:
@@ -182,6 +184,7 @@ class VideoReader:
         return torch.from_numpy(images).permute(0, 3, 1, 2)
 
     def _stack(self, wanted: Sequence[int]) -> np.ndarray:
+        """``(T, H, W, C)``."""
         images = np.empty(0)
         for position, image in enumerate(self._images(wanted)):
             if position == 0:
@@ -190,32 +193,34 @@ class VideoReader:
         return images
 
     def stream(self, wanted: Sequence[int]) -> Iterator[Tensor]:
-        """The frames at strictly ascending ``wanted`` numbers, one by one: uint8 ``(C, H, W)``.
+        """The frames at strictly ascending ``wanted`` numbers, one by one: uint8 ``(C, H, W)``, all
+        of one size.
 
-        For more frames than memory holds: those given out are not kept.
+        For more frames than fit into memory: none is kept after it was yielded.
 
         Raises:
             VideoError: if a frame cannot be decoded.
             IndexDisprovedError: if frames are not what packets promised; ``index`` has changed.
         """
-        for image in self._images(wanted):
-            yield torch.from_numpy(image).permute(2, 0, 1)
+        return map(_to_tensor, self._images(wanted))
 
     def _images(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
-        """The frames ``wanted``, ``(H, W, C)`` each, all of one size and none left out."""
+        """:meth:`stream`, as arrays ``(H, W, C)``."""
+        assert self._decoder is not None
         ascending = all(before < after for before, after in pairwise(wanted))
         if not ascending or not wanted or wanted[0] < 0 or wanted[-1] >= self.index.num_frames:
             raise IndexError(f"frames {wanted} of {self.index.num_frames}")
-        decoded = self._decode(wanted)
+        images = self._decoder.decode(wanted)
         size: tuple[int, ...] = ()
-        for number in wanted:
+        for position, number in enumerate(wanted):
             with self._guarded():
-                try:
-                    image = next(decoded, None)
-                except av.InvalidDataError:
-                    raise self._damaged(number, self.index) from None
+                image = self._next_image(images, number)
                 if image is None:
-                    raise self._not_decoded(number)
+                    self._decoder.close()
+                    self._decoder = self._start("pyav")
+                    images = self._decoder.decode(wanted[position:])
+                    image = self._next_image(images, number)
+                assert image is not None
                 size = size or image.shape
                 if image.shape != size:
                     raise ValueError(
@@ -224,30 +229,31 @@ class VideoReader:
                     )
             yield image
 
-    def _decode(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
-        """The frames ``wanted``; PyAV goes on where another decoder cannot."""
-        assert self._decoder is not None
-        if self._decoder.name == "pyav":
-            yield from self._decoder.decode(wanted)
-            return
-        num_decoded = 0
+    def _next_image(self, images: Iterator[np.ndarray], number: int) -> np.ndarray | None:
+        """Frame ``number``, the next of ``images``; None where a decoder other than PyAV fails,
+        whose reason becomes ``fallback``."""
+        name = self._decoder.name if self._decoder else ""
         try:
-            for image in self._decoder.decode(wanted):
-                yield image
-                num_decoded += 1
-        except Exception as error:  # of each kind, from whatever a decoder is made of
-            self.fallback = self._reason(error)
-        if num_decoded < len(wanted):
-            self.fallback = self.fallback or f"{self._decoder.name} gives too few frames"
-            self._decoder.close()
-            self._decoder = self._start("pyav")
-            yield from self._decoder.decode(wanted[num_decoded:])
+            image = next(images, None)
+        except Exception as error:  # decoders raise exceptions of many types
+            if name != "pyav":
+                self.fallback = self._reason(error)
+                return None
+            if isinstance(error, av.InvalidDataError):
+                raise self._damaged(number, self.index) from None
+            raise
+        if image is None and name != "pyav":
+            self.fallback = f"{name} gives too few frames"
+        elif image is None:
+            raise self._not_decoded(number)
+        return image
 
     def _not_decoded(self, number: int) -> Exception:
-        """Why a frame did not come: the file is damaged, or its packets are not its frames."""
+        """The error for a frame that did not come: the file is damaged, or its packets are not its
+        frames."""
         before = self.index
         if not before.is_counted:
-            counted = self._count(f"{before.facts.codec} whose packets are not its pictures")
+            counted = self._count(f"{before.facts.codec} whose packets do not match its frames")
             if not counted.num_damaged and counted.timestamps != before.timestamps:
                 self._use(counted)
                 self._choose_decoder()
@@ -263,17 +269,17 @@ class VideoReader:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Limit the time, and say of any failure which file it is about."""
+        """Limit the time, and turn any failure into an error that names the file."""
         self._limit.start()
         try:
             yield
         except (UserError, IndexDisprovedError):
             raise
-        except Exception as error:  # of each kind, from whatever is inside a file
+        except Exception as error:  # damaged files raise exceptions of many types
             raise VideoError(str(self.source), self._reason(error)) from None
 
     def _reason(self, error: Exception) -> str:
-        """One line that says what is wrong, without the path, which messages name already."""
+        """The reason in one line, without the path, which messages name already."""
         if isinstance(error, av.ExitError):  # FFmpeg was waiting for the file
             return self._limit.reason
         if isinstance(error, EOFError):
@@ -284,7 +290,7 @@ class VideoReader:
         return text.partition("\n")[0] or type(error).__name__
 
     def close(self) -> None:
-        """Give file handles back."""
+        """Close open files."""
         if self._decoder is not None:
             self._decoder.close()
         self._packets.close()
@@ -294,3 +300,8 @@ class VideoReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _to_tensor(image: np.ndarray) -> Tensor:
+    """``(H, W, C)`` -> ``(C, H, W)``."""
+    return torch.from_numpy(image).permute(2, 0, 1)

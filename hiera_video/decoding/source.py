@@ -1,4 +1,4 @@
-"""What readers read: a file, or the bytes of one that lies elsewhere."""
+"""Sources of videos and images: a file, bytes in memory, or a member of a tar shard."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from fsspec.core import url_to_fs
 
 from hiera_video.errors import VideoError, reason_of
 
-#: What tells images from videos.
+#: Files with these suffixes are images; all others are videos.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 #: Why what is no file on a disk is not read: opening a pipe may never end.
 NO_REGULAR_FILE = "is a pipe or a device, and wanted is a file"
 
-#: How often reading from a shard is tried, and how long is waited before the second time.
+#: How often a read from a shard is tried. The pause before the n-th retry is n times this long.
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class FileBytes:
-    """The bytes of a whole file, and the name that errors call it by."""
+    """The bytes of a whole file; error messages call it ``name``."""
 
     name: str
     data: bytes
@@ -40,13 +40,13 @@ Source: TypeAlias = Path | FileBytes
 
 
 class _NamedBytes(io.BytesIO):
-    """FFmpeg looks at a file's name, too, to find out what it is."""
+    """Bytes with a file name, which FFmpeg also uses to detect the format."""
 
     name: str
 
 
 def open_source(source: Source) -> BinaryIO:
-    """The bytes of a source, to read and to seek in; a new position each time it is opened."""
+    """Open a source for reading and seeking. Each call returns a new file object."""
     if isinstance(source, Path):
         return source.open("rb")
     file = _NamedBytes(source.data)
@@ -55,16 +55,16 @@ def open_source(source: Source) -> BinaryIO:
 
 
 def ffmpeg_input(source: Source) -> str | BinaryIO:
-    """What FFmpeg is to open: in a relative path it takes what stands before a colon for a
-    protocol, as in ``12:30.mp4``."""
+    """The argument that makes FFmpeg open a source. Paths are made absolute: in a relative one,
+    such as ``12:30.mp4``, FFmpeg takes the part before a colon for a protocol."""
     return str(source.absolute()) if isinstance(source, Path) else open_source(source)
 
 
 def is_empty(source: Source) -> bool:
-    """Whether a source is a file without bytes.
+    """Whether a source has no bytes; False for pipes and devices, whose length is unknown.
 
     Raises:
-        OSError: if it is a file that is not there.
+        OSError: if the file does not exist.
     """
     if isinstance(source, FileBytes):
         return not source.data
@@ -89,10 +89,10 @@ def check_regular(file: Path) -> None:
 
 
 def num_bytes(source: Source) -> int:
-    """How long a source is.
+    """The length of a source.
 
     Raises:
-        OSError: if it is a file that is not there.
+        OSError: if the file does not exist.
     """
     return source.stat().st_size if isinstance(source, Path) else len(source.data)
 
@@ -104,8 +104,8 @@ def is_image(path: str | Path) -> bool:
 
 @dataclass(frozen=True)
 class ShardMember:
-    """A file inside a tar shard: the bytes ``[offset_bytes, offset_bytes + size_bytes)`` of it, the
-    header included. ``shard`` is a path or a URL that fsspec opens."""
+    """A file inside a tar shard: the shard's bytes ``[offset_bytes, offset_bytes + size_bytes)``,
+    tar header included. ``shard`` is a path or a URL that fsspec opens."""
 
     shard: str
     name: str
@@ -116,35 +116,36 @@ class ShardMember:
         return f"{self.shard}/{self.name}"
 
     def read(self) -> FileBytes:
-        """The file, whole. What fails for a moment, as networks do, is tried again.
+        """Read the whole file. Reads that fail are retried, since networks fail for moments.
 
         Raises:
-            VideoError: if it cannot be read, or the shard is cut off or not the one it was.
+            VideoError: if the shard cannot be read, is cut off, or holds other bytes there than the
+                manifest describes.
         """
-        part = self._read_part()
-        if len(part) < self.size_bytes:
-            raise self._error(f"the shard is cut off: {len(part)} bytes of {self.size_bytes}")
-        if len(part) > self.size_bytes:
+        content = self._read_range()
+        if len(content) < self.size_bytes:
+            raise self._error(f"the shard is cut off: {len(content)} bytes of {self.size_bytes}")
+        if len(content) > self.size_bytes:
             raise self._error("the server sends more than the part of the shard it was asked for")
         try:
-            with tarfile.open(fileobj=io.BytesIO(part), mode="r:") as tar:
+            with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
                 info = tar.next()
         except tarfile.TarError:
             info = None
-        if info is None or (info.name, info.offset_data + info.size) != (self.name, len(part)):
+        if info is None or (info.name, info.offset_data + info.size) != (self.name, len(content)):
             raise self._error("the shard has something else there than the manifest says")
-        return FileBytes(str(self), part[info.offset_data :])
+        return FileBytes(str(self), content[info.offset_data :])
 
-    def _read_part(self) -> bytes:
+    def _read_range(self) -> bytes:
         end = self.offset_bytes + self.size_bytes
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                # Kept by fsspec, one for each process.
+                # fsspec caches file systems, one per process.
                 files, path = url_to_fs(self.shard)
                 return files.cat_file(path, start=self.offset_bytes, end=end)
             except FileNotFoundError:
                 raise self._error("no such shard") from None
-            except Exception as error:  # each kind of storage has its own
+            except Exception as error:  # each storage backend raises its own types
                 if attempt == _ATTEMPTS:
                     raise self._error(reason_of(error)) from None
             time.sleep(_PAUSE_SECONDS * attempt)

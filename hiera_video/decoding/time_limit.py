@@ -1,4 +1,4 @@
-"""A limit on the time that a video may take, so that one bad file does not stop a run."""
+"""A time limit for reading a video, so that one bad file does not block a run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 class TimeLimit:
-    """How long a reader may take to open a video, and then for each frame.
+    """The time a reader may take to open a video, and then for each frame.
 
-    Readers ask :meth:`check` between packets. It cannot stop a decoder that never comes back from
-    its own code: whoever waits for a worker process has to, by ending the process.
+    Readers call :meth:`check` between packets. The limit cannot interrupt a decoder that hangs in
+    native code; only the process that supervises the worker can, by killing it.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -17,7 +17,7 @@ class TimeLimit:
         self._end = float("inf")
 
     def start(self) -> None:
-        """Count from here on."""
+        """Start, or restart, the clock."""
         self._end = time.monotonic() + self.seconds
 
     def check(self) -> None:

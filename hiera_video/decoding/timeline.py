@@ -9,12 +9,12 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Timeline:
-    """Seconds after the first frame, and positions: frame numbers, with the part of a frame's time
-    that has passed as their fraction.
+    """Converts between seconds after the first frame and positions. A position is a frame number
+    plus the fraction of that frame's display time that has passed.
 
-    ``ticks``: when frames 0, 1, ... are shown, and when the last one no longer is, in units of
-    ``tick_seconds``: two at least, strictly ascending from 0. After the last two of them, frames
-    follow each other as these do, so that two are enough where the rate is constant.
+    ``ticks``: when frames 0, 1, ... are first shown, and last when the final frame ends, in units
+    of ``tick_seconds``; at least two, strictly ascending from 0. Beyond them, frames follow each
+    other at the last interval, so two ticks are enough for a constant rate.
     """
 
     ticks: tuple[int, ...]
@@ -26,13 +26,13 @@ class Timeline:
         return cls((0, 1), 1 / frames_per_second)
 
     def seconds(self, position: Fraction | int) -> Fraction:
-        """When a position is reached."""
+        """The time at which a position is reached."""
         frame = min(int(position), len(self.ticks) - 2)
         begin, end = self.ticks[frame : frame + 2]
         return (begin + (position - frame) * (end - begin)) * self.tick_seconds
 
     def position(self, seconds: Fraction) -> Fraction:
-        """Which frame is shown then, and how much of its time has passed."""
+        """The position that is reached at a time."""
         tick = seconds / self.tick_seconds
         frame = min(bisect_right(self.ticks, tick) - 1, len(self.ticks) - 2)
         begin, end = self.ticks[frame : frame + 2]

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from hiera_video.decoding.decoder import BATCH_FRAMES, FrameDecoder, import_decoder
-from hiera_video.decoding.packet_index import MATROSKA, MP4
 from hiera_video.decoding.source import ffmpeg_input
+from hiera_video.decoding.stream_facts import MATROSKA, MP4
 from hiera_video.decoding.video_index import VideoIndex
 
 
 class TorchCodecDecoder(FrameDecoder):
-    """torchcodec."""
+    """Decodes with torchcodec."""
 
     name, module = "torchcodec", "torchcodec.decoders"
 
@@ -32,6 +32,8 @@ class TorchCodecDecoder(FrameDecoder):
 
     @staticmethod
     def misplaced(index: VideoIndex) -> str | None:
+        """Containers other than MP4 and Matroska; open groups of pictures in H.264 or under an edit
+        list."""
         facts = index.facts
         if facts.container not in (MP4, MATROSKA):
             return f"{facts.codec} in {facts.container}"
@@ -53,6 +55,6 @@ class TorchCodecDecoder(FrameDecoder):
 
 
 def _reason(error: Exception) -> str:
-    """What torchcodec's message says after the place in its source."""
+    """torchcodec's message without the source position at its start."""
     text = re.sub(r"^\w+, \S+:\d+, ", "", str(error).partition("\n")[0])
     return f"torchcodec cannot decode it ({text.rstrip('.')})"

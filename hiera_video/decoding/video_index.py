@@ -1,4 +1,4 @@
-"""The frames of a video: which there are, when they are shown, where decoding can start."""
+"""The index of a video: its frames, when each is shown, and where decoding can start."""
 
 from __future__ import annotations
 
@@ -6,49 +6,32 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
+from hiera_video.decoding.stream_facts import StreamFacts
 from hiera_video.decoding.timeline import Timeline
 
-#: Timestamps are rounded: the rate counts as constant if none is further than this, in frames, from
-#: where it puts the frame.
-_LARGEST_SHIFT = 0.5
-
-
-@dataclass(frozen=True)
-class StreamFacts:
-    """What a container says of a video stream before any packet is read.
-
-    ``container`` and ``codec``: FFmpeg's names. ``has_b_frames``: whether frames are stored out of
-    order. ``num_video_streams``: all of them, cover pictures included. ``is_plain``: whether its
-    pictures have 8 bits and an even height: what all decoders convert to the same colours.
-    ``pixel_aspect_ratio``: width of a pixel by its height.
-    """
-
-    container: str
-    codec: str
-    has_b_frames: bool
-    num_video_streams: int
-    is_plain: bool
-    pixel_aspect_ratio: Fraction
+#: Containers round timestamps. The rate counts as constant if no frame is further than this, in
+#: frames, from its evenly spaced position.
+_MAX_DEVIATION_FRAMES = 0.5
 
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """The frames of a video stream, in the order they are shown.
+    """The frames of a video stream, in display order.
 
-    ``frame_ids``: what the decoder's frames are recognised by. These are the presentation
-    timestamps of packets, where those can be trusted; else the frames were counted by decoding the
-    file once, and these are the numbers of the packets that they came with.
-    ``timestamps``: when frames are shown, and ``end_timestamp``, when the last one no longer is, in
-    units of ``time_base`` seconds.
-    ``keyframes``: the frames at which decoding can start. ``keyframe_ids``: their ids.
-    ``keyframe_packets``: the numbers of their packets, in the order they are stored;
-    ``seek_targets``: what to ask the container for, to get to each. Both are empty where frames
-    were counted: such files are read from their start, decoding nothing before the keyframe.
-    ``checksums``: of the pictures of counted frames (empty where packets are trusted).
-    ``why_counted``: why packets were not trusted; ``num_damaged``: how many frames and packets were
-    seen to be damaged when frames were counted.
-    ``has_open_gops``: whether frames are stored after a keyframe and shown before it;
-    ``has_hidden_frames``: whether an edit list leaves some out that others refer to.
+    ``frame_ids``: the numbers by which decoded frames are recognised. Where packets are trusted,
+    these are their presentation timestamps; otherwise the frames were counted by decoding the file
+    once, and these are the numbers of the packets they came with.
+    ``timestamps``: when each frame is first shown, in units of ``time_base`` seconds;
+    ``end_timestamp``: when the last one ends.
+    ``keyframes``: the numbers of frames at which decoding can start. ``keyframe_ids``: their ids.
+    ``keyframe_packets``: the numbers of their packets, in stored order; ``seek_targets``: the
+    timestamp to seek to for each. Both are empty where frames were counted: such files are read
+    from their start, without decoding anything before the keyframe.
+    ``checksums``: one per counted frame (empty where packets are trusted).
+    ``why_counted``: why packets were not trusted; ``num_damaged``: the number of damaged frames and
+    packets found while counting.
+    ``has_open_gops``: whether some frame is stored after a keyframe and shown before it;
+    ``has_hidden_frames``: whether an edit list hides frames that others refer to.
     """
 
     facts: StreamFacts
@@ -73,7 +56,7 @@ class VideoIndex:
 
     @property
     def is_counted(self) -> bool:
-        """Whether frames were counted by decoding, since packets were not trusted."""
+        """Whether frames were counted by decoding, because packets were not trusted."""
         return bool(self.why_counted)
 
     @property
@@ -82,12 +65,16 @@ class VideoIndex:
 
     @cached_property
     def timeline(self) -> Timeline:
-        """When frames are shown, from the first one on: evenly by the rate, unless one is off that
-        by more than half a frame, or the last one stays for longer; then by the timestamps."""
+        """When frames are shown, from the first one on.
+
+        Frames are evenly spaced by the rate, unless one deviates from that by more than half a
+        frame, or the last one is shown for longer; then the timestamps count.
+        """
         first, last = self.timestamps[0], self.timestamps[-1]
         frames_per_tick = float(self.time_base * self.frames_per_second)
-        is_constant = (self.end_timestamp - last) * frames_per_tick <= 1 + _LARGEST_SHIFT and all(
-            abs((timestamp - first) * frames_per_tick - number) <= _LARGEST_SHIFT
+        last_frames = (self.end_timestamp - last) * frames_per_tick
+        is_constant = last_frames <= 1 + _MAX_DEVIATION_FRAMES and all(
+            abs((timestamp - first) * frames_per_tick - number) <= _MAX_DEVIATION_FRAMES
             for number, timestamp in enumerate(self.timestamps)
         )
         if is_constant:

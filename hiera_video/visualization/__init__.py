@@ -1,1 +1,1 @@
-"""Pictures of training."""
+"""Plots of training curves, and pictures and films of reconstructions."""

@@ -1,6 +1,6 @@
-"""What a masked autoencoder makes of what it does not see.
+"""Reconstructions of hidden patches by a masked autoencoder.
 
-Axes: B clips or images, C channels, F frames that patches stand for (the first of each token of a
+Axes: B clips or images, C channels, F reconstructed frames (the first frame of each token of a
 clip; one for images), H W rows and columns, N patches, P pixel values of a patch.
 """
 
@@ -33,28 +33,31 @@ from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.models.registry import load_model
 from hiera_video.seeding import generator
 
-#: Colour of hidden patches, in 0..1.
+#: Colour of hidden patches, from 0 (black) to 1 (white).
 _GREY = 0.5
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Frames ``(B, C, F, H, W)`` in colours from 0 to 1; ``hidden`` ``(B, 1, F, H, W)`` is True
-    where pixels were not seen; ``patch_size`` is rows and columns of a patch; ``given_statistics``
-    is True if each hidden patch's mean and deviation were taken from the original."""
+    """Frames ``(B, C, F, H, W)`` in colours from 0 to 1.
+
+    ``hidden`` ``(B, 1, F, H, W)`` is True at pixels that the model did not see; ``patch_size`` is
+    the rows and columns of a patch; ``uses_original_statistics`` is True if each hidden patch's
+    mean and deviation were taken from the original.
+    """
 
     original: Tensor
     masked: Tensor
     reconstructed: Tensor
     hidden: Tensor
     patch_size: tuple[int, int]
-    given_statistics: bool
+    uses_original_statistics: bool
 
 
 @dataclass(frozen=True)
 class HiddenErrors:
-    """Mean squared errors over hidden pixels, of colours from 0 to 1: of the reconstruction, of the
-    mean colour of all visible patches, and of each hidden patch's own mean colour."""
+    """Mean squared errors over hidden pixels, in colours from 0 to 1, of three predictions: the
+    reconstruction, the mean colour of all visible patches, each hidden patch's own mean colour."""
 
     reconstruction: float
     visible_colour: float
@@ -68,19 +71,20 @@ def reconstruct(
     mean: Sequence[float],
     std: Sequence[float],
     noise: Tensor | None = None,
-    see: Callable[[Tensor], None] | None = None,
+    check: Callable[[Tensor], None] | None = None,
 ) -> Reconstruction:
-    """Hide patches of clips ``(B, C, T, H, W)`` or images ``(B, C, H, W)``, normalised with
-    ``mean`` and ``std`` of each channel, and paste what ``model`` predicts in their place.
+    """Hide patches of the input and replace them by the model's predictions.
 
-    A model that predicts normalised patches says nothing about the mean and the deviation of a
-    patch: these two numbers are the original's. ``noise`` is as in ``model.forward``; ``see`` is
-    called with the predicted patches ``(B, N, P)``, since in colours an infinite value is a 1.
+    ``pixel_values``: clips ``(B, C, T, H, W)`` or images ``(B, C, H, W)``, normalised with each
+    channel's ``mean`` and ``std``. A model of normalised patches does not predict a patch's mean
+    and deviation; these two numbers are taken from the original. ``noise`` is as in
+    ``model.forward``. ``check`` is called with the predicted patches ``(B, N, P)``, because the
+    colours are clamped: an infinite prediction would become a 1.
     """
     config = model.config
     output = model(pixel_values, noise=noise)
-    if see is not None:
-        see(output.logits)
+    if check is not None:
+        check(output.logits)
     patches = to_patches(config, pixel_values)
     predicted = output.logits.to(patches.dtype)
     if config.normalize_pixel_loss:
@@ -108,29 +112,29 @@ def reconstruct(
         reconstructed=colours(torch.where(hidden, predicted, patches)),
         hidden=hidden_pixels,
         patch_size=(rows, columns),
-        given_statistics=config.normalize_pixel_loss,
+        uses_original_statistics=config.normalize_pixel_loss,
     )
 
 
 def hidden_errors(result: Reconstruction) -> HiddenErrors:
-    """How far the reconstruction, and two plain colours, are from what was hidden."""
+    """The errors of the reconstruction and of two constant colours at the hidden pixels."""
     original, hidden = result.original, result.hidden
     pixels = (2, 3, 4)
-    seen = original.masked_fill(hidden, 0).sum(pixels, keepdim=True)
-    visible_colour = seen / (~hidden).sum(pixels, keepdim=True)
+    visible_sum = original.masked_fill(hidden, 0).sum(pixels, keepdim=True)
+    visible_colour = visible_sum / (~hidden).sum(pixels, keepdim=True)
     patch = (1, *result.patch_size)
     patch_colour = F.interpolate(F.avg_pool3d(original, patch), size=original.shape[2:])
-    where = hidden.expand_as(original)
+    is_hidden = hidden.expand_as(original)
     return HiddenErrors(
         *(
-            (guess.expand_as(original) - original)[where].square().mean().item()
-            for guess in (result.reconstructed, visible_colour, patch_colour)
+            (prediction.expand_as(original) - original)[is_hidden].square().mean().item()
+            for prediction in (result.reconstructed, visible_colour, patch_colour)
         )
     )
 
 
 def mean_errors(errors: Sequence[HiddenErrors]) -> HiddenErrors:
-    """The mean over videos, each of which has as many hidden pixels."""
+    """The mean over videos, which all have the same number of hidden pixels."""
     return HiddenErrors(
         *(sum(values) / len(errors) for values in zip(*map(astuple, errors), strict=True))
     )
@@ -138,8 +142,8 @@ def mean_errors(errors: Sequence[HiddenErrors]) -> HiddenErrors:
 
 @dataclass(frozen=True)
 class VideoReconstruction:
-    """The reconstruction of one clip of a video, with B = 1: its first frame is shown at
-    ``start_seconds`` of the video, and each one for ``frame_seconds``."""
+    """The reconstruction of one clip of a video (B = 1). Its first frame is shown at
+    ``start_seconds`` of the video, and each frame for ``frame_seconds``."""
 
     path: Path
     frames: Reconstruction
@@ -150,11 +154,11 @@ class VideoReconstruction:
 def load_autoencoder(
     checkpoint: str, mask_ratio: float | None = None
 ) -> tuple[HieraForPreTraining, ClipSettings]:
-    """A pre-training model that predicts all that is hidden, and what its clips are.
+    """Load a pre-training model, set to predict every hidden patch, and its clip settings.
 
     Raises:
-        CheckpointError: if the checkpoint cannot be read, or holds another model.
-        ConfigError: if ``mask_ratio`` (default: the checkpoint's own) hides nothing or too much.
+        CheckpointError: if the checkpoint cannot be read, or holds another kind of model.
+        ConfigError: if ``mask_ratio`` (default: the checkpoint's) hides no mask unit, or all.
     """
     overrides = {"decoder_mask_ratio": 0.0}
     if mask_ratio is not None:
@@ -176,15 +180,15 @@ def reconstruct_videos(
     seed: int = 0,
     decoder: str = "pyav",
 ) -> Iterator[VideoReconstruction]:
-    """Reconstruct the middle clip of one video after the other, or images.
+    """Reconstruct the middle clip of each video, or each image, in order.
 
-    What is hidden is a function of ``seed`` and the video's place in the list.
+    The hidden patches depend only on ``seed`` and the video's position in the list.
 
     Raises:
         CheckpointError, ConfigError: as :func:`load_autoencoder` does.
-        VideoError: for a video where images are wanted, or an image where clips are; and when one
-            that cannot be read is reached.
-        NotFiniteError: when what the model says of a video is not finite.
+        VideoError: if a video is given to an image model, or an image to a video model; and once
+            the iteration reaches a file that cannot be read.
+        NotFiniteError: if the model's prediction for a video is not finite.
     """
     check_decoder(decoder)
     model, clip = load_autoencoder(checkpoint, mask_ratio)
@@ -196,8 +200,8 @@ def reconstruct_videos(
         draw = generator(seed, row.index)
         noise = torch.rand(1, model.config.num_units, generator=draw).to(device)
         pixel_values = batch.normalized(device, clip.mean, clip.std)
-        see = partial(outputs.see, rows=batch.rows)
-        frames = reconstruct(model, pixel_values, clip.mean, clip.std, noise, see)
+        check = partial(outputs.see, rows=batch.rows)
+        frames = reconstruct(model, pixel_values, clip.mean, clip.std, noise, check)
         outputs.look(wait=True)
         start, end = batch.start_seconds.item(), batch.end_seconds.item()
         frame_seconds = (end - start) / frames.original.shape[2]

@@ -1,4 +1,4 @@
-"""Changes to the bytes of MP4, MOV and AVI files, which no program makes on request."""
+"""Byte-level changes to MP4, MOV and AVI files that no muxer can produce."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ Patch = Callable[[bytes], bytes]
 
 
 def _after(data: bytes, name: bytes) -> int:
-    """Where the contents of the first box or chunk of this name begin."""
+    """The offset at which the contents of the first box or chunk of this name begin."""
     return data.index(name) + len(name)
 
 
 def replaced(old: bytes, new: bytes) -> Patch:
-    """Every occurrence of some bytes by as many others."""
+    """Replace every occurrence of ``old`` by ``new``, which has the same length."""
     assert len(old) == len(new)
     return lambda data: data.replace(old, new)
 
 
 def without_first_sync_sample(data: bytes) -> bytes:
-    """MP4: the table of keyframes leaves out its first entry."""
+    """MP4: remove the first entry of the keyframe table."""
     start = _after(data, b"stss") + 4
     (count,) = struct.unpack_from(">I", data, start)
     numbers = data[start + 4 : start + 4 + 4 * count]
@@ -29,17 +29,18 @@ def without_first_sync_sample(data: bytes) -> bytes:
 
 
 def without_sync_samples(data: bytes) -> bytes:
-    """MP4: the table of keyframes has no entry, so that no frame is one."""
+    """MP4: empty the keyframe table, so that no frame counts as a keyframe."""
     start = _after(data, b"stss") + 4
     return data[:start] + bytes(4) + data[start + 4 :]
 
 
-#: MP4: there is no table of keyframes, so that each frame counts as one.
+#: MP4: remove the keyframe table, so that every frame counts as a keyframe.
 all_sync_samples = replaced(b"stss", b"free")
 
 
 def display_matrix(a: int, b: int, c: int, d: int) -> Patch:
-    """MP4, MOV: how players turn the picture (ISO/IEC 14496-12, 6.2.2)."""
+    """MP4, MOV: set the display matrix, by which players turn the picture (ISO/IEC 14496-12,
+    6.2.2)."""
 
     def patch(data: bytes) -> bytes:
         version = data[_after(data, b"tkhd")]
@@ -51,7 +52,7 @@ def display_matrix(a: int, b: int, c: int, d: int) -> Patch:
 
 
 def key_flags_of_avi(is_key: Callable[[int, bool], bool]) -> Patch:
-    """AVI: which chunks the index calls keyframes: ``is_key`` of their number and today's flag."""
+    """AVI: set each chunk's keyframe flag in the index to ``is_key(chunk number, old flag)``."""
 
     def patch(data: bytes) -> bytes:
         start = data.rindex(b"idx1") + 4
@@ -68,19 +69,19 @@ def key_flags_of_avi(is_key: Callable[[int, bool], bool]) -> Patch:
 
 
 def without_avi_index(data: bytes) -> bytes:
-    """AVI: cut off where the index begins, as when a recorder is switched off."""
+    """AVI: cut the file off where the index begins, as when a recorder loses power."""
     return data[: data.rindex(b"idx1")]
 
 
 def with_short_avi_index(data: bytes) -> bytes:
-    """AVI: the index breaks off after its first half, and the file with it."""
+    """AVI: cut the file off after the first half of its index."""
     start = data.rindex(b"idx1")
     return data[: start + 8 + (len(data) - start - 8) // 32 * 16]
 
 
 def edit_list(*parts: tuple[int, int]) -> Patch:
-    """MP4: which parts are shown, each ``(milliseconds, start in media ticks)``; a start of -1 is a
-    pause. The list takes the place of one as long or of fewer parts, whose box grows."""
+    """MP4: replace the edit list by these parts, each ``(milliseconds, start in media ticks)``; a
+    start of -1 is a pause. The old list must not have more parts; its box grows."""
 
     def patch(data: bytes) -> bytes:
         start = data.index(b"elst") - 4
@@ -88,7 +89,11 @@ def edit_list(*parts: tuple[int, int]) -> Patch:
         rows = b"".join(struct.pack(">IiI", *part, 1 << 16) for part in parts)
         box = struct.pack(">I4sII", 16 + len(rows), b"elst", 0, len(parts)) + rows
         grown = bytearray(data[:start] + box + data[start + size :])
-        for name in (b"edts", b"trak", b"moov"):  # which contain it; the frames stand before
+        for name in (
+            b"edts",
+            b"trak",
+            b"moov",
+        ):  # boxes around the edit list; the frames are stored before them
             at = data.rindex(name, 0, start) - 4
             (old,) = struct.unpack_from(">I", data, at)
             struct.pack_into(">I", grown, at, old + len(box) - size)
@@ -98,7 +103,7 @@ def edit_list(*parts: tuple[int, int]) -> Patch:
 
 
 def sync_samples(numbers: tuple[int, ...]) -> Patch:
-    """MP4: the table of keyframes has these in the place of its own, which are as many."""
+    """MP4: replace the entries of the keyframe table by as many other ``numbers``."""
 
     def patch(data: bytes) -> bytes:
         start = _after(data, b"stss") + 4
@@ -108,7 +113,7 @@ def sync_samples(numbers: tuple[int, ...]) -> Patch:
     return patch
 
 
-#: MP4: there are no times of display, only of decoding.
+#: MP4: remove the presentation times; only decoding times remain.
 without_composition_times = replaced(b"ctts", b"free")
 
 

@@ -1,4 +1,4 @@
-"""Kinds of files made by the ffmpeg program: codecs of the web, for editing, and of the past."""
+"""Kinds of files made by the ffmpeg program: web, editing and legacy codecs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ KINDS = [
         "theora_dropped.ogv",
         program(f"{IN} {STILL} -c:v libtheora -g 10"),
     ),
-    # For editing, lossless, of the past
+    # Editing, lossless and legacy codecs
     Kind("Motion JPEG", "mjpeg.avi", program(f"{IN} -c:v mjpeg -q:v 4")),
     Kind("Motion JPEG", "mjpeg.mkv", program(f"{IN} -c:v mjpeg -q:v 4")),
     Kind("Motion JPEG", "mjpeg.mp4", program(f"{IN} -c:v mjpeg -q:v 4")),

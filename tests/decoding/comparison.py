@@ -1,4 +1,4 @@
-"""Whether a video read by the package is what it should be: count, frames, times.
+"""Checks whether the package reads a video correctly: number of frames, pictures, times.
 
 Axes: T frames, H rows, W columns.
 """
@@ -17,15 +17,15 @@ from hiera_video.decoding.open_video import Video
 from hiera_video.errors import VideoError
 from tests.decoding.truth import LARGEST_ERROR, Truth
 
-#: How many random sets of frames are read of each file.
+#: The number of random sets of frames to read from each file.
 _RANDOM_SETS = 6
 
 
 def fault(path: Path, decoder: str, truths: Sequence[Truth]) -> str:
-    """What is wrong with how the package reads a file; empty if it is all of one of the ``truths``.
+    """The first error in how the package reads a file; empty if it matches one of the ``truths``.
 
-    ``refused: REASON`` where it refuses the file. Whatever else is raised is a fault of the reader
-    and passes through.
+    ``refused: REASON`` if the package raises a ``VideoError``. Any other exception is a bug of the
+    reader and propagates.
     """
     try:
         with open_video(path, decoder=decoder) as video:
@@ -38,12 +38,12 @@ def fault(path: Path, decoder: str, truths: Sequence[Truth]) -> str:
 
 
 def _fault(video: Video, truth: Truth) -> str:
-    wrong = wrong_frames(video.num_frames, video.frames, truth)
-    return wrong or _wrong_times(video, truth)
+    frame_fault = wrong_frames(video.num_frames, video.frames, truth)
+    return frame_fault or _wrong_times(video, truth)
 
 
 def wrong_frames(count: int, read: Callable[[list[int]], Tensor], truth: Truth) -> str:
-    """What is wrong with the frames that ``read`` gives of a video of ``count`` frames."""
+    """The first error in the frames that ``read`` returns of a video of ``count`` frames."""
     total = len(truth.frames)
     if count != total:
         return f"{count} frames instead of {total}"
@@ -53,7 +53,8 @@ def wrong_frames(count: int, read: Callable[[list[int]], Tensor], truth: Truth) 
 
 
 def _orders(total: int) -> Iterator[list[int]]:
-    """In order, each alone, and random sets: some sorted, some not and with repetitions."""
+    """Requests for all frames in order, each frame alone, and random sets: half of them sorted, the
+    others unsorted and with repetitions."""
     yield list(range(total))
     yield from ([number] for number in range(total))
     dice = random.Random(total)
@@ -63,16 +64,16 @@ def _orders(total: int) -> Iterator[list[int]]:
 
 
 def wrong_frame(frames: Tensor, wanted: Sequence[int], truth: Truth) -> str:
-    """Which of the frames ``(T, C, H, W)`` read as ``wanted`` is not what it should be."""
-    got = frames.permute(0, 2, 3, 1).numpy()
-    right = truth.frames[list(wanted)]
-    if got.shape != right.shape:
-        return f"shape {got.shape} instead of {right.shape}"
-    errors = [_error(one, other) for one, other in zip(got, right, strict=True)]
+    """The most wrong of the frames ``(T, C, H, W)`` that were read as ``wanted``; empty if none."""
+    actual = frames.permute(0, 2, 3, 1).numpy()
+    expected = truth.frames[list(wanted)]
+    if actual.shape != expected.shape:
+        return f"shape {actual.shape} instead of {expected.shape}"
+    errors = [_error(one, other) for one, other in zip(actual, expected, strict=True)]
     worst = int(np.argmax(errors))
     if errors[worst] <= LARGEST_ERROR:
         return ""
-    nearest = int(np.argmin([_error(got[worst], frame) for frame in truth.frames]))
+    nearest = int(np.argmin([_error(actual[worst], frame) for frame in truth.frames]))
     kind = "has other colours" if nearest == wanted[worst] else f"is {nearest}"
     return (
         f"frame {wanted[worst]} {kind}: mean error {errors[worst]:.1f} when {_shortened(wanted)} "
@@ -98,11 +99,11 @@ def _wrong_times(video: Video, truth: Truth) -> str:
         return f"the last frame ends at {ends[-1]} s of {video.duration_seconds} s"
     if not truth.seconds:
         return ""
-    known = np.array(truth.seconds)
-    # A constant rate may even out timestamps, which containers round.
-    tolerance = 0.5 * np.diff(known).min(initial=np.inf) if len(known) > 1 else 0.0
-    late = np.abs(starts - known)
-    if (late <= tolerance).all():
+    expected = np.array(truth.seconds)
+    # Containers round timestamps; a constant rate evens them out.
+    tolerance = 0.5 * np.diff(expected).min(initial=np.inf) if len(expected) > 1 else 0.0
+    errors = np.abs(starts - expected)
+    if (errors <= tolerance).all():
         return ""
-    worst = int(late.argmax())
-    return f"frame {worst} starts at {starts[worst]:.3f} s instead of {known[worst]:.3f} s"
+    worst = int(errors.argmax())
+    return f"frame {worst} starts at {starts[worst]:.3f} s instead of {expected[worst]:.3f} s"

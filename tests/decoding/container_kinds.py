@@ -1,4 +1,4 @@
-"""Kinds of files made by the ffmpeg program: times, cuts and containers, whatever the codec."""
+"""Kinds of files made by the ffmpeg program: oddities of timestamps, cuts and containers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.decoding.program_options import (
 
 
 def _listed(file: str) -> tuple[str, Make]:
-    """Two H.264 files one after the other, stored by the program's ``concat`` reader."""
+    """Two H.264 files joined by the ffmpeg program's ``concat`` demuxer."""
     suffix = file.rpartition(".")[2]
     commands = (f"{IN} {H264} one.{suffix}", f"{LATER} {H264} two.{suffix}")
 
@@ -85,12 +85,12 @@ KINDS = [
         program(f"{IN} {MPEG4_B} -output_ts_offset 2"),
     ),
     Kind(
-        "times of 33 bits that start again from 0",
+        "33-bit timestamps that wrap around to 0",
         "wrapped.mpg",
         program(f"{IN} {MPEG2_B} -output_ts_offset 95442.9 -f mpeg"),
     ),
     Kind(
-        "times of 33 bits that start again from 0",
+        "33-bit timestamps that wrap around to 0",
         "wrapped_program.ts",
         program(f"{IN} {MPEG2_B} -output_ts_offset 95441.9 -mpegts_copyts 1"),
     ),
@@ -260,7 +260,7 @@ KINDS = [
         ),
     ),
     Kind(
-        "subtitles beside",
+        "with sound and a title",
         "subtitles.mkv",
         program(
             f"{IN} -f lavfi -i sine=d=1.2 {H264} film.mkv",
@@ -344,7 +344,7 @@ KINDS = [
         program(f"{IN} {H264} whole.avi", "-ss 0.5 -i whole.avi -c copy"),
     ),
     Kind(
-        "H.264 turned by a message within",
+        "H.264, rotation in an SEI message",
         "turned_sei.ts",
         program(
             f"{IN} {H264_PLAIN} whole.ts", "-i whole.ts -c copy -bsf:v h264_metadata=rotate=90"

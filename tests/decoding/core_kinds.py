@@ -1,4 +1,4 @@
-"""Kinds of files that PyAV can make: the core, tested wherever the package is."""
+"""Kinds of files that PyAV can make: the core, tested on every machine."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ KINDS = [
     Kind("H.264 with B-frames", "h264.ts", encoded(H264)),
     Kind("H.264 with B-frames", "h264.flv", encoded(H264)),
     Kind("H.264 with B-frames", "h264.wmv", encoded(H264, form="asf")),
-    Kind("H.264 without times", "h264.h264", annex_b(H264_MP4)),
-    Kind("H.264, B-frames that others refer to", "h264_pyramid.mp4", encoded(H264_PYRAMID)),
-    Kind("H.264, B-frames that others refer to", "h264_pyramid.avi", encoded(H264_PYRAMID)),
+    Kind("H.264 without timestamps", "h264.h264", annex_b(H264_MP4)),
+    Kind("H.264, B-frames used as references", "h264_pyramid.mp4", encoded(H264_PYRAMID)),
+    Kind("H.264, B-frames used as references", "h264_pyramid.avi", encoded(H264_PYRAMID)),
     Kind("H.264, open groups", "h264_open.mp4", encoded(H264_OPEN)),
     Kind("H.264, open groups", "h264_open.ts", encoded(H264_OPEN)),
     Kind("H.264, open groups", "h264_open.flv", encoded(H264_OPEN)),
-    Kind("H.264, pictures refreshed bit by bit", "h264_refreshed.mp4", encoded(H264_REFRESHED)),
+    Kind("H.264, intra refresh", "h264_refreshed.mp4", encoded(H264_REFRESHED)),
     Kind("H.264, one keyframe in 120 frames", "h264_long_group.mp4", encoded(H264_LONG)),
     Kind("H.264, one frame", "h264_one_frame.mp4", encoded(Picture("libx264", 1))),
     Kind("H.264 in fragments", "h264_fragments.mp4", encoded(H264, mux=FRAGMENTS)),
@@ -71,7 +71,7 @@ KINDS = [
     Kind("H.265", "hevc.mp4", encoded(HEVC)),
     Kind("H.265, open groups", "hevc_open.mkv", encoded(HEVC_OPEN)),
     Kind("H.265, open groups", "hevc_open.ts", encoded(HEVC_OPEN)),
-    # MPEG-4 part 2 as it stands in UCF101, HMDB51 and UT-Interaction.
+    # MPEG-4 part 2 as stored in UCF101, HMDB51 and UT-Interaction.
     Kind("MPEG-4", "mpeg4.avi", encoded(MPEG4)),
     Kind("MPEG-4, B-frames and empty chunks", "mpeg4_b.avi", encoded(MPEG4_B)),
     Kind("MPEG-4, B-frames in the order they are stored", "mpeg4_stored.avi", MPEG4_B_AVI),
@@ -79,12 +79,12 @@ KINDS = [
     Kind("the same, copied", "packed.mp4", copied(PACKED_AVI, ".avi")),
     Kind("the same, copied", "packed.mkv", copied(PACKED_AVI, ".avi")),
     Kind(
-        "MPEG-4, packed, placeholders of 6 bytes called keyframes",
+        "MPEG-4, packed, placeholders of 6 bytes flagged as keyframes",
         "packed_keys.avi",
         copied(encoded(MPEG4_B), ".avi", change=packed(keys=True)),
     ),
     Kind(
-        "MPEG-4, packed, placeholders of 1 byte called keyframes",
+        "MPEG-4, packed, placeholders of 1 byte flagged as keyframes",
         "packed_bytes.avi",
         copied(encoded(MPEG4_B), ".avi", change=packed(placeholder=b"\x7f", keys=True)),
     ),
@@ -94,7 +94,7 @@ KINDS = [
         copied(PACKED_PAIRS_AVI, ".avi", change=with_chunks({1: b"\x7f"})),
     ),
     Kind(
-        "MPEG-4, chunks of 1 byte called keyframes after the first frame",
+        "MPEG-4, chunks of 1 byte flagged as keyframes after the first frame",
         "one_byte_keys.avi",
         copied(PACKED_AVI, ".avi", change=with_chunks({1: b"\x7f", 2: b"\x7f"}, keys=True)),
     ),
@@ -109,12 +109,12 @@ KINDS = [
         encoded(Picture("mjpeg", pix_fmt="yuvj420p", timestamps=[n * 3 for n in range(30)])),
     ),
     Kind(
-        "MPEG-4, each chunk called a keyframe",
+        "MPEG-4, each chunk flagged as a keyframe",
         "mpeg4_all_keys.avi",
         patched(encoded(MPEG4), boxes.key_flags_of_avi(lambda number, flag: True)),
     ),
     Kind(
-        "MPEG-4, no chunk called a keyframe",
+        "MPEG-4, no chunk flagged as a keyframe",
         "mpeg4_no_keys.avi",
         patched(encoded(MPEG4), boxes.key_flags_of_avi(lambda number, flag: False)),
     ),
@@ -128,7 +128,7 @@ KINDS = [
         "mpeg4_half_index.avi",
         patched(encoded(MPEG4), boxes.with_short_avi_index),
     ),
-    Kind("MPEG-4 without times", "mpeg4.m4v", encoded(replace(MPEG4_B, tag=""), form="m4v")),
+    Kind("MPEG-4 without timestamps", "mpeg4.m4v", encoded(replace(MPEG4_B, tag=""), form="m4v")),
     Kind("MS MPEG-4 v3 (DivX 3)", "msmpeg4.avi", encoded(Picture("msmpeg4"))),
     Kind("WMV 2", "wmv2.wmv", encoded(Picture("wmv2"))),
     Kind("Sorenson H.263", "flv1.flv", encoded(Picture("flv"))),
@@ -194,7 +194,7 @@ KINDS = [
         copied(encoded(H264_OPEN), ".mp4", change=cut_to_frame(17)),
     ),
     Kind(
-        "times of 33 bits that start again from 0",
+        "33-bit timestamps that wrap around to 0",
         "wrapped.ts",
         copied(
             H264_MP4,
@@ -216,29 +216,37 @@ KINDS = [
         refused="frame size changes",
     ),
     Kind(
-        "a frame with the time of another",
+        "two frames with the same time",
         "same_time.mkv",
         copied(encoded(MPEG4), ".mkv", change=same_time_twice),
     ),
-    Kind("times that start again", "joined.mkv", joined(encoded(MPEG4), encoded(MPEG4_LATER))),
     Kind(
-        "the first frame not called a keyframe",
+        "timestamps that start again from 0",
+        "joined.mkv",
+        joined(encoded(MPEG4), encoded(MPEG4_LATER)),
+    ),
+    Kind(
+        "the first frame not flagged as a keyframe",
         "first_not_key.mp4",
         patched(encoded(H264_PLAIN), boxes.without_first_sync_sample),
     ),
     Kind(
-        "each frame called a keyframe",
+        "each frame flagged as a keyframe",
         "all_keys.mp4",
         patched(H264_MP4, boxes.all_sync_samples),
     ),
-    Kind("each frame called a keyframe", "all_keys.mkv", copied(H264_MP4, ".mp4", change=all_keys)),
     Kind(
-        "no frame called a keyframe",
+        "each frame flagged as a keyframe",
+        "all_keys.mkv",
+        copied(H264_MP4, ".mp4", change=all_keys),
+    ),
+    Kind(
+        "no frame flagged as a keyframe",
         "no_keys.mp4",
         patched(H264_MP4, boxes.without_sync_samples),
     ),
     Kind(
-        "only the first frame called a keyframe",
+        "only the first frame flagged as a keyframe",
         "no_keys.mkv",
         copied(H264_MP4, ".mp4", change=without_keys),
     ),

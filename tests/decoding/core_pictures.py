@@ -1,4 +1,4 @@
-"""What the files of the core are made of, and how packets are changed on the way."""
+"""The video streams of the core kinds, and the changes to their packets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.decoding.making import (
 )
 from tests.decoding.mpeg4_packing import packed, renumbered
 
-# Pictures, by codec. Three B-frames at least, so that the order of storage differs a lot.
+# Streams, by codec. Mostly three B-frames or more, so that stored and display order differ much.
 H264 = Picture("libx264", b_frames=3, options={"x264-params": "b-adapt=0:scenecut=0"})
 H264_PLAIN = Picture("libx264", options={"x264-params": "scenecut=0"})
 H264_OPEN = Picture(
@@ -50,7 +50,7 @@ VP9 = Picture("libvpx-vp9", 30, gop=100, options={"b": "200k"})
 VP9_ALTREF = Picture("libvpx-vp9", 50, gop=100, options={**ALTREF, "b": "200k"})
 AV1 = Picture("libsvtav1", gop=10)
 
-# Files that others are made of.
+# Files from which others are made.
 MPEG4_B_AVI = copied(encoded(MPEG4_B), ".avi", change=renumbered)
 PACKED_AVI = copied(encoded(MPEG4_B), ".avi", change=packed())
 PACKED_PAIRS_AVI = copied(encoded(replace(MPEG4_B, b_frames=1)), ".avi", change=packed())
@@ -61,7 +61,7 @@ MPEG4_B_MP4 = encoded(replace(MPEG4_B, tag=""))
 
 
 def shifted(ticks_of_90000: int) -> Change:
-    """All times later by so much."""
+    """Shift all timestamps by ``ticks_of_90000`` / 90000 s."""
 
     def change(packets: list[Packet]) -> Iterable[Packet]:
         for packet in packets:
@@ -76,18 +76,18 @@ def shifted(ticks_of_90000: int) -> Change:
 
 
 def cut_to_frame(number: int) -> Change:
-    """From the keyframe before frame ``number`` on, which is to be shown at 0: MP4 and MOV then
-    have an edit list that leaves out what stands before it."""
+    """Keep the packets from the keyframe before frame ``number`` on, with this frame shown at 0:
+    MP4 and MOV muxers then write an edit list that hides the frames before it."""
 
     def change(packets: list[Packet]) -> Iterable[Packet]:
         shown = sorted(packet.pts for packet in packets if packet.pts is not None)
         start = shown[number]
-        keys = [
-            place
-            for place, packet in enumerate(packets)
+        keyframes = [
+            position
+            for position, packet in enumerate(packets)
             if packet.is_keyframe and packet.pts is not None and packet.pts <= start
         ]
-        for packet in packets[keys[-1] :]:
+        for packet in packets[keyframes[-1] :]:
             assert packet.pts is not None
             assert packet.dts is not None
             packet.pts, packet.dts = packet.pts - start, packet.dts - start
@@ -97,7 +97,7 @@ def cut_to_frame(number: int) -> Change:
 
 
 def same_time_twice(packets: list[Packet]) -> Iterable[Packet]:
-    """Frame 12 has the time of frame 11."""
+    """Give frame 12 the timestamps of frame 11."""
     for number, packet in enumerate(packets):
         if number == 12:
             packet.pts, packet.dts = packets[11].pts, packets[11].dts
@@ -105,21 +105,21 @@ def same_time_twice(packets: list[Packet]) -> Iterable[Packet]:
 
 
 def without_keys(packets: list[Packet]) -> Iterable[Packet]:
-    """No packet but the first is called a keyframe."""
+    """Flag only the first packet as a keyframe."""
     for number, packet in enumerate(packets):
         packet.is_keyframe = number == 0
         yield packet
 
 
 def all_keys(packets: list[Packet]) -> Iterable[Packet]:
-    """Each packet is called a keyframe."""
+    """Flag every packet as a keyframe."""
     for packet in packets:
         packet.is_keyframe = True
         yield packet
 
 
 def lasting(last: int) -> Change:
-    """The last frame is shown for ``last`` times the unit of its stream."""
+    """Set the duration of the last frame to ``last`` ticks, and that of the others to 1."""
 
     def change(packets: list[Packet]) -> Iterable[Packet]:
         for packet in packets:
@@ -131,18 +131,18 @@ def lasting(last: int) -> Change:
 
 
 def without_tables(packets: list[Packet]) -> Iterable[Packet]:
-    """JPEG pictures without their Huffman tables."""
+    """Remove the Huffman tables from JPEG pictures."""
     for packet in packets:
         yield packet_like(packet, boxes.without_jpeg_tables(bytes(packet)))
 
 
 def annex_b(make_source: Make, suffix: str = ".mp4") -> Make:
-    """A raw stream of H.264, without any times."""
+    """A raw H.264 stream, which stores no timestamps."""
     return copied(make_source, suffix, bitstream_filter="h264_mp4toannexb")
 
 
 def cut_off(make_source: Make, share: float) -> Make:
-    """The first part of a file."""
+    """The first ``share`` of a file's bytes."""
 
     def make(path: Path) -> None:
         make_source(path)
@@ -157,13 +157,13 @@ def with_cover(path: Path) -> None:
     source = path.with_name("film.mp4")
     H264_MP4(source)
     cover = Picture("mjpeg", 1, pix_fmt="yuvj420p")
-    with av.open(str(source)) as given, av.open(str(path), "w") as taken:
-        picture = cover.open(taken)
+    with av.open(str(source)) as film, av.open(str(path), "w") as output:
+        picture = cover.open(output)
         picture.disposition = av.stream.Disposition.attached_pic
-        film = given.streams.video[0]
-        out = taken.add_stream_from_template(film)
-        taken.mux(cover.packets(picture))
-        for packet in given.demux(film):
+        source_stream = film.streams.video[0]
+        output_stream = output.add_stream_from_template(source_stream)
+        output.mux(cover.packets(picture))
+        for packet in film.demux(source_stream):
             if packet.size:
-                packet.stream = out
-                taken.mux(packet)
+                packet.stream = output_stream
+                output.mux(packet)

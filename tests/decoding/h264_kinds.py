@@ -71,12 +71,12 @@ KINDS = [
     Kind("H.264, open groups", "h264_open.avi", program(f"{IN} {H264}:open-gop=1")),
     Kind("H.264, open groups", "h264_open.h264", program(f"{IN} {H264}:open-gop=1")),
     Kind(
-        "H.264, refreshed bit by bit",
+        "H.264, intra refresh",
         "h264_refreshed.ts",
         program(f"{IN} {H264_PLAIN}:intra-refresh=1"),
     ),
     Kind(
-        "H.264, refreshed bit by bit, with B-frames",
+        "H.264, intra refresh, with B-frames",
         "h264_refreshed_b.mkv",
         program(f"{IN} {H264}:intra-refresh=1"),
     ),
@@ -120,7 +120,7 @@ KINDS = [
     ),
     Kind("H.264, fake fields", "h264_fake_fields.ts", program(f"{IN} {H264}:fake-interlaced=1")),
     Kind(
-        "H.264, pictures said to last three fields",
+        "H.264, pictures flagged as lasting three fields",
         "h264_pulldown.ts",
         program(f"{IN} {H264_PLAIN}:pic-struct=1 -vf telecine,setfield=tff"),
     ),
@@ -136,9 +136,7 @@ KINDS = [
     Kind("H.265, open groups", "hevc.hevc", program(f"{IN} {HEVC}")),
     Kind("H.265, open groups", "hevc.nut", program(f"{IN} {HEVC}")),
     Kind("H.265, 10 bits", "hevc_ten_bits.mkv", program(f"{IN} {HEVC} -pix_fmt yuv420p10le")),
-    Kind(
-        "H.265, refreshed bit by bit", "hevc_refreshed.mp4", program(f"{IN} {HEVC}:intra-refresh=1")
-    ),
+    Kind("H.265, intra refresh", "hevc_refreshed.mp4", program(f"{IN} {HEVC}:intra-refresh=1")),
     Kind(
         "H.265, a long group of temporal layers",
         "hevc_layers.mp4",

@@ -12,9 +12,9 @@ from tests.decoding.making import Make
 class Kind:
     """A kind of file.
 
-    ``name``: what it is, in a few words for the documentation. ``file``: what it is called here.
-    ``make``: writes it. ``refused``: a part of the reason for which it is rightly refused.
-    ``duration_seconds``: how long it lasts, where frames alone do not tell.
+    ``name``: a short description for the documentation. ``file``: the file's name in the tests.
+    ``make``: the function that writes it. ``refused``: part of the reason for which the package
+    must refuse it. ``duration_seconds``: its length, where the frames alone do not determine it.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Kind:
     duration_seconds: float | None = None
 
     def write(self, folder: Path) -> Path:
-        """Make the file in a folder of its own below ``folder``, unless it is there."""
+        """Make the file in its own folder below ``folder``, unless it exists."""
         path = folder / self.file.replace(".", "_") / self.file
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

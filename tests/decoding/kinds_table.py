@@ -1,9 +1,10 @@
-"""Print the table of odd files: what each decoder makes of each kind, alone and in this package.
+"""Print the table of odd files: how each decoder reads each kind, alone and in this package.
 
 usage: python -m tests.decoding.kinds_table [--core] [FILE ...]      (needs the ffmpeg program)
 
-A row a file of ``odd_videos.py``, or of those named. "Alone" is a library by itself: all frames in
-order, each by its number, and random sets. Each is read in a process of its own, which may crash.
+One row per file of ``odd_videos.py``, or per FILE named. "Alone" is a library without this
+package: all frames in order, each by its number, and random sets. Decoders run in a separate
+process, which may crash.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tests.decoding.odd_videos import CORE, KINDS
 from tests.decoding.truth import Truth, by_program, by_pyav
 from tests.support import HANG_SECONDS
 
-#: What is imported once, for all processes.
+#: Modules that the forkserver imports once for all processes.
 _PRELOADED = ("hiera_video.decoding", "tests.decoding.comparison", "decord", "torchcodec.decoders")
 
 Judge = Callable[[Path, list[Truth]], str]
@@ -38,15 +39,15 @@ Judge = Callable[[Path, list[Truth]], str]
 
 def pyav_from_start(path: Path, truths: list[Truth]) -> str:
     """PyAV as in its documentation: ``for frame in container.decode(video=0)``."""
-    given = by_pyav(path, upright=False)
-    if given is None:
+    decoded = by_pyav(path, upright=False)
+    if decoded is None:
         return "refused: error"
-    frames = torch.from_numpy(given.frames).permute(0, 3, 1, 2)
+    frames = torch.from_numpy(decoded.frames).permute(0, 3, 1, 2)
     return _judged(len(frames), lambda wanted: frames[wanted], truths)
 
 
 def torchcodec_alone(path: Path, truths: list[Truth]) -> str:
-    """torchcodec, by default settings."""
+    """torchcodec with default settings."""
     from torchcodec.decoders import VideoDecoder
 
     try:
@@ -57,7 +58,7 @@ def torchcodec_alone(path: Path, truths: list[Truth]) -> str:
 
 
 def decord_alone(path: Path, truths: list[Truth]) -> str:
-    """decord, by default settings."""
+    """decord with default settings."""
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
@@ -73,7 +74,7 @@ def decord_alone(path: Path, truths: list[Truth]) -> str:
 
 
 def opencv_alone(path: Path, truths: list[Truth]) -> str:
-    """OpenCV: the frames that it reads in order, and one after it was set to a number."""
+    """OpenCV: all frames in order, and single frames after setting the position."""
     import cv2  # type: ignore[import-not-found, unused-ignore]
 
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
@@ -81,8 +82,8 @@ def opencv_alone(path: Path, truths: list[Truth]) -> str:
     def read_one(number: int | None = None) -> np.ndarray | None:
         if number is not None:
             capture.set(cv2.CAP_PROP_POS_FRAMES, number)
-        found, image = capture.read()
-        return image[..., ::-1].copy() if found else None
+        is_read, image = capture.read()
+        return image[..., ::-1].copy() if is_read else None
 
     in_order = list(iter(read_one, None))
     if not in_order:
@@ -91,8 +92,8 @@ def opencv_alone(path: Path, truths: list[Truth]) -> str:
     def read(wanted: list[int]) -> Tensor:
         is_all = wanted == list(range(len(in_order)))
         images = in_order if is_all else [read_one(number) for number in wanted]
-        found = [image for image in images if image is not None]
-        return torch.from_numpy(np.stack(found or in_order)).permute(0, 3, 1, 2)
+        read_images = [image for image in images if image is not None]
+        return torch.from_numpy(np.stack(read_images or in_order)).permute(0, 3, 1, 2)
 
     return _judged(len(in_order), read, truths)
 
@@ -107,7 +108,7 @@ def this_package(path: Path, truths: list[Truth]) -> str:
 
 
 def columns() -> dict[str, Judge]:
-    """Heading -> judge of what stands below it. OpenCV is no dependency: only if it is there."""
+    """Column heading -> judge. OpenCV is not a dependency: included only if installed."""
     judges: dict[str, Judge] = {
         "PyAV from the start": pyav_from_start,
         "this package": this_package,
@@ -124,19 +125,19 @@ def columns() -> dict[str, Judge]:
 
 
 def answers_of(judges: dict[str, Judge], path: Path, truths: list[Truth]) -> dict[str, str]:
-    """What each judge says, in a process of their own: another one where a judge ends it."""
+    """Each judge's answer, from a separate process; after a crash, the rest get a new one."""
     context = multiprocessing.get_context("forkserver")  # open videos must not cross a fork
     context.set_forkserver_preload([*_PRELOADED])
     answers: dict[str, str] = {}
-    while left := [name for name in judges if name not in answers]:
-        here, there = context.Pipe(duplex=False)
-        arguments = (there, [judges[name] for name in left], path, truths)
+    while remaining := [name for name in judges if name not in answers]:
+        receiver, sender = context.Pipe(duplex=False)
+        arguments = (sender, [judges[name] for name in remaining], path, truths)
         process = context.Process(target=_answer, args=arguments)
         process.start()
-        there.close()
+        sender.close()
         try:
-            for name in left:
-                answers[name] = str(here.recv()) if here.poll(HANG_SECONDS) else "hangs"
+            for name in remaining:
+                answers[name] = str(receiver.recv()) if receiver.poll(HANG_SECONDS) else "hangs"
                 if answers[name] == "hangs":
                     break
         except EOFError:
@@ -151,12 +152,12 @@ def _answer(connection: Connection, judges: list[Judge], path: Path, truths: lis
     for judge in judges:
         try:
             connection.send(judge(path, truths))
-        except Exception as error:  # of whatever kind: it is what the table is to show
+        except Exception as error:  # of any type: the table reports it
             connection.send(f"{type(error).__name__}: {error}")
 
 
 def cell(answer: str) -> str:
-    """An answer in a word or two."""
+    """An answer, shortened to a word or two."""
     for start, word in (("refused: ", "refused"), ("shape", "not upright")):
         if answer.startswith(start):
             return word
@@ -170,7 +171,7 @@ def cell(answer: str) -> str:
 
 
 def row(kind: Kind, folder: Path, judges: dict[str, Judge]) -> dict[str, Any]:
-    """Column -> its cell, and what was said in ``answers``."""
+    """Column heading -> cell; the judges' full answers are under ``"answers"``."""
     path = kind.write(folder)
     truths = [truth for truth in (by_program(path), by_pyav(path)) if truth]
     with av.open(str(path), metadata_errors="replace") as container:
@@ -189,11 +190,9 @@ def row(kind: Kind, folder: Path, judges: dict[str, Judge]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("files", nargs="*", help="names of odd_videos.py; all if none is given")
-    parser.add_argument("--core", action="store_true", help="only what PyAV can make")
-    parser.add_argument(
-        "--answers", action="store_true", help="say on standard error what is wrong"
-    )
+    parser.add_argument("files", nargs="*", help="file names of odd_videos.py; default: all")
+    parser.add_argument("--core", action="store_true", help="only the files that PyAV can make")
+    parser.add_argument("--answers", action="store_true", help="print the errors to standard error")
     options = parser.parse_args()
     kinds = [k for k in (CORE if options.core else KINDS) if k.file in (options.files or [k.file])]
     judges, counts = columns(), Counter[str]()

@@ -1,4 +1,4 @@
-"""How odd files are made: by PyAV, by the ffmpeg program, or by changing the bytes of others.
+"""Makers of odd files: with PyAV, with the ffmpeg program, or by changing bytes of other files.
 
 Axes: T frames, H rows, W columns.
 """
@@ -23,14 +23,14 @@ from av.video.stream import VideoStream
 
 from tests.support import HANG_SECONDS, numbered_frames, usual_scheduling
 
-#: Makes the file at a path. What else it needs, it may write into the path's folder.
+#: Writes the file at a path. It may write auxiliary files into the same folder.
 Make = Callable[[Path], None]
-#: Takes packets in the order they are stored, and gives those to store instead.
+#: Takes packets in stored order, and returns those to store instead.
 Change = Callable[[list[Packet]], Iterable[Packet]]
 
-os.environ.setdefault("SVT_LOG", "0")  # that encoder would print its settings
+os.environ.setdefault("SVT_LOG", "0")  # else the SVT-AV1 encoder prints its settings
 
-#: Options of encoders whose files depend on neither the number of processors nor on chance.
+#: Encoder options that make the files independent of the number of processors, and repeatable.
 _ENCODER_OPTIONS = {
     "libx264": {"preset": "ultrafast", "threads": "1"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=1:frame-threads=1"},
@@ -42,11 +42,11 @@ _ENCODER_OPTIONS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A video stream to encode, by default of frames that carry their numbers.
+    """A video stream to encode, whose frames show their own numbers.
 
-    ``timestamps``: when the frames are shown, in ``1 / rate`` seconds; 0, 1, ... if not given.
-    ``gop``: the number of frames from keyframe to keyframe. ``options``: the encoder's, after the
-    colon of ``x264-params`` and the like too. ``attributes``: of PyAV's codec context.
+    ``timestamps``: when the frames are shown, in units of ``1 / rate`` seconds; default 0, 1, ...
+    ``gop``: the number of frames from keyframe to keyframe. ``options``: encoder options, such as
+    ``x264-params``. ``attributes``: attributes to set on PyAV's codec context.
     """
 
     codec: str
@@ -69,7 +69,7 @@ class Picture:
         return numbered_frames(numbers, self.height, self.width)[self.first_number :]
 
     def open(self, container: OutputContainer) -> VideoStream:
-        """A stream of ``container`` for it."""
+        """Add a stream for this picture to ``container``."""
         stream = container.add_stream(self.codec, rate=self.rate)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width, stream.pix_fmt = self.height, self.width, self.pix_fmt
@@ -85,7 +85,7 @@ class Picture:
         return stream
 
     def packets(self, stream: VideoStream) -> list[Packet]:
-        """All packets of a stream that :meth:`open` gave."""
+        """Encode all frames into ``stream``, which :meth:`open` returned; return the packets."""
         packets = []
         for number, image in enumerate(self.pixels()):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
@@ -98,7 +98,7 @@ class Picture:
 
 
 def _with_palette(image: np.ndarray) -> av.VideoFrame:
-    """A frame of 8-bit indices whose colours are none of the usual ones."""
+    """A frame of 8-bit indices with an unusual palette, which no decoder can guess."""
     levels = (image // 64).astype(np.uint8)
     indices = levels[..., 0] * 16 + levels[..., 1] * 4 + levels[..., 2]
     palette = np.zeros((256, 4), np.uint8)
@@ -114,8 +114,9 @@ def encoded(
     change: Change | None = None,
     audio_seconds: float = 0,
 ) -> Make:
-    """Encodes streams with PyAV. ``form``: FFmpeg's name of the container, if the suffix does not
-    say it. ``mux``: options of the container. ``audio_seconds``: how long a sound beside it is."""
+    """Encode streams with PyAV. ``form``: FFmpeg's name of the container, if the suffix does not
+    determine it. ``mux``: options of the muxer. ``audio_seconds``: length of an added sound
+    track; 0 adds none."""
 
     def make(path: Path) -> None:
         with (
@@ -126,8 +127,8 @@ def encoded(
             sound = _open_sound(container) if audio_seconds else None
             packets = []
             for picture, stream in zip(pictures, streams, strict=True):
-                own = picture.packets(stream)
-                packets += list(change(own)) if change else own
+                encoded_packets = picture.packets(stream)
+                packets += list(change(encoded_packets)) if change else encoded_packets
             if sound is not None:
                 packets += _sound(sound, audio_seconds)
             for packet in sorted(packets, key=_decoding_seconds):
@@ -165,7 +166,7 @@ def copied(
     form: str | None = None,
     mux: dict[str, str] | None = None,
 ) -> Make:
-    """Copies the packets of a file with PyAV. ``suffix``: the source's, which is made first."""
+    """Make a source file with the suffix ``suffix``, and copy its packets with PyAV."""
 
     def make(path: Path) -> None:
         source = path.with_name(f"{path.stem}_source{suffix}")
@@ -184,20 +185,23 @@ def copy(
     mux: dict[str, str] | None = None,
 ) -> None:
     """Store the packets of the first video stream of ``source`` in another container."""
-    with av.open(str(source)) as given, av.open(str(path), "w", format=form, options=mux) as taken:
-        stream = given.streams.video[0]
-        out = taken.add_stream_from_template(stream)
-        packets = [packet for packet in given.demux(stream) if packet.size]
+    with (
+        av.open(str(source)) as input_file,
+        av.open(str(path), "w", format=form, options=mux) as output_file,
+    ):
+        stream = input_file.streams.video[0]
+        output_stream = output_file.add_stream_from_template(stream)
+        packets = [packet for packet in input_file.demux(stream) if packet.size]
         if bitstream_filter:
             context = BitStreamFilterContext(bitstream_filter, stream)
             packets = [new for packet in [*packets, None] for new in context.filter(packet)]
         for packet in change(packets) if change else packets:
-            packet.stream = out
-            taken.mux_one(packet)
+            packet.stream = output_stream
+            output_file.mux_one(packet)
 
 
 def packet_like(packet: Packet, data: bytes, **changes: Any) -> Packet:
-    """A packet of the same stream and times with other data; ``changes`` name its attributes."""
+    """A copy of a packet with other ``data``; ``changes`` override its attributes."""
     new = Packet(data)
     new.stream, new.time_base = packet.stream, packet.time_base
     for name in ("pts", "dts", "duration", "is_keyframe"):
@@ -206,7 +210,7 @@ def packet_like(packet: Packet, data: bytes, **changes: Any) -> Packet:
 
 
 def joined(*makes: Make) -> Make:
-    """Files of which one follows the other, byte by byte."""
+    """Concatenate files byte by byte."""
 
     def make(path: Path) -> None:
         parts = [path.with_name(f"{path.stem}_{n}{path.suffix}") for n in range(len(makes))]
@@ -218,7 +222,7 @@ def joined(*makes: Make) -> Make:
 
 
 def patched(make_source: Make, *patches: Callable[[bytes], bytes]) -> Make:
-    """A file whose bytes are changed."""
+    """Make a file, and apply ``patches`` to its bytes."""
 
     def make(path: Path) -> None:
         make_source(path)
@@ -232,7 +236,7 @@ def patched(make_source: Make, *patches: Callable[[bytes], bytes]) -> Make:
     return make
 
 
-#: What the ffmpeg program gets to read: 30 frames each, which are numbered from different ones on.
+#: Input files for the ffmpeg program: 30 frames each, numbered from different numbers on.
 SOURCES = {
     "numbers.mkv": Picture("ffv1"),
     "later.mkv": Picture("ffv1", first_number=40),
@@ -241,15 +245,15 @@ SOURCES = {
 
 
 def program(*commands: str) -> Make:
-    """Runs the ffmpeg program in the file's folder: once for each command, the last of which ends
-    without the name of its output. The :data:`SOURCES` are there to read."""
+    """Run the ffmpeg program in the file's folder, once per command. The last command omits its
+    output, which is the file. Commands may read the :data:`SOURCES`."""
 
     def make(path: Path) -> None:
         for name, picture in SOURCES.items():
             if any(name in command for command in commands):
                 encoded(picture)(path.with_name(name))
-        *before, last = commands
-        for command in before:
+        *preparations, last = commands
+        for command in preparations:
             run_ffmpeg(*command.split(), folder=path.parent)
         run_ffmpeg(*last.split(), path.name, folder=path.parent)
 
@@ -257,13 +261,13 @@ def program(*commands: str) -> Make:
 
 
 def run_ffmpeg(*arguments: str, folder: Path) -> None:
-    """Run the program.
+    """Run the ffmpeg program; the last argument is its output.
 
     Raises:
-        RuntimeError: with what it said, if it failed.
+        RuntimeError: if it fails; with its error output.
     """
     *others, output = arguments
-    # Several threads of libvpx were seen to wait for each other for ever on a busy machine.
+    # One thread: several threads of libvpx have deadlocked on a busy machine.
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *others, "-threads", "1", output]
     run = subprocess.run(
         command, capture_output=True, cwd=folder, timeout=HANG_SECONDS, check=False

@@ -1,7 +1,7 @@
-"""The table of odd files: every kind of video that the readers are held to.
+"""The list of odd files: every kind of video that the readers must read correctly.
 
-``CORE`` is what PyAV can make, so that it is tested wherever the package is; ``KINDS`` is all, for
-which the ffmpeg program must be there. ``python -m tests.decoding.kinds_table`` prints the table.
+``CORE`` are the kinds that PyAV can make, tested on every machine; ``KINDS`` are all, which needs
+the ffmpeg program. ``python -m tests.decoding.kinds_table`` prints the table.
 """
 
 from __future__ import annotations

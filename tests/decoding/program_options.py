@@ -25,6 +25,6 @@ QCIF = "-s 176x144"
 
 
 def two_passes(arguments: str, file: str = "") -> tuple[str, str]:
-    """Both commands of an encoder that looks at the video once before."""
+    """The two commands of a two-pass encoding."""
     command = f"{IN} {arguments} -pass"
     return f"{command} 1 -f null /dev/null", f"{command} 2 {file}"

@@ -24,7 +24,7 @@ from tests.support import frame_numbers, write_audio, write_video
 
 NUM_FRAMES = 50
 
-#: File name -> how it is written. Both decoders read these.
+#: File name -> arguments of ``write_video``. Both PyAV and decord read these.
 READABLE: dict[str, dict[str, Any]] = {
     "h264.mp4": {},
     "h264_without_b_frames.mp4": {"b_frames": 0},
@@ -38,7 +38,7 @@ READABLE: dict[str, dict[str, Any]] = {
     "mpeg4.mp4": {"codec": "mpeg4", "b_frames": 0},
     "mpeg4.avi": {"codec": "mpeg4", "b_frames": 0},
 }
-#: decord would give other frames than asked for, so it must refuse.
+#: decord would return wrong frames of these, so PyAV must read them.
 PYAV_ONLY: dict[str, dict[str, Any]] = {
     "mpeg4_b_frames.mp4": {"codec": "mpeg4"},
     "mpeg4_b_frames.avi": {"codec": "mpeg4"},
@@ -89,7 +89,7 @@ def decode_everything(path: Path) -> Tensor:
 
 
 def assert_frames(decoder: str, path: Path) -> None:
-    """A reader gives the right frames for all ``INDICES``, one call after the other."""
+    """Assert that one reader returns the right frames for all ``INDICES`` in turn."""
     everything = decode_everything(path)
     assert frame_numbers(everything) == list(range(NUM_FRAMES))
     with VideoReader(path, DecodingOptions(decoder)) as reader:
@@ -150,7 +150,7 @@ def test_pyav_reads_a_file_that_starts_late_at_its_first_frame(
 def test_sparse_frames_are_found_by_seeking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the keyframe before each wanted frame, and without the B-frames nobody asked for."""
+    """Decoding starts at the keyframe before each wanted frame, and skips unwanted B-frames."""
     path = write_video(tmp_path / "long.mp4", num_frames=240, gop=24, b_frames=2)
     decoded: list[av.VideoFrame] = []
     monkeypatch.setattr(pyav_decoder, "_refuse_damage", decoded.append)
@@ -173,7 +173,7 @@ def test_a_call_without_frames_or_past_the_end_is_a_fault_of_the_caller(
 
 
 def test_a_damaged_frame_is_refused_and_frames_before_it_are_read(tmp_path: Path) -> None:
-    """FFmpeg would make up what is missing of it."""
+    """FFmpeg would invent the missing part of the picture."""
     path = write_video(tmp_path / "video.mp4", num_frames=40, size=(64, 96), b_frames=0)
     whole = decode_everything(path)
     with av.open(str(path)) as container:
@@ -202,7 +202,7 @@ def test_a_file_that_is_overwritten_while_it_is_open(tmp_path: Path) -> None:
 
 
 def test_frames_that_change_their_size(tmp_path: Path) -> None:
-    """As where a broadcast goes over to another programme."""
+    """As when a broadcast changes to another programme."""
     path = tmp_path / "video.ts"
     parts = [write_video(tmp_path / f"{side}.ts", num_frames=20, size=side) for side in (64, 96)]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
@@ -240,13 +240,15 @@ def test_a_turn_that_is_no_quarter_turn(tmp_path: Path) -> None:
     write_matrix(path, (0.5, 0.5, -0.5, 0.5))
     with (
         VideoReader(path) as reader,
-        pytest.raises(VideoError, match="frames are to be turned by 45 degrees, not by quarter"),
+        pytest.raises(
+            VideoError, match="display matrix turns frames by 45 degrees, not by quarter"
+        ),
     ):
         reader.frames([0])
 
 
 def write_matrix(path: Path, matrix: Sequence[float]) -> None:
-    """Put a display matrix into the track header of an MP4 file."""
+    """Write a display matrix into the track header of an MP4 file."""
     data = bytearray(path.read_bytes())
     begin = data.index(b"tkhd") + 4 + 40
     for place, value in zip((0, 4, 12, 16), matrix, strict=True):
@@ -272,7 +274,7 @@ def test_a_colon_in_a_name_is_no_protocol(
 
 
 def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
-    """Music files often carry one; it is a video stream to FFmpeg."""
+    """Music files often have one; FFmpeg lists it as a video stream."""
     path = tmp_path / "music.mp4"
     with av.open(str(path), "w") as container:
         sound = container.add_stream("aac", rate=16000)
@@ -301,7 +303,7 @@ def test_a_decoder_that_is_not_installed_is_a_setting_to_change(
 
 
 def test_readers_leave_no_frames_behind(videos: Callable[[str], Path]) -> None:
-    """Nothing waits for Python's collector of cycles, which workers hardly ever run."""
+    """No frame waits for Python's cycle collector, which rarely runs in workers."""
     gc.collect()
     gc.disable()
     try:

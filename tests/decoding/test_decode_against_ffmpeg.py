@@ -1,7 +1,7 @@
-"""Frame by frame, the readers give what the ``ffmpeg`` program gives.
+"""Frame by frame, the readers return the frames of the ``ffmpeg`` program.
 
-Files are made by the program too: what players see in the world, which PyAV cannot write. It
-converts colours as the readers do when told to take the nearest chroma sample (``neighbor``).
+The program also makes the files: common kinds that PyAV cannot write. With the option to take the
+nearest chroma sample (``neighbor``), it converts colours as the readers do.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BT709 = "-vf scale=out_color_matrix=bt709 -colorspace bt709"
 FULL_RANGE = "-vf scale=out_range=full -color_range pc"
 LARGER = "-f lavfi -i testsrc=size=128x96:rate=25:duration=2 -map 0 -map 1"
 
-#: File -> arguments that make it. A name in them is that of another file here.
+#: File -> arguments that make it. They may name another file of this table as input.
 FILES = {
     "h264.mp4": f"{PICTURES} {H264}",
     "h264.mkv": f"{PICTURES} {H264}",
@@ -78,7 +78,7 @@ FILES = {
     "odd_size.webm": f"{PICTURES} -vf scale=95:63 {VP9}",
     "interlaced.ts": f"{PICTURES} {H264}:tff=1 -flags +ilme+ildct",
 }
-#: Frames of these are counted by decoding.
+#: The files whose frames are counted by decoding.
 COUNTED = {"h264.avi", "mpeg4.avi"}
 
 
@@ -104,7 +104,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def all_frames(path: Path) -> Tensor:
-    """What the program makes of a file: uint8 ``(T, C, H, W)``."""
+    """The program's frames of a file: uint8 ``(T, C, H, W)``."""
     with VideoReader(path) as reader:
         height, width = reader.frames([0]).shape[-2:]
     scaler = "interl=-1:flags=neighbor"  # interlaced pictures by fields
@@ -119,7 +119,7 @@ def all_frames(path: Path) -> Tensor:
 
 @pytest.fixture
 def trimmed(make: Callable[[str], Path], tmp_path: Path) -> Path:
-    """A file whose edit list leaves out its end, as phones trim videos."""
+    """A file whose edit list hides its end, as when a phone trims a video."""
     data = bytearray(make("h264.mp4").read_bytes())
     seconds = data.index(b"elst") + 12  # in thousandths
     data[seconds : seconds + 4] = (1000).to_bytes(4, "big")

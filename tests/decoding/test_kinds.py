@@ -1,4 +1,4 @@
-"""Every kind of odd file is read right, with each decoder, or refused for the right reason."""
+"""Every decoder reads every kind of odd file correctly, or refuses it for the right reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Read = Callable[[Kind], tuple[Path, list[Truth]]]
 
 @pytest.fixture(autouse=True)
 def _no_hang() -> Iterator[None]:
-    """End a test that hangs in a decoder, where no exception reaches it."""
+    """Kill a test that hangs in a decoder's native code, where no exception can interrupt it."""
     faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
@@ -35,7 +35,7 @@ def _no_hang() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def by_pyav_alone(tmp_path_factory: pytest.TempPathFactory) -> Read:
-    """A file, and what PyAV shows when it reads it from the start."""
+    """A file, and its frames by PyAV from the start."""
     folder = tmp_path_factory.mktemp("core")
 
     @cache
@@ -48,7 +48,7 @@ def by_pyav_alone(tmp_path_factory: pytest.TempPathFactory) -> Read:
 
 @pytest.fixture(scope="module")
 def by_both(tmp_path_factory: pytest.TempPathFactory) -> Read:
-    """A file, and what the program shows and PyAV, whose FFmpeg is another one."""
+    """A file, and its frames by the ffmpeg program and by PyAV, which has another FFmpeg."""
     folder = tmp_path_factory.mktemp("kinds")
 
     @cache
@@ -60,14 +60,14 @@ def by_both(tmp_path_factory: pytest.TempPathFactory) -> Read:
 
 
 def check(path: Path, kind: Kind, truths: list[Truth], decoder: str) -> None:
-    """Read a file of a kind in many ways."""
-    found = fault(path, decoder, truths)
+    """Read a file of a kind in many ways, and assert that each is correct, or refused rightly."""
+    message = fault(path, decoder, truths)
     if kind.refused:
-        assert found.startswith("refused: ")
-        assert kind.refused in found
+        assert message.startswith("refused: ")
+        assert kind.refused in message
     else:
         assert truths, "neither the program nor PyAV reads it"
-        assert not found
+        assert not message
     if kind.duration_seconds is not None:
         with open_video(path, decoder=decoder) as video:
             assert video.duration_seconds == pytest.approx(kind.duration_seconds)
@@ -92,7 +92,7 @@ def test_kinds_have_files_of_their_own() -> None:
 
 
 def test_core_frames_can_be_told_apart(by_pyav_alone: Read) -> None:
-    """Else a reader that takes one for another would go unnoticed."""
+    """Otherwise a reader that confuses two frames would go unnoticed."""
     for kind in CORE:
         for truth in by_pyav_alone(kind)[1]:
             steps = np.abs(np.diff(truth.frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
@@ -100,17 +100,17 @@ def test_core_frames_can_be_told_apart(by_pyav_alone: Read) -> None:
 
 
 def random_clip(total: int, dice: random.Random) -> list[int]:
-    """What a training clip or a user asks for: strided, sorted, or in any order."""
-    way = dice.randrange(3)
-    if way == 0:  # short videos repeat their last frame
+    """Frame numbers as in a training clip (strided), sorted, or in any order."""
+    pattern = dice.randrange(3)
+    if pattern == 0:  # short videos repeat their last frame
         start, stride = dice.randrange(total), dice.randint(1, 4)
         return [min(start + stride * step, total - 1) for step in range(8)]
     wanted = [dice.randrange(total) for _ in range(dice.randint(1, 8))]
-    return sorted(wanted) if way == 1 else wanted
+    return sorted(wanted) if pattern == 1 else wanted
 
 
 def read_random_clips(read: Read, kinds: list[Kind], num_clips: int) -> dict[str, int]:
-    """How many of the clips of files that can be read are right, wrong and refused."""
+    """The numbers of right, wrong and refused clips, over files that are readable."""
     dice = random.Random(0)
     readable = [kind for kind in kinds if not kind.refused and read(kind)[1]]
     counts = {"right": 0, "wrong": 0, "refused": 0}
@@ -125,9 +125,9 @@ def read_random_clips(read: Read, kinds: list[Kind], num_clips: int) -> dict[str
             counts["refused"] += 1
             print(f"{kind.file} with {decoder}: {error.reason}")
             continue
-        fitting = [truth for truth in truths if len(truth.frames) == video.num_frames]
-        faults = [wrong_frame(frames, wanted, truth) for truth in fitting]
-        is_right = bool(fitting) and min(map(len, faults)) == 0
+        comparable = [truth for truth in truths if len(truth.frames) == video.num_frames]
+        faults = [wrong_frame(frames, wanted, truth) for truth in comparable]
+        is_right = bool(comparable) and min(map(len, faults)) == 0
         counts["right" if is_right else "wrong"] += 1
         if not is_right:
             print(f"{kind.file} with {decoder}: {min(faults, key=len, default='count')}")

@@ -1,4 +1,4 @@
-"""The public way to frames, the folder of indexes, and files whose packets promise other frames."""
+"""``open_video``, the folder of indexes, and files whose packets promise other frames."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def avi(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def with_empty_packet(tmp_path: Path) -> Path:
-    """MPEG-4 whose packet 7 holds a message, and a picture that is not coded (``vop_coded`` is 0:
-    ISO/IEC 14496-2, section 6.2.5), with a time of its own."""
+    """An MPEG-4 file whose packet 7 has its own timestamp but no picture: a message to the decoder,
+    and a picture that is not coded (``vop_coded`` is 0: ISO/IEC 14496-2, section 6.2.5)."""
     source = write_video(
         tmp_path / "source.mp4", num_frames=30, codec="mpeg4", b_frames=0, gop=10, frame_rate=10
     )
@@ -78,9 +78,9 @@ def test_frames_and_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("numbers", "reason"),
     [
-        ([20], "has no frame 20, but 0 to 19"),
-        ([3, -1], "has no frame -1, but 0 to 19"),
-        (range(3, 10**6), "has no frame 20, but 0 to 19"),
+        ([20], "has no frame 20: its frames are 0 to 19"),
+        ([3, -1], "has no frame -1: its frames are 0 to 19"),
+        (range(3, 10**6), "has no frame 20: its frames are 0 to 19"),
         ([], "no frames were asked for"),
     ],
 )
@@ -108,7 +108,7 @@ def test_threads_take_turns(tmp_path: Path, avi: Path, decoder: str) -> None:
 def test_a_closed_video_and_one_of_another_process_give_no_frames(avi: Path) -> None:
     with open_video(avi) as video:
         child = os.fork()
-        if child == 0:  # what is open is shared, and where it is read, too
+        if child == 0:  # the child shares the open file and its read position
             try:
                 video.frames([3])
             except VideoError as error:
@@ -225,7 +225,7 @@ class TestStore:
 
 
 class TestDisproved:
-    """A packet without a picture, which nothing tells before it is decoded."""
+    """A packet without a picture, which only decoding reveals."""
 
     def test_the_frames_are_those_that_the_decoder_gives(self, with_empty_packet: Path) -> None:
         with open_video(with_empty_packet) as video:
@@ -241,14 +241,14 @@ class TestDisproved:
 
     def test_readers_say_so(self, with_empty_packet: Path) -> None:
         with VideoReader(with_empty_packet) as reader:
-            with pytest.raises(IndexDisprovedError, match="whose packets are not its pictures"):
+            with pytest.raises(IndexDisprovedError, match="whose packets do not match its frames"):
                 list(reader.stream(range(31)))
             assert reader.index.num_frames == 30
 
     def test_clips_and_windows_are_chosen_anew(
         self, with_empty_packet: Path, tmp_path: Path
     ) -> None:
-        """They are those of a file whose frames are known from the start."""
+        """They equal those of a file whose index was right from the start."""
         row = Row(0, "promises.mp4", with_empty_packet, {}, 0.0, None)
         views = EvaluateSettings(num_clips=5, num_crops=1)
         unknown, known = DecodingOptions(), DecodingOptions(index_dir=tmp_path / "index")

@@ -1,4 +1,4 @@
-"""What is believed of a container, and what is refused before any frame is decoded."""
+"""Facts taken from a container, and files refused before any frame is decoded."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.support import frame_numbers, write_video
 
 
 def patched(path: Path, changes: dict[bytes, Callable[[bytes], bytes]]) -> Path:
-    """Change what follows the first place of some bytes in a file."""
+    """Apply ``changes``: byte string -> change of the file's bytes after its first occurrence."""
     data = path.read_bytes()
     for name, change in changes.items():
-        head, found, tail = data.partition(name)
-        assert found
-        data = head + found + change(tail)
+        head, match, tail = data.partition(name)
+        assert match
+        data = head + match + change(tail)
     path.write_bytes(data)
     return path
 
@@ -41,13 +41,13 @@ def test_a_size_that_cannot_be_believed(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mkv", num_frames=3, size=300, codec="ffv1", b_frames=0)
     width, height = (20000).to_bytes(2, "big"), (5000).to_bytes(2, "big")
     patched(path, {b"\xb0\x82": lambda b: width + b[2:], b"\xba\x82": lambda b: height + b[2:]})
-    assert "no size, or none that can be believed (8192x8192)" in refusal(path)
+    assert "no size, or more than 8192x8192 pixels" in refusal(path)
 
 
 def test_a_frame_rate_that_cannot_be_believed(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4", num_frames=10)
     patched(path, {b"stts": lambda b: b[:12] + b"\x7f\xff\xff\xff" + b[16:]})
-    assert refusal(path) == "5.72e-06 frames per second cannot be believed"
+    assert refusal(path) == "a rate of 5.72e-06 frames per second is not plausible"
 
 
 def test_an_unknown_codec(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_matroska_file_that_is_cut_off(tmp_path: Path, name: str, share: float
 
 
 def test_a_matroska_file_that_was_streamed_is_read_without_its_length(tmp_path: Path) -> None:
-    """Its segment has no size, and it says nothing of its duration."""
+    """Its segment has no size, and it stores no duration."""
     path = write_video(tmp_path / "video.mkv", num_frames=40)
     unknown = b"\x01" + b"\xff" * 7
     patched(path, {b"\x18\x53\x80\x67": lambda b: unknown + b[8:]})
@@ -85,7 +85,7 @@ def test_a_matroska_file_whose_frames_end_early(tmp_path: Path) -> None:
 
 
 def test_only_matroska_is_opened_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On storage in a network each opening takes milliseconds."""
+    """On network storage each opening takes milliseconds."""
     opened = []
 
     def open_and_note(source: Source) -> BinaryIO:
@@ -100,7 +100,7 @@ def test_only_matroska_is_opened_twice(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_rate_is_that_of_the_timestamps_where_the_header_is_wrong(tmp_path: Path) -> None:
-    """Matroska gives the duration of one frame, whatever the others last."""
+    """Matroska's header states one frame duration, even if frames differ."""
     path = tmp_path / "video.mkv"
     source = write_video(tmp_path / "steady.mp4", num_frames=40, frame_rate=40, b_frames=0)
     with av.open(str(source)) as given, av.open(str(path), "w") as taken:

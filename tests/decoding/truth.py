@@ -1,4 +1,4 @@
-"""What a file shows: by the ffmpeg program, and by PyAV when it reads from the start.
+"""The reference frames of a file: from the ffmpeg program, and from PyAV reading from the start.
 
 Axes: T frames, H rows, W columns.
 """
@@ -19,15 +19,15 @@ from av.video.stream import VideoStream
 
 from tests.support import HANG_SECONDS
 
-#: A right frame differs from what it should be by this at most: the mean over its values, of 255.
+#: The largest mean error of a correct frame, of 255.
 LARGEST_ERROR = 1.0
-#: Lines of the program that say nothing against a file.
+#: Words in lines of the program's output that do not indicate a damaged file.
 _HARMLESS = ("monoton", "repeated")
 
 
 @dataclass(frozen=True)
 class Truth:
-    """``frames``: RGB ``(T, H, W, 3)``. ``seconds``: when they are shown, from the first one on;
+    """``frames``: RGB ``(T, H, W, 3)``. ``seconds``: when they are shown, after the first one;
     empty where the decoder's timestamps do not ascend."""
 
     frames: np.ndarray
@@ -35,7 +35,7 @@ class Truth:
 
 
 def by_program(path: Path) -> Truth | None:
-    """What the ffmpeg program shows; ``None`` where it finds an error or shows nothing."""
+    """The ffmpeg program's frames; ``None`` where it reports an error or returns none."""
     size = _shown_size(path)
     if size is None:
         return None
@@ -54,7 +54,7 @@ def by_program(path: Path) -> Truth | None:
 
 
 def _shown_size(path: Path) -> tuple[int, int] | None:
-    """Width and height, upright."""
+    """Width and height of the upright picture."""
     command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-of", "json"]
     command += ["-show_entries", "stream=width,height:stream_side_data=rotation", str(path)]
     run = subprocess.run(command, capture_output=True, timeout=HANG_SECONDS, check=False)
@@ -67,8 +67,8 @@ def _shown_size(path: Path) -> tuple[int, int] | None:
 
 
 def by_pyav(path: Path, upright: bool = True) -> Truth | None:
-    """What PyAV gives from the start, in a container of its own; ``None`` where it fails, or gives
-    frames of several sizes. ``upright``: turned and mirrored as the file says."""
+    """The frames that PyAV decodes from the start; ``None`` where it fails, or returns frames of
+    several sizes. ``upright``: turn and mirror them by the display matrix."""
     frames: list[np.ndarray] = []
     stamps: list[float | None] = []
     try:
@@ -98,7 +98,7 @@ def _ascending(stamps: list[float | None]) -> tuple[float, ...]:
 
 
 def _turned(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """By a matrix of quarter turns: each pixel is put where the matrix takes it."""
+    """Apply the frame's display matrix (quarter turns): move each pixel to its target."""
     data: Any
     try:
         data = frame.side_data.get("DISPLAYMATRIX")

@@ -1,4 +1,4 @@
-"""Kinds of the core whose containers say what is not so, or leave things out by edit lists."""
+"""Core kinds whose containers state wrong facts, or hide frames by edit lists."""
 
 from __future__ import annotations
 
@@ -30,77 +30,77 @@ from tests.decoding.making import (
 
 KINDS = [
     Kind(
-        "MPEG-4, each frame called a keyframe",
+        "MPEG-4, each frame flagged as a keyframe",
         "mpeg4_keys.mp4",
         patched(MPEG4_MP4, boxes.all_sync_samples),
     ),
     Kind(
-        "MPEG-4, each frame called a keyframe",
+        "MPEG-4, each frame flagged as a keyframe",
         "mpeg4_keys.mkv",
         copied(MPEG4_MP4, ".mp4", change=all_keys),
     ),
     Kind(
-        "MPEG-4 with B-frames, each frame called a keyframe",
+        "MPEG-4 with B-frames, each frame flagged as a keyframe",
         "mpeg4_b_keys.mkv",
         copied(MPEG4_B_MP4, ".mp4", change=all_keys),
     ),
     Kind(
-        "MPEG-2, each frame called a keyframe",
+        "MPEG-2, each frame flagged as a keyframe",
         "mpeg2_keys.mkv",
         copied(encoded(MPEG2_B), ".mkv", change=all_keys),
     ),
     Kind(
-        "VP8, each frame called a keyframe",
+        "VP8, each frame flagged as a keyframe",
         "vp8_keys.webm",
         copied(encoded(VP8), ".webm", change=all_keys),
     ),
     Kind(
-        "VP9, each frame called a keyframe",
+        "VP9, each frame flagged as a keyframe",
         "vp9_keys.webm",
         copied(encoded(VP9), ".webm", change=all_keys),
     ),
     Kind(
-        "H.265, each frame called a keyframe",
+        "H.265, each frame flagged as a keyframe",
         "hevc_keys.mkv",
         copied(encoded(HEVC), ".mkv", change=all_keys),
     ),
     Kind(
-        "FLV, each frame called a keyframe",
+        "FLV, each frame flagged as a keyframe",
         "flv1_keys.flv",
         copied(encoded(Picture("flv")), ".flv", change=all_keys),
     ),
     Kind(
-        "MPEG-4, others than the keyframes called so",
+        "MPEG-4, keyframe flags on the wrong frames",
         "mpeg4_other_keys.mp4",
         patched(MPEG4_MP4, boxes.sync_samples((1, 13, 25))),
     ),
     Kind(
-        "MPEG-4, no frame called a keyframe",
+        "MPEG-4, no frame flagged as a keyframe",
         "mpeg4_none.mp4",
         patched(MPEG4_MP4, boxes.without_sync_samples),
     ),
     Kind(
-        "MPEG-4, the first frame not called a keyframe",
+        "MPEG-4, the first frame not flagged as a keyframe",
         "mpeg4_first.mp4",
         patched(MPEG4_MP4, boxes.without_first_sync_sample),
     ),
     Kind(
-        "H.264, others than the keyframes called so",
+        "H.264, keyframe flags on the wrong frames",
         "h264_other_keys.mp4",
         patched(H264_PLAIN_MP4, boxes.sync_samples((1, 13, 25))),
     ),
     Kind(
-        "VP9, others than the keyframes called so",
+        "VP9, keyframe flags on the wrong frames",
         "vp9_other_keys.mp4",
         patched(encoded(replace(VP9, gop=10)), boxes.sync_samples((1, 13, 25))),
     ),
     Kind(
-        "H.264 with B-frames, only times of decoding",
+        "H.264 with B-frames, only decoding times",
         "no_times.mp4",
         patched(H264_MP4, boxes.without_composition_times),
     ),
     Kind(
-        "MPEG-4 with B-frames, only times of decoding",
+        "MPEG-4 with B-frames, only decoding times",
         "mpeg4_no_times.mp4",
         patched(MPEG4_B_MP4, boxes.without_composition_times),
     ),

@@ -75,7 +75,7 @@ def test_true_targets_give_the_original_back(kind: str, normalize: bool) -> None
     scale, shift = (torch.tensor(v).view(-1, 1, 1, 1) for v in (STD, MEAN))
     torch.testing.assert_close(result.original, frames * scale + shift)
     torch.testing.assert_close(result.reconstructed, result.original, rtol=0, atol=1e-5)
-    assert result.given_statistics is normalize
+    assert result.uses_original_statistics is normalize
     assert hidden_errors(result).reconstruction < 1e-9
 
 
@@ -108,7 +108,7 @@ def test_errors_of_the_reconstruction_and_of_plain_colours() -> None:
     hidden = torch.zeros(1, 1, 1, 4, 8, dtype=torch.bool)
     hidden[..., 4:] = True
     guess = original.masked_fill(hidden, 0.5)
-    result = Reconstruction(original, guess, guess, hidden, (4, 4), given_statistics=True)
+    result = Reconstruction(original, guess, guess, hidden, (4, 4), uses_original_statistics=True)
     errors = hidden_errors(result)
     assert errors.reconstruction == pytest.approx((0.1**2 + 0.3**2) / 2)
     assert errors.visible_colour == pytest.approx((0.2**2 + 0.6**2) / 2)
@@ -168,7 +168,9 @@ def coloured_video(name: str, num_frames: int, colours: list[float]) -> VideoRec
     shape = (1, 3, num_frames, 6, 10)
     original, masked, reconstructed = (torch.full(shape, colour) for colour in colours)
     hidden = torch.ones(1, 1, num_frames, 6, 10, dtype=torch.bool)
-    frames = Reconstruction(original, masked, reconstructed, hidden, (2, 2), given_statistics=True)
+    frames = Reconstruction(
+        original, masked, reconstructed, hidden, (2, 2), uses_original_statistics=True
+    )
     return VideoReconstruction(Path("folder") / name, frames, 0.0, 0.25)
 
 
