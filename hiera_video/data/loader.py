@@ -196,7 +196,8 @@ class ClipLoader:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[ClipBatch]:
-        return self._reader.read(lambda: self._batches)
+        batches = self._batches  # a circle of references would keep workers beyond their loader
+        return self._reader.read(lambda: batches)
 
 
 class TrainingLoader:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import pickle
 import random
@@ -187,6 +189,26 @@ def test_the_number_of_workers_changes_nothing(rows: list[Row]) -> None:
     for num_workers in (1, 2):
         for one, other in zip(batches(num_workers), expected, strict=True):
             assert_same(one, other)
+
+
+def test_workers_end_with_their_loader(rows: list[Row]) -> None:
+    """At once: what is left for the garbage collector may be met by the workers of another."""
+    data = DataSettings(num_workers=1)
+    order = TrainingOrder(
+        6, rows_per_batch=2, accumulate_steps=1, num_processes=1, process_index=0, seed=0
+    )
+    before = set(multiprocessing.active_children())
+    gc.disable()
+    try:
+        training = TrainingLoader(train_clips(rows), order, data, CPU)
+        list(training.batches(0, 0))
+        evaluation = ClipLoader(evaluation_clips(rows), [[0], [1]], data, CPU)
+        list(evaluation)
+        assert len(set(multiprocessing.active_children()) - before) == 2
+        del training, evaluation
+        assert set(multiprocessing.active_children()) == before
+    finally:
+        gc.enable()
 
 
 def test_global_generators_are_left_alone(rows: list[Row]) -> None:

@@ -89,7 +89,7 @@ def test_columns_that_nobody_uses_are_passed_over(tmp_path: Path) -> None:
 class Moments:
     """Two numbers and a list of them for each row, from two columns of text."""
 
-    columns = ("count", "moments")
+    columns: tuple[str, ...] = ("count", "moments")
 
     def encode(self, path: Path, table: pa.Table) -> dict[str, pa.Array]:
         moments = [[float(word) for word in text.split()] for text in table["moments"].to_pylist()]

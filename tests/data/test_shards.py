@@ -247,7 +247,7 @@ def test_a_manifest_is_not_replaced_by_that_of_its_shards(
         make_shards(own, tmp_path, max_bytes=10**9, max_videos=9)
     assert own.read_bytes() == tiny_dataset.val.read_bytes()
     assert files_below(tmp_path) == [MANIFEST_FILE]
-    with pytest.raises(UserError, match=r"gone\.csv: cannot be read"):
+    with pytest.raises(UserError, match=r"gone\.csv: manifest cannot be read"):
         make_shards(tmp_path / "gone.csv", tmp_path, max_bytes=10**9, max_videos=9)
 
 
