@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -34,10 +34,10 @@ _TABLES = (
 logger = logging.getLogger("hiera_video.models.pretrained")
 
 
-class ModelClass(Protocol):
-    """What :class:`~hiera_video.models.pretrained.PretrainedModel` says of itself as a class."""
+class ModelClass(NamedTuple):
+    """What a subclass of :class:`~hiera_video.models.pretrained.PretrainedModel` says of itself."""
 
-    __name__: str
+    name: str
     kind: Kind
     fresh_parts: tuple[str, ...]
     optional_parts: tuple[str, ...]
@@ -85,7 +85,7 @@ class Adaptation:
 
     def __post_init__(self) -> None:
         self.source = self.checkpoint.source
-        self._same_class = self.checkpoint.architecture == self.model_class.__name__
+        self._same_class = self.checkpoint.architecture == self.model_class.name
 
     def weights(self) -> dict[str, Tensor]:
         """The checkpoint's weights, tables resized, without what only other classes have."""
@@ -161,7 +161,7 @@ class Adaptation:
                 return None
             if not asked:
                 raise CheckpointError(
-                    f"{self.source}: holds a {held}, wanted a {self.model_class.__name__}: give "
+                    f"{self.source}: holds a {held}, wanted a {self.model_class.name}: give "
                     "num_labels to start a new classifier on its encoder"
                 )
             return f"a {held} has none"

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hiera_video.errors import ConfigError
+from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import Checkpoint, find_checkpoint, read_checkpoint
 from hiera_video.models.pretrained import PretrainedModel
@@ -82,7 +82,7 @@ class HieraForJointTraining(PretrainedModel):
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path, config: HieraConfig | None = None, **overrides: Any
+        cls, source: str | Path | Checkpoint, config: HieraConfig | None = None, **overrides: Any
     ) -> HieraForJointTraining:
         """Both models, from a directory that :meth:`save_pretrained` wrote.
 
@@ -92,6 +92,10 @@ class HieraForJointTraining(PretrainedModel):
         """
         if config is not None or overrides:
             raise ConfigError("joint models are loaded as they were saved")
+        if isinstance(source, Checkpoint):
+            if IMAGES_FOLDER not in source.beside:
+                raise CheckpointError(f"{source.source}: wanted a model of images beside it")
+            return cls.from_checkpoints(source.beside[IMAGES_FOLDER], source)
         folder = find_checkpoint(source)
         return cls.from_checkpoints(
             read_checkpoint(folder / IMAGES_FOLDER), read_checkpoint(folder)

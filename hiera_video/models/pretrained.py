@@ -19,7 +19,7 @@ from huggingface_hub import HfApi
 from torch import Tensor, nn
 
 from hiera_video.errors import CheckpointError, UserError, reason_of
-from hiera_video.models.adaptation import Adaptation, adapted_config, part_of
+from hiera_video.models.adaptation import Adaptation, ModelClass, adapted_config, part_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import sine_cosine_table
 from hiera_video.models.encoder import Stage
@@ -172,7 +172,8 @@ class PretrainedModel(nn.Module):
         with torch.device("meta"):  # names and shapes; nothing is initialised in vain
             model = cls(config, **arguments)
         wanted = {bare_name(name): tensor for name, tensor in model.state_dict().items()}
-        adaptation = Adaptation(checkpoint, cls, config, wanted, overrides)
+        described = ModelClass(cls.__name__, cls.kind, cls.fresh_parts, cls.optional_parts)
+        adaptation = Adaptation(checkpoint, described, config, wanted, overrides)
         weights = adaptation.weights()
         if fresh := adaptation.fresh_parts(weights):
             initial = cls(config, **arguments).state_dict()

@@ -89,6 +89,12 @@ def test_exactly_two_checkpoints(tmp_path: Path) -> None:
     assert not any(p.is_meta for p in again.parameters())
     for name, tensor in joint.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor)
+    assert torch.equal(
+        HieraForJointTraining.from_pretrained(joint.to_checkpoint())(clips()).logits,
+        joint(clips()).logits,
+    )
+    with pytest.raises(CheckpointError, match="wanted a model of images beside it"):
+        HieraForJointTraining.from_pretrained(of_clips)
     of_now = replace(
         of_clips, config=HieraConfig.from_dict(of_clips.config.to_dict(), drop_path_rate=0.3)
     )

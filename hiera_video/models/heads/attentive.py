@@ -44,8 +44,8 @@ class AttentiveHead(Head):
         """``(B, N, D) -> (B, num_labels)``."""
         key_value = self.key_value(self.token_norm(tokens))
         key, value = rearrange(key_value, "b n (two h d) -> two b h n d", two=2, h=self.num_heads)
-        query = rearrange(self.query, "(h d) -> h 1 d", h=self.num_heads)
-        query = query.to(key.dtype).expand(len(tokens), -1, -1, -1)
+        query_heads = rearrange(self.query, "(h d) -> h 1 d", h=self.num_heads)
+        query = query_heads.to(key.dtype).expand(len(tokens), -1, -1, -1)
         attended = F.scaled_dot_product_attention(query, key, value)
         pooled = self.query + rearrange(attended, "b h 1 d -> b (h d)")
         return self.linear(self.dropout(self.norm(self.mlp(pooled))))

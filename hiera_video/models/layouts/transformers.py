@@ -85,7 +85,7 @@ def _architecture(weights: dict[str, Tensor]) -> str:
         "classifier": "classification",
         "norms": "backbone",
     }
-    kind = next((kinds[part] for part in kinds if part in parts), "encoder")
+    kind: Kind = next((kinds[part] for part in kinds if part in parts), "encoder")
     return architecture_name(kind, is_video=False)
 
 
