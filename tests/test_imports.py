@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "decoding": {"compat", "errors", "files"},
     "models": BASE,
     "data": BASE | {"decoding"},
-    "metrics": BASE,
+    "metrics": set(),
     "processor": BASE | {"data", "decoding", "models"},
     "tasks": BASE | {"data", "metrics", "models"},
     "visualization": BASE | {"data", "decoding", "models"},

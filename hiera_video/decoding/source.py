@@ -17,7 +17,7 @@ from hiera_video.errors import VideoError, reason_of
 #: Files with these suffixes are images; all others are videos.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-#: Why what is no file on a disk is not read: opening a pipe may never end.
+#: Why pipes and devices are not read: opening one may never end.
 NO_REGULAR_FILE = "is a pipe or a device, and wanted is a file"
 
 #: How often a read from a shard is tried. The pause before the n-th retry is n times this long.

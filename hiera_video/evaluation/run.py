@@ -72,8 +72,8 @@ def evaluate(
     """
     check_decoder(data.decoder)
     model, trained_clip, names = load_trained(checkpoint, clip)
-    views = views.of(trained_clip)
     task, manifest = _open(model, names, trained_clip, data)
+    views = views.of(trained_clip)
     settings = {  # what the figures depend on; not how the work was divided
         "checkpoint": str(Path(checkpoint)),
         "manifest": str(manifest.path),
