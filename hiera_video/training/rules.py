@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 from hiera_video.config.help import all_fields
-from hiera_video.training.settings import TrainingRun
+from hiera_video.config.machinery import Settings
 
 
 class Rule(NamedTuple):
@@ -125,7 +125,7 @@ def rule_of(key: str) -> Rule:
     raise KeyError(key)
 
 
-def settings_of(run: type[TrainingRun]) -> list[str]:
+def settings_of(run: type[Settings]) -> list[str]:
     """All settings of a kind of run, fields of its models included."""
     return [key for key, _ in all_fields(run)]
 

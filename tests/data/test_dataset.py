@@ -193,7 +193,7 @@ def test_the_number_of_workers_changes_nothing(rows: list[Row]) -> None:
 
 def test_workers_end_with_their_loader(rows: list[Row]) -> None:
     """At once: what is left for the garbage collector may be met by the workers of another."""
-    data = DataSettings(num_workers=1)
+    data = ReadingSettings(num_workers=1)
     order = TrainingOrder(
         6, rows_per_batch=2, accumulate_steps=1, num_processes=1, process_index=0, seed=0
     )
