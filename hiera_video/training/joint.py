@@ -18,7 +18,7 @@ from hiera_video.errors import ConfigError
 from hiera_video.tasks.meters import ClipMean
 from hiera_video.tasks.step_shares import StepShares
 from hiera_video.training.loop import Task
-from hiera_video.training.settings import JointImages, TrainingRun, TrainRun
+from hiera_video.training.settings import LabelledImages, TrainingRun, TrainRun
 
 #: Fields of a model that have a value per axis, time first for clips.
 _PER_AXIS = ("patch_size", "patch_stride", "patch_padding", "query_stride", "masked_unit_size")
@@ -47,12 +47,8 @@ def check_joint(run: TrainingRun) -> None:
             f"images: is for joint training of a model of clips, and model.name={run.model.name} "
             "takes images: give them as data.train.manifest"
         )
-    if (
-        isinstance(run, TrainRun)
-        and run.images is not None
-        and run.images.val.manifest is not None
-        and run.data.val.manifest is None
-    ):
+    of_images = isinstance(run, TrainRun) and run.images is not None and run.images.val.manifest
+    if isinstance(run, TrainRun) and of_images and run.data.val.manifest is None:
         raise ConfigError(
             "images.val.manifest: needs data.val.manifest, which decides what is best"
         )
@@ -67,7 +63,7 @@ def image_run(run: R, init_from: str | None) -> R:
     fields |= images.model.given
     name = run.model.name.replace("16x224", "224")
     sources: dict[str, Any] = {"train": images.train, "root": images.root}
-    if isinstance(images, JointImages):
+    if isinstance(images, LabelledImages):
         sources["val"] = images.val
     changes: dict[str, Any] = {
         "images": None,
