@@ -24,7 +24,7 @@ from hiera_video.labels import (
     similar_labels,
 )
 from hiera_video.models.classification import HieraForVideoClassification
-from hiera_video.preparation.pack_shards import index_shards, make_shards
+from hiera_video.preparation.pack_shards import ShardLayout, index_shards, make_shards
 from hiera_video.training.run import train
 from hiera_video.training.settings import TrainRun
 from tests.support import (
@@ -186,7 +186,7 @@ def test_folders_lists_and_shards_of_numbers_are_in_their_order(
     prepare("lists", tmp_path / "list", "--train", tmp_path / "list.txt", "--root", folders)
     assert read_classes(tmp_path / "list" / "classes.txt") == NUMBERS
     train_csv = tmp_path / "folder" / "train.csv"
-    make_shards(train_csv, tmp_path / "shards", max_bytes=10**9, max_videos=5)
+    make_shards(train_csv, tmp_path / "shards", ShardLayout(10**9, 5))
     index_shards(
         [str(path) for path in sorted((tmp_path / "shards").glob("*.tar"))], tmp_path / "s.csv"
     )

@@ -17,7 +17,7 @@ from hiera_video import (
 )
 from hiera_video.config.groups import EvaluateSettings
 from hiera_video.errors import ConfigError, VideoError
-from hiera_video.evaluation.predict import predict
+from hiera_video.evaluation.predict import PredictionOptions, predict
 from tests.models.small import IMAGE
 from tests.support import TinyDataset, read_manifest
 
@@ -36,7 +36,9 @@ def video(tiny_dataset: TinyDataset) -> Path:
 def test_probabilities_are_those_of_predict(
     model: HieraForVideoClassification, tiny_checkpoint: Path, video: Path, overrides: Any
 ) -> None:
-    (prediction,) = predict(str(tiny_checkpoint), [video], EvaluateSettings(), overrides=overrides)
+    (prediction,) = predict(
+        str(tiny_checkpoint), [video], EvaluateSettings(), PredictionOptions(overrides)
+    )
     clips = load_clips(str(video), model, **overrides)
     config = model.config
     assert clips.shape == (5 * 3, 3, *config.image_size)

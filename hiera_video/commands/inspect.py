@@ -9,44 +9,14 @@ same command to resume where it was interrupted.
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from hiera_video.config.limits import at_least
+from hiera_video.config.groups import InspectData
 from hiera_video.config.machinery import Settings
-
-#: How long a file may take before it counts as one that cannot be read.
-_TIMEOUT_SECONDS = 600.0
-
-
-class InspectData(Settings):
-    """How files are looked at."""
-
-    root: Path | None = Field(None, description="folder that relative paths start from")
-    num_workers: Annotated[int, at_least(1)] = Field(
-        default_factory=lambda: os.cpu_count() or 1,
-        description="processes that read; default: one per core",
-    )
-    timeout_seconds: float = Field(
-        _TIMEOUT_SECONDS, description="a file that takes longer counts as one that cannot be read"
-    )
-    index_dir: Path | None = Field(
-        None,
-        description="folder that keeps the frames of videos that had to be counted by decoding, "
-        "for training",
-    )
-
-    @field_validator("timeout_seconds")
-    @classmethod
-    def _check_timeout(cls, value: float) -> float:
-        if not 0 < value < math.inf:
-            raise ValueError("wanted a number of seconds above 0")
-        return value
 
 
 class InspectRun(Settings):
@@ -79,10 +49,7 @@ def start(run: InspectRun) -> None:
     inspect_videos(
         run.source,
         run.output_dir,
-        root=run.data.root,
-        num_workers=run.data.num_workers,
+        run.data,
         decode=run.decode,
         keep_duplicates=run.keep_duplicates,
-        timeout_seconds=run.data.timeout_seconds,
-        index_dir=run.data.index_dir,
     )

@@ -70,17 +70,16 @@ SETTINGS = PredictRun
 def start(run: PredictRun) -> None:
     """Print the most probable classes of each file; what cannot be read, at the end."""
     from hiera_video.data.manifest import read_classes
-    from hiera_video.evaluation.predict import predict
+    from hiera_video.evaluation.predict import PredictionOptions, predict
 
-    predictions = predict(
-        run.checkpoint,
-        run.files,
-        EvaluateSettings.given(run.evaluate.num_clips, run.evaluate.num_crops),
-        overrides=run.clip.given,
-        classes=read_classes(run.classes) if run.classes else None,
-        decoder=run.data.decoder,
-        top_k=run.top_k,
+    options = PredictionOptions(
+        run.clip.given,
+        read_classes(run.classes) if run.classes else None,
+        run.data.decoder,
+        run.top_k,
     )
+    views = EvaluateSettings.given(run.evaluate.num_clips, run.evaluate.num_crops)
+    predictions = predict(run.checkpoint, run.files, views, options)
     failures = []
     for prediction in predictions:
         if prediction.reason is not None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from hiera_video.config.machinery import Settings
 
@@ -32,6 +32,8 @@ class ListsRun(Settings):
         "--separator": "separator",
     }
 
+    may_be_blank: ClassVar[tuple[str, ...]] = ("separator",)
+
     output_dir: Path = Field(description="folder that everything is written to")
     train: Path | None = Field(None, description="list of videos to train on")
     val: Path | None = Field(None, description="list of videos to validate on")
@@ -44,11 +46,9 @@ class ListsRun(Settings):
         None, description="what stands between path and label; default: white space"
     )
 
-    @field_validator("*", mode="before")
+    @field_validator("separator")
     @classmethod
-    def _check_blank(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.field_name != "separator":
-            return super()._check_blank(value)
+    def _check_separator(cls, value: str | None) -> str | None:
         if value == "":
             raise ValueError("wanted at least one character")
         return value

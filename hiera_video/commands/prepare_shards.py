@@ -45,16 +45,15 @@ SETTINGS = ShardsRun
 
 def start(run: ShardsRun) -> None:
     """Write the shards that are not there yet, and a manifest of all."""
-    from hiera_video.preparation.pack_shards import MANIFEST_FILE, make_shards
+    from hiera_video.preparation.pack_shards import MANIFEST_FILE, ShardLayout, make_shards
     from hiera_video.runtime import progress_bar
 
+    max_videos = run.shard_videos or sys.maxsize
     num_videos, num_shards = make_shards(
         run.manifest,
         run.output_dir,
+        ShardLayout(run.shard_megabytes * 1_000_000, max_videos, run.url),
         root=run.root,
-        url=run.url,
-        max_bytes=run.shard_megabytes * 1_000_000,
-        max_videos=run.shard_videos or sys.maxsize,
         progress=lambda shards: progress_bar(iterable=shards, desc="pack", unit="shard"),
     )
     print(f"{num_videos} videos in {num_shards} shards  -> {run.output_dir / MANIFEST_FILE}")

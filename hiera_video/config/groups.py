@@ -6,11 +6,14 @@ of every command lists them.
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from hiera_video.config.limits import at_least
 from hiera_video.config.machinery import GivenFields, Settings
 from hiera_video.decoding.options import TIMEOUT_SECONDS, DecodingOptions
 from hiera_video.errors import ConfigError
@@ -19,6 +22,8 @@ from hiera_video.errors import ConfigError
 Decoder = Literal["pyav", "decord", "torchcodec"]
 
 
+#: How long a file may take before it counts as one that cannot be read.
+_INSPECT_TIMEOUT_SECONDS = 600.0
 #: Where a run keeps indexes of videos, in its output folder, if no other folder is named.
 INDEX_FOLDER = ".index"
 
@@ -114,6 +119,32 @@ class FeatureData(ReadingSettings):
     """Videos to extract features from."""
 
     manifest: Path | None = Field(None, description="CSV with a header `path`; labels may lack")
+
+
+class InspectData(Settings):
+    """How files are looked at."""
+
+    root: Path | None = Field(None, description="folder that relative paths start from")
+    num_workers: Annotated[int, at_least(1)] = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        description="processes that read; default: one per core",
+    )
+    timeout_seconds: float = Field(
+        _INSPECT_TIMEOUT_SECONDS,
+        description="a file that takes longer counts as one that cannot be read",
+    )
+    index_dir: Path | None = Field(
+        None,
+        description="folder that keeps the frames of videos that had to be counted by decoding, "
+        "for training",
+    )
+
+    @field_validator("timeout_seconds")
+    @classmethod
+    def _check_timeout(cls, value: float) -> float:
+        if not 0 < value < math.inf:
+            raise ValueError("wanted a number of seconds above 0")
+        return value
 
 
 class ClipSettings(Settings):

@@ -22,6 +22,7 @@ from pydantic import (
     ConfigDict,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     create_model,
     field_validator,
     model_serializer,
@@ -60,6 +61,8 @@ class Settings(BaseModel):
     positional: ClassVar[tuple[str, ...]] = ()
     #: Flags of older command lines, and the keys that they stand for.
     flags: ClassVar[Mapping[str, str]] = {}
+    #: Fields that white space alone is a value of.
+    may_be_blank: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -70,9 +73,10 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _check_blank(cls, value: Any) -> Any:
+    def _check_blank(cls, value: Any, info: ValidationInfo) -> Any:
         """An empty path would be the folder that the command was started in."""
-        if isinstance(value, str) and not value.strip():
+        may_be_blank = info.field_name in cls.may_be_blank
+        if isinstance(value, str) and not value.strip() and not may_be_blank:
             raise ValueError("is empty; wanted a value")
         return value
 

@@ -56,21 +56,21 @@ class _CountedFrames:
 
 def count_frames(
     name: str,
-    container: InputContainer,
-    stream: VideoStream,
+    opened: tuple[InputContainer, VideoStream],
     packets: Packets,
     reason: str,
     limit: TimeLimit,
 ) -> VideoIndex:
     """Decode a freshly opened container to its end, and count the frames.
 
-    ``packets``: the result of an earlier pass over the packets; ``reason``: why they are not
+    ``opened``: the container and its video stream; ``packets``: the result of an earlier pass over the packets; ``reason``: why they are not
     trusted.
 
     Raises:
         VideoError: if there are no frames, or the frame rate is not plausible.
         TimeoutError: if a frame takes longer than the limit.
     """
+    container, stream = opened
     counted = _decode_all(container, stream, packets, limit)
     counted.drop_damaged_start()
     if not counted.ids:

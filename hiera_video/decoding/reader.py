@@ -88,8 +88,8 @@ class VideoReader:
         """The index made by decoding the whole file; ``reason``: why packets are not trusted."""
         if packets is None:
             packets = read_packets(*self._packets.open(), self._limit)
-        container, stream = self._packets.open()
-        index = count_frames(str(self.source), container, stream, packets, reason, self._limit)
+        opened = self._packets.open()
+        index = count_frames(str(self.source), opened, packets, reason, self._limit)
         if index.num_frames == 1 and index.facts.container.endswith("_pipe"):
             raise ValueError("the file is a picture, not a video")
         return index

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +36,28 @@ class Prediction:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How files are read and what is told of them.
+
+    Args:
+        overrides: fields of ``ClipSettings`` in place of the checkpoint's own.
+        classes: names in index order, which published weights often come without.
+        decoder: the name of the decoder that reads videos.
+        top_k: how many classes to give, from 1; all of them if there are no more.
+    """
+
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    classes: Sequence[str] | None = None
+    decoder: str = "pyav"
+    top_k: int = 5
+
+
 def predict(
     checkpoint: str,
     files: Sequence[str | Path],
     evaluate: EvaluateSettings,
-    *,
-    overrides: Mapping[str, Any] | None = None,
-    classes: Sequence[str] | None = None,
-    decoder: str = "pyav",
-    top_k: int = 5,
+    options: PredictionOptions = PredictionOptions(),
 ) -> Iterator[Prediction]:
     """Predict one video or image after the other, averaging views as in an evaluation.
 
@@ -54,21 +67,20 @@ def predict(
     Args:
         files: videos or images, as the model takes; folders, for all of those below them; and
             patterns such as ``clips/*.mp4``.
-        overrides: fields of ``ClipSettings`` in place of the checkpoint's own.
-        classes: names in index order, which published weights often come without.
-        top_k: how many classes to give, from 1; all of them if there are no more.
+        evaluate: the views of each file whose scores are averaged.
 
     Raises:
         CheckpointError: if the checkpoint cannot be used.
-        ConfigError: if ``overrides`` or ``classes`` do not fit it, or for ``top_k``.
+        ConfigError: if ``options`` do not fit it, or for ``top_k``.
         NotFiniteError: when what the model says of a video is not finite.
         UserError: for an address, a stream or a device, before anything starts.
     """
-    check_decoder(decoder)
+    check_decoder(options.decoder)
     check_are_files(files)
-    if top_k < 1:
-        raise ConfigError(f"top_k={top_k}: wanted the number of classes to show, 1 or more")
-    model, clip, names = load_trained(checkpoint, overrides or {})
+    if options.top_k < 1:
+        raise ConfigError(f"top_k={options.top_k}: wanted the number of classes to show, 1 or more")
+    model, clip, names = load_trained(checkpoint, options.overrides)
+    classes = options.classes
     if classes is not None and len(classes) != len(names):
         raise ConfigError(f"classes: {len(classes)} names, and the model has {len(names)} classes")
     names = list(classes or names)
@@ -84,13 +96,13 @@ def predict(
         try:
             if reason is not None:
                 raise VideoError(str(path), reason)
-            ((row, batch),) = read_files([path], clip, views, DecodingOptions(decoder))
+            ((row, batch),) = read_files([path], clip, views, DecodingOptions(options.decoder))
         except VideoError as error:
             yield Prediction(error.path, [], error.reason)
             continue
         scores = average(batch)[0]
         average.check()
-        best = scores.topk(min(top_k, len(names)))
+        best = scores.topk(min(options.top_k, len(names)))
         probabilities = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         yield Prediction(row.path, [(names[index], value) for index, value in probabilities])
 

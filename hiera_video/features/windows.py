@@ -161,7 +161,6 @@ def _extract_features(extraction: Extraction, manifest: Manifest, output_dir: Pa
         manifest,
         writer,
         failures,
-        show_progress=accelerator.is_main_process,
     )
     entries = gather_object(entries)
     if accelerator.is_main_process:
@@ -182,12 +181,12 @@ def _extract(
     manifest: Manifest,
     writer: FeatureWriter,
     failures: FailurePolicy,
-    show_progress: bool,
 ) -> Iterator[IndexEntry]:
     """Run the model over all windows; write each video when its last window is through."""
     extractor.model.eval()
     pending: dict[int, VideoFeatures] = {}
-    bar = progress_bar(desc="extract", unit="window", disable=not show_progress)
+    is_quiet = not extractor.accelerator.is_main_process
+    bar = progress_bar(desc="extract", unit="window", disable=is_quiet)
     for batch in batches:
         clips = batch.clips
         if len(clips):

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from hiera_video.config.groups import InspectData
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.files import make_output_directory
 from hiera_video.inspection.examine import Examined
@@ -20,30 +21,25 @@ from hiera_video.runtime import progress_bar
 
 #: One line of JSON per file that was examined: what an interrupted inspection goes on from.
 LOG_FILE = "examined.jsonl"
-#: How long a file may keep its reader, where nothing else is said: long films are decoded whole.
-TIMEOUT_SECONDS = 600.0
 
 
 def inspect_videos(
     path: Path,
     output_dir: Path,
+    data: InspectData,
     *,
-    root: Path | None = None,
-    num_workers: int = 1,
     decode: bool = False,
     keep_duplicates: bool = False,
-    timeout_seconds: float = TIMEOUT_SECONDS,
-    index_dir: Path | None = None,
 ) -> None:
     """Examine every file of a manifest or folder that was not examined yet, and write the files.
 
-    A file that takes ``timeout_seconds`` cannot be read; it is examined again by the next run.
-    ``index_dir`` keeps the frames of files that had to be counted by decoding, for training.
+    A file that takes ``data.timeout_seconds`` cannot be read; the next run examines it again.
+    ``decode`` has every frame decoded.
 
     Raises:
         UserError: if there is nothing to inspect, or ``output_dir`` cannot be written to.
     """
-    source = read_source(path, root)
+    source = read_source(path, data.root)
     counts = Counter(video.label for video in source.videos if video.label is not None)
     print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
     log = make_output_directory(output_dir) / LOG_FILE
@@ -51,10 +47,10 @@ def inspect_videos(
     known = read_log(log)
     examined = {file: known[file] for file in files if _is_current(known.get(file), decode)}
     waiting = [Path(file) for file in files if file not in examined]
-    options = DecodingOptions(timeout_seconds=timeout_seconds, index_dir=index_dir)
+    options = DecodingOptions(timeout_seconds=data.timeout_seconds, index_dir=data.index_dir)
     bar = progress_bar(desc="inspect", unit="video", initial=len(examined), total=len(files))
     with bar:
-        for found in examine_all(waiting, num_workers, decode, options):
+        for found in examine_all(waiting, data.num_workers, decode, options):
             examined[found.file] = found
             append_line(log, asdict(found))
             bar.update()

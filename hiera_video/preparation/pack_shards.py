@@ -56,21 +56,30 @@ class Sample:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class ShardLayout:
+    """How large shards may be, and the URL of the folder that they will be in."""
+
+    max_bytes: int
+    max_videos: int
+    url: str | None = None
+
+
 def make_shards(
     path: Path,
     output_dir: Path,
+    layout: ShardLayout,
     *,
     root: Path | None = None,
-    url: str | None = None,
-    max_bytes: int,
-    max_videos: int,
     progress: Progress = iter,
 ) -> tuple[int, int]:
     """Write the videos of a manifest as shards, with a manifest of them, and ``classes.txt``.
 
     Rows keep their order, paths and labels. Shards that are there already are kept. The manifest
-    names shards by where they will be, ``url``, or else as beside it. Gives how many videos there
-    are in how many shards.
+    names shards by where they will be, ``layout.url``, or else as beside it.
+
+    Returns:
+        How many videos there are, and in how many shards.
 
     Raises:
         UserError: if a file is missing, ``output_dir`` has shards of something else, or the
@@ -83,7 +92,7 @@ def make_shards(
     classes = labels.classes if labels else []
     files = [manifest[index].local_file for index in range(len(manifest))]
     manifest.check_files()
-    plan = plan_shards([file.stat().st_size for file in files], max_bytes, max_videos)
+    plan = plan_shards([file.stat().st_size for file in files], layout.max_bytes, layout.max_videos)
     shards = [f"{number:06d}.tar" for number in range(len(plan))]
     make_output_directory(output_dir)
     for other in sorted(output_dir.glob("*.tar")):
@@ -94,7 +103,7 @@ def make_shards(
             write_shard(output_dir / shard, manifest, classes, rows)
     samples = []
     for shard, rows in zip(shards, plan, strict=True):
-        name = shard if url is None else f"{url.rstrip('/')}/{shard}"
+        name = shard if layout.url is None else f"{layout.url.rstrip('/')}/{shard}"
         found = list(read_shard(str(output_dir / shard), name))
         said = [(s.path, s.label, s.start_seconds, s.end_seconds) for s in found]
         if said != [tuple(_describe(manifest[row], classes).values()) for row in rows]:

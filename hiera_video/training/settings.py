@@ -33,6 +33,7 @@ from hiera_video.errors import suggest
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.variants import list_models
 
+_IMAGES = "train jointly on images: images.train.manifest and so on"
 #: Fields of a model that clips and labels decide, and fields of its outputs.
 _DECIDED = {
     "image_size",
@@ -85,7 +86,7 @@ class ImageAutoencoderSettings(GivenFields):
     """What the model of images has otherwise than that of clips."""
 
 
-class JointPretrainingImages(Settings):
+class JointImages(Settings):
     """Images that take turns with clips through the same encoder."""
 
     train: DataSource = Field(default_factory=DataSource)
@@ -94,18 +95,24 @@ class JointPretrainingImages(Settings):
     )
     batch_size: int = Field(32, ge=1, description="images per process with each batch of clips")
     loss_weight: float = Field(1.0, gt=0, description="of their loss, beside that of the clips")
-    model: ImageAutoencoderSettings = Field(default_factory=ImageAutoencoderSettings)
+    model: GivenFields = Field(default_factory=GivenFields)
     clip: ImageSettings = Field(default_factory=ImageSettings)
     augment: ViewSettings = Field(default_factory=ViewSettings)
 
     @model_validator(mode="after")
-    def _check(self) -> JointPretrainingImages:
+    def _check(self) -> JointImages:
         if self.train.manifest is None:
             raise ValueError("train.manifest is required and was not given")
         return self
 
 
-class JointImages(JointPretrainingImages):
+class PretrainingImages(JointImages):
+    """Images without labels."""
+
+    model: ImageAutoencoderSettings = Field(default_factory=ImageAutoencoderSettings)
+
+
+class LabelledImages(JointImages):
     """Images with labels, and others to validate on."""
 
     val: DataSource = Field(default_factory=DataSource)
@@ -133,9 +140,7 @@ class TrainingRun(RunSettings):
     augment: ViewSettings = Field(default_factory=ViewSettings)
     train: LoopSettings = Field(default_factory=LoopSettings)
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
-    images: JointPretrainingImages | None = Field(
-        None, description="train jointly on images: images.train.manifest and so on"
-    )
+    images: JointImages | None = Field(None, description=_IMAGES)
 
     @field_validator("trackers", mode="before")
     @classmethod
@@ -156,6 +161,7 @@ class PretrainRun(TrainingRun):
     """Pre-train an encoder on videos without labels."""
 
     model: AutoencoderSettings = Field(default_factory=AutoencoderSettings)
+    images: PretrainingImages | None = Field(None, description=_IMAGES)
 
 
 class TrainRun(TrainingRun):
@@ -166,6 +172,4 @@ class TrainRun(TrainingRun):
     augment: AugmentSettings = Field(default_factory=AugmentSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     evaluate: ValidationSettings = Field(default_factory=ValidationSettings)
-    images: JointImages | None = Field(
-        None, description="train jointly on images: images.train.manifest and so on"
-    )
+    images: LabelledImages | None = Field(None, description=_IMAGES)

@@ -68,15 +68,14 @@ class HiddenErrors:
 def reconstruct(
     model: HieraForPreTraining,
     pixel_values: Tensor,
-    mean: Sequence[float],
-    std: Sequence[float],
+    clip: ClipSettings,
     noise: Tensor | None = None,
     check: Callable[[Tensor], None] | None = None,
 ) -> Reconstruction:
     """Hide patches of the input and replace them by the model's predictions.
 
-    ``pixel_values``: clips ``(B, C, T, H, W)`` or images ``(B, C, H, W)``, normalised with each
-    channel's ``mean`` and ``std``. A model of normalised patches does not predict a patch's mean
+    ``pixel_values``: clips ``(B, C, T, H, W)`` or images ``(B, C, H, W)``, normalised by
+    ``clip``. A model of normalised patches does not predict a patch's mean
     and deviation; these two numbers are taken from the original. ``noise`` is as in
     ``model.forward``. ``check`` is called with the predicted patches ``(B, N, P)``, because the
     colours are clamped: an infinite prediction would become a 1.
@@ -97,7 +96,8 @@ def reconstruct(
         return pixels if config.is_video else pixels.unsqueeze(2)
 
     scale, shift = (
-        torch.tensor(values, device=patches.device).view(-1, 1, 1, 1) for values in (std, mean)
+        torch.tensor(values, device=patches.device).view(-1, 1, 1, 1)
+        for values in (clip.std, clip.mean)
     )
 
     def colours(patches: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ def reconstruct_videos(
         noise = torch.rand(1, model.config.num_units, generator=draw).to(device)
         pixel_values = batch.normalized(device, clip.mean, clip.std)
         check = partial(outputs.see, rows=batch.rows)
-        frames = reconstruct(model, pixel_values, clip.mean, clip.std, noise, check)
+        frames = reconstruct(model, pixel_values, clip, noise, check)
         outputs.look(wait=True)
         start, end = batch.start_seconds.item(), batch.end_seconds.item()
         frame_seconds = (end - start) / frames.original.shape[2]

@@ -186,7 +186,7 @@ def test_only_what_was_given_counts_and_is_written() -> None:
     keys = {"output_dir", "seed", "precision", "compile"}
     assert type(run.plain) is RunSettings
     assert set(run.plain.model_dump()) == keys
-    clip = CheckpointClip(short_side=None, stride=2)
+    clip = CheckpointClip.model_validate({"short_side": None, "stride": 2})
     assert clip.given == {"stride": 2, "short_side": None}
     assert CheckpointClip().given == {}
 

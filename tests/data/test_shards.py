@@ -34,6 +34,7 @@ from hiera_video.decoding.source import ShardMember
 from hiera_video.errors import ManifestError, UserError, VideoError
 from hiera_video.preparation.pack_shards import (
     MANIFEST_FILE,
+    ShardLayout,
     index_shards,
     make_shards,
     plan_shards,
@@ -59,7 +60,7 @@ COLUMNS = "path,label,shard,member,offset_bytes,size_bytes"
 
 def pack(dataset: TinyDataset, folder: Path, num_videos: int = 7) -> Path:
     """The training videos in shards of ``num_videos``; their manifest."""
-    make_shards(dataset.train, folder, max_bytes=10**9, max_videos=num_videos)
+    make_shards(dataset.train, folder, ShardLayout(10**9, num_videos))
     return folder / MANIFEST_FILE
 
 
@@ -175,7 +176,7 @@ def test_videos_of_any_name(tmp_path: Path) -> None:
     for number, video in enumerate(videos):
         write_video(tmp_path / "whole.mp4", num_frames=8 + number).rename(video)
     files = write_manifest(tmp_path / "files.csv", [(name, "x") for name in names])
-    make_shards(files, tmp_path / "shards", max_bytes=10**9, max_videos=9)
+    make_shards(files, tmp_path / "shards", ShardLayout(10**9, 9))
     manifest = Manifest(tmp_path / "shards" / MANIFEST_FILE)
     for index, video in enumerate(videos):
         member = manifest[index].file
@@ -189,7 +190,7 @@ def test_a_file_that_cannot_be_read_leaves_no_shard(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     files = write_manifest(tmp_path / "files.csv", [("folder.mp4", "x")])
     with pytest.raises(UserError, match=r"folder\.mp4: cannot be read \(is a directory\)"):
-        make_shards(files, tmp_path / "shards", max_bytes=10**9, max_videos=9)
+        make_shards(files, tmp_path / "shards", ShardLayout(10**9, 9))
     assert files_below(tmp_path / "shards") == []
 
 
@@ -244,11 +245,11 @@ def test_a_manifest_is_not_replaced_by_that_of_its_shards(
     own = tmp_path / MANIFEST_FILE
     shutil.copy(tiny_dataset.val, own)
     with pytest.raises(UserError, match="would be replaced by what is made of it"):
-        make_shards(own, tmp_path, max_bytes=10**9, max_videos=9)
+        make_shards(own, tmp_path, ShardLayout(10**9, 9))
     assert own.read_bytes() == tiny_dataset.val.read_bytes()
     assert files_below(tmp_path) == [MANIFEST_FILE]
     with pytest.raises(UserError, match=r"gone\.csv: manifest cannot be read"):
-        make_shards(tmp_path / "gone.csv", tmp_path, max_bytes=10**9, max_videos=9)
+        make_shards(tmp_path / "gone.csv", tmp_path, ShardLayout(10**9, 9))
 
 
 def test_the_script(
@@ -459,7 +460,7 @@ def test_videos_that_cannot_be_read_are_named_by_shard_and_member(tmp_path: Path
     cut_off(tmp_path / "whole.png", tmp_path / "short.png", 0.5)
     names = ["empty.mp4", "text.mp4", "short.webm", "short.png"]
     files = write_manifest(tmp_path / "files.csv", [(name, "x") for name in names])
-    make_shards(files, tmp_path / "shards", max_bytes=10**9, max_videos=9)
+    make_shards(files, tmp_path / "shards", ShardLayout(10**9, 9))
     for index, name in enumerate(names):
         reasons = []
         for manifest in (files, tmp_path / "shards" / MANIFEST_FILE):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hiera_video.preparation.pack_shards import MANIFEST_FILE, make_shards
+from hiera_video.preparation.pack_shards import MANIFEST_FILE, ShardLayout, make_shards
 from tests.forked import start_forked
 from tests.range_server import serve
 from tests.support import ROOT, TINY_ARGUMENTS, TinyDataset, files_below
@@ -36,7 +36,7 @@ def shards(tiny_dataset: TinyDataset, tmp_path_factory: pytest.TempPathFactory) 
     with serve(folder) as server:
         for path in (tiny_dataset.train, tiny_dataset.val):
             name, url = path.stem, f"{server.url}/{path.stem}"
-            make_shards(path, folder / name, url=url, max_bytes=10**9, max_videos=5)
+            make_shards(path, folder / name, ShardLayout(10**9, 5, url))
             manifests[name] = folder / name / MANIFEST_FILE
         yield manifests
 

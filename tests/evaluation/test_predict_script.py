@@ -15,7 +15,7 @@ from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.groups import EvaluateSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError, UserError
-from hiera_video.evaluation.predict import predict
+from hiera_video.evaluation.predict import PredictionOptions, predict
 from tests.forked import run_forked
 from tests.support import TinyDataset, error_line, read_manifest, run_script, succeed
 
@@ -140,7 +140,14 @@ def test_names_can_be_given(tiny_checkpoint: Path, videos: list[Path], tmp_path:
     french = {"blue": "bleu", "green": "vert", "red": "rouge"}
     assert given == [[french[name], probability] for name, probability in own]
     with pytest.raises(ConfigError, match="classes: 2 names, and the model has 3 classes"):
-        list(predict(str(tiny_checkpoint), videos, EvaluateSettings(), classes=["a", "b"]))
+        list(
+            predict(
+                str(tiny_checkpoint),
+                videos,
+                EvaluateSettings(),
+                PredictionOptions(classes=["a", "b"]),
+            )
+        )
 
 
 def test_predictions_equal_those_of_an_evaluation(
@@ -162,14 +169,18 @@ def test_predictions_equal_those_of_an_evaluation(
     evaluate(run)
     scores = pq.read_table(tmp_path / "predictions.parquet")["scores"].to_pylist()
     overrides = {"stride": 3}
-    found = predict(str(tiny_checkpoint), videos, views, overrides=overrides)
+    found = predict(str(tiny_checkpoint), videos, views, PredictionOptions(overrides))
     for row, prediction in enumerate(found):
         expected = dict(zip(tiny_dataset.classes, scores[row], strict=True))
         assert dict(prediction.classes) == pytest.approx(expected, abs=1e-6)
 
 
 def test_only_the_best_classes_if_asked(tiny_checkpoint: Path, videos: list[Path]) -> None:
-    (prediction,) = predict(str(tiny_checkpoint), videos[:1], EvaluateSettings(), top_k=2)
+    (prediction,) = predict(
+        str(tiny_checkpoint), videos[:1], EvaluateSettings(), PredictionOptions(top_k=2)
+    )
     assert len(prediction.classes) == 2
-    (prediction,) = predict(str(tiny_checkpoint), videos[:1], EvaluateSettings(), top_k=99)
+    (prediction,) = predict(
+        str(tiny_checkpoint), videos[:1], EvaluateSettings(), PredictionOptions(top_k=99)
+    )
     assert len(prediction.classes) == 3

@@ -29,7 +29,7 @@ from hiera_video.decoding.reader import VideoReader
 from hiera_video.errors import ManifestError, VideoError
 from hiera_video.models.hiera import HieraModel
 from hiera_video.models.preprocessor import load_preprocessor
-from hiera_video.preparation.pack_shards import MANIFEST_FILE, make_shards
+from hiera_video.preparation.pack_shards import MANIFEST_FILE, ShardLayout, make_shards
 from tests.support import (
     ROOT,
     TinyDataset,
@@ -330,7 +330,7 @@ def test_a_shard_in_which_the_video_lies_elsewhere_is_extracted_anew(
     ):
         shutil.rmtree(shards, ignore_errors=True)
         some = write_manifest(manifest.parent / "some.csv", [(path,) for path in paths], "path")
-        make_shards(some, shards, max_bytes=10**9, max_videos=5)
+        make_shards(some, shards, ShardLayout(10**9, 5))
         extract_here(tiny_checkpoint, shards / MANIFEST_FILE, features)
         assert told in capsys.readouterr().out
 

@@ -12,6 +12,7 @@ import av
 import pyarrow.parquet as pq
 import pytest
 
+from hiera_video.config.groups import InspectData
 from hiera_video.data.manifest import Manifest
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.decoding.reader import VideoReader
@@ -149,8 +150,8 @@ def test_the_clean_manifest_moves_with_its_videos(
     shutil.copytree(folder / "pour", tmp_path / "there/pour")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    inspect_videos(Path("../there"), Path("../there"))
-    inspect_videos(Path("../there"), Path("beside"))
+    inspect_videos(Path("../there"), Path("../there"), InspectData())
+    inspect_videos(Path("../there"), Path("beside"), InspectData())
     (tmp_path / "there").rename(tmp_path / "moved")
     clean = Manifest(tmp_path / "moved/clean.csv")
     assert clean.paths == ["pour/a.mp4", "pour/b.mkv", "pour/c.mp4"]
@@ -171,7 +172,7 @@ def test_a_manifest_keeps_its_order_classes_and_seconds(folder: Path, tmp_path: 
     ]
     manifest = write_manifest(tmp_path / "train.csv", rows, header.replace("label", '"label"'))
     (tmp_path / "classes.txt").write_text("stir\nwait\npour\n")
-    inspect_videos(manifest, tmp_path / "out", root=folder)
+    inspect_videos(manifest, tmp_path / "out", InspectData(root=folder))
     table = pq.read_table(tmp_path / "out/videos.parquet").to_pylist()
     assert [row["left_out"] for row in table] == [
         None,
@@ -196,7 +197,7 @@ def test_a_manifest_keeps_its_order_classes_and_seconds(folder: Path, tmp_path: 
 
 def test_duplicates_may_stay_and_labels_may_lack(folder: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.csv", [("pour/a.mp4",), ("stir/b.mp4",)], "path")
-    inspect_videos(manifest, tmp_path / "out", root=folder, keep_duplicates=True)
+    inspect_videos(manifest, tmp_path / "out", InspectData(root=folder), keep_duplicates=True)
     assert len(Manifest(tmp_path / "out/clean.csv")) == 2
     assert read(tmp_path / "out")["stir/b.mp4"]["duplicate_of"] == "pour/a.mp4"
     assert not (tmp_path / "out/classes.txt").exists()
@@ -207,7 +208,7 @@ def test_a_file_beside_class_folders_is_left_out(folder: Path, tmp_path: Path) -
     for name in ("a.mp4", "pour/b.mp4", "pour/c.mp4"):
         (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "videos" / name).write_bytes(data)
-    inspect_videos(tmp_path / "videos", tmp_path / "out")
+    inspect_videos(tmp_path / "videos", tmp_path / "out", InspectData())
     left_out = {path: row["left_out"] for path, row in read(tmp_path / "out").items()}
     assert left_out == {
         "a.mp4": "is in no class folder",
@@ -221,10 +222,10 @@ def test_decoding_everything_finds_damage_inside_frames(tmp_path: Path) -> None:
     videos.mkdir()
     whole = write_video(videos / "whole.mp4", num_frames=240, size=64, b_frames=0)
     damage(whole, videos / "damaged.mp4", frame=65)
-    inspect_videos(videos, tmp_path / "out")
+    inspect_videos(videos, tmp_path / "out", InspectData())
     # A look decodes a few groups of pictures: the damage lies in another one.
     assert {row["left_out"] for row in read(tmp_path / "out").values()} == {None}
-    inspect_videos(videos, tmp_path / "out", decode=True)
+    inspect_videos(videos, tmp_path / "out", InspectData(), decode=True)
     rows = read(tmp_path / "out")
     assert rows["whole.mp4"]["reason"] is None
     assert rows["whole.mp4"]["decoded"]
@@ -237,10 +238,10 @@ def test_a_second_run_examines_what_changed(
     videos = tmp_path / "videos"
     for name in ("a.mp4", "b.mp4"):
         write_video(videos / name, num_frames=6 if name == "a.mp4" else 8)
-    inspect_videos(videos, tmp_path / "out")
-    inspect_videos(videos, tmp_path / "out")
+    inspect_videos(videos, tmp_path / "out", InspectData())
+    inspect_videos(videos, tmp_path / "out", InspectData())
     write_video(videos / "b.mp4", num_frames=10)
-    inspect_videos(videos, tmp_path / "out")
+    inspect_videos(videos, tmp_path / "out", InspectData())
     said = capsys.readouterr().out.splitlines()
     assert [line.split(",")[2].split()[0] for line in said] == ["2", "0", "1"]
     assert read(tmp_path / "out")["b.mp4"]["num_frames"] == 10
@@ -251,11 +252,11 @@ def test_a_file_whose_bytes_could_not_be_read_is_tried_again(
 ) -> None:
     videos = tmp_path / "videos"
     write_video(videos / "a.mp4", num_frames=6)
-    inspect_videos(videos, tmp_path / "out")
+    inspect_videos(videos, tmp_path / "out", InspectData())
     log = tmp_path / "out" / LOG_FILE
     failed = {"sha256": None, "reason": "permission denied"}  # as it was, but for the right to it
     log.write_text(json.dumps({**json.loads(log.read_text().strip()), **failed}) + "\n")
-    inspect_videos(videos, tmp_path / "out")
+    inspect_videos(videos, tmp_path / "out", InspectData())
     said = capsys.readouterr().out.splitlines()
     assert said[-1].startswith("1 videos: 1 kept, 0 left out, 1 files examined now")
 
@@ -340,7 +341,7 @@ def test_a_pipe_is_left_out_at_once(tmp_path: Path) -> None:
     write_video(tmp_path / "videos/a.mp4", num_frames=6)
     os.mkfifo(tmp_path / "videos/b.mp4")
     (tmp_path / "videos/c.mp4").symlink_to("b.mp4")
-    inspect_videos(tmp_path / "videos", tmp_path / "out")
+    inspect_videos(tmp_path / "videos", tmp_path / "out", InspectData())
     left_out = {path: row["left_out"] for path, row in read(tmp_path / "out").items()}
     reason = "is a pipe or a device, and wanted is a file"
     assert left_out == {"a.mp4": None, "b.mp4": reason, "c.mp4": reason}
@@ -363,7 +364,7 @@ def test_an_error_that_nobody_knows_of_is_about_one_file(
         return file.name
 
     monkeypatch.setattr("hiera_video.inspection.examine.sha256", fail)
-    inspect_videos(folder, tmp_path / "out")
+    inspect_videos(folder, tmp_path / "out", InspectData())
     assert read(tmp_path / "out")["pour/b.mkv"]["left_out"] == "no such thing"
 
 
@@ -371,7 +372,7 @@ def test_a_name_that_no_manifest_can_hold(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / os.fsdecode(b"videos/caf\xe9.mp4")).touch()
     with pytest.raises(UserError, match=r"caf\\udce9.mp4': its name is not in UTF-8"):
-        inspect_videos(tmp_path / "videos", tmp_path / "out")
+        inspect_videos(tmp_path / "videos", tmp_path / "out", InspectData())
 
 
 @pytest.mark.parametrize(

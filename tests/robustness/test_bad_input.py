@@ -418,7 +418,7 @@ def test_training_starts_from_weights_of_its_own_architecture_only(
 def test_the_number_of_classes_is_that_of_the_videos(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"model\.num_labels=5: the training videos have 3 cl"):
+    with pytest.raises(ConfigError, match=r"model\.num_labels: unknown key, "):
         run_here("train", Path(), tiny_dataset.train, tmp_path / "run", "model.num_labels=5")
 
 

@@ -41,6 +41,7 @@ from tests.support import (
 )
 
 MEAN, STD = (0.5, 0.4, 0.6), (0.1, 0.2, 0.1)
+CLIP = ClipSettings(mean=MEAN, std=STD)
 KINDS = {"image": (IMAGE, images()), "clip": (VIDEO, clips())}
 
 
@@ -70,7 +71,7 @@ def make_oracle(kind: str, **changes: Any) -> tuple[Oracle, Tensor]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_true_targets_give_the_original_back(kind: str, normalize: bool) -> None:
     model, pixel_values = make_oracle(kind, normalize_pixel_loss=normalize)
-    result = reconstruct(model, pixel_values, MEAN, STD)
+    result = reconstruct(model, pixel_values, CLIP)
     frames = pixel_values.unsqueeze(2) if kind == "image" else pixel_values[:, :, ::2]
     scale, shift = (torch.tensor(v).view(-1, 1, 1, 1) for v in (STD, MEAN))
     torch.testing.assert_close(result.original, frames * scale + shift)
@@ -86,7 +87,7 @@ def test_only_hidden_patches_are_replaced(kind: str) -> None:
     model.error = 0.5
     units = 4 if kind == "image" else 8
     noise = torch.arange(units).expand(2, -1).float()  # the second half is hidden
-    result = reconstruct(model, pixel_values, MEAN, STD, noise)
+    result = reconstruct(model, pixel_values, CLIP, noise)
     wanted = torch.zeros_like(result.hidden)
     if kind == "image":
         wanted[..., 32:, :] = True
