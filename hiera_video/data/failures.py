@@ -8,9 +8,9 @@ import logging
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from hiera_video.batch import ClipBatch, Notice
+from hiera_video.batch import Failure, Notice
 from hiera_video.errors import VideoError
 from hiera_video.jsonlines import append_line, read_lines
 
@@ -18,6 +18,18 @@ logger = logging.getLogger(__name__)
 
 SKIPPED_FILE = "skipped.jsonl"
 NOTICES_FILE = "notices.jsonl"
+
+
+class Read(Protocol):
+    """What was read, as far as there is something to say of it: a batch, or a pair of them."""
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Rows that could not be read."""
+
+    @property
+    def notices(self) -> list[Notice]:
+        """How rows were read, where users should know."""
 
 
 class FailurePolicy:
@@ -42,7 +54,7 @@ class FailurePolicy:
         for listing in (self._skipped, self._notices):
             listing.path.unlink(missing_ok=True)
 
-    def handle(self, batch: ClipBatch) -> None:
+    def handle(self, batch: Read) -> None:
         """Take note of what could not be read of a batch, and of what was read otherwise.
 
         Raises:

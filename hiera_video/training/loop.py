@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
@@ -105,8 +106,9 @@ def train_epochs(
         epoch, received = float(progress.epochs), 0
         bar = _progress_bar(run, progress, order, accelerator)
         first_batch = order.first_batch(progress.rows)
-        batches = loader.batches(progress.passes, progress.rows, progress.images)
-        batch: ClipBatch | PairedBatch
+        batches: Iterator[ClipBatch | PairedBatch] = loader.batches(
+            progress.passes, progress.rows, progress.images
+        )
         for number, batch in enumerate(stopwatch.waiting(batches), start=first_batch):
             failures.handle(batch)
             stopwatch.count(len(batch))

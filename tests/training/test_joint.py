@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hiera_video import HieraForImageClassification, HieraForVideoClassification
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.config.machinery import parse_settings
-from hiera_video.data.paired_loader import JointBatch
+from hiera_video.data.paired_loader import PairedBatch
 from hiera_video.errors import ConfigError
 from hiera_video.evaluation.run import evaluate
 from hiera_video.models.preprocessor import load_preprocessor
@@ -185,14 +185,13 @@ class FixedLoss:
 
 def test_the_loss_of_images_is_weighted() -> None:
     images = ClipBatch.of_failure(Failure(0, "0.jpg", ""), (3, 1, 32, 32))
-    clips = JointBatch.of_failure(Failure(0, "0.mp4", ""), (3, 4, 32, 32))
-    assert isinstance(clips, JointBatch)
-    clips.images = images
+    clips = ClipBatch.of_failure(Failure(0, "0.mp4", ""), (3, 4, 32, 32))
     shares = StepShares(Accelerator(cpu=True), "skip")
     task = JointTask(FixedLoss(3.0, clips), FixedLoss(8.0, images), 0.25, (6, 4), shares)
-    assert task.loss(nn.Identity(), clips).item() == 3.0 + 0.25 * 8.0
-    clips.of_step = 3, 1  # the gradient will be divided by 3 / 6: images make up for that
-    assert task.loss(nn.Identity(), clips).item() == 3.0 + 0.25 * 8.0 * (3 / 6) / (1 / 4)
+    assert task.loss(nn.Identity(), PairedBatch(clips, images)).item() == 3.0 + 0.25 * 8.0
+    pair = PairedBatch(clips, images, of_step=(3, 1))
+    # The gradient will be divided by 3 / 6: images make up for that.
+    assert task.loss(nn.Identity(), pair).item() == 3.0 + 0.25 * 8.0 * (3 / 6) / (1 / 4)
 
 
 def test_the_weight_is_that_of_the_settings(

@@ -246,7 +246,7 @@ def test_clips_and_images_are_means_of_their_own(
     order = TrainingOrder(
         PASS, rows_per_batch=4, accumulate_steps=2, num_processes=1, process_index=0, seed=0
     )
-    image_keys = list(ImageOrder(PASS, order, 4))
+    image_keys = list(ImageOrder(PASS, 4, order).batches(0, order.num_batches()))
 
     def mean(data: Damaged, of: TrainingRun, keys: list[tuple[int, int]]) -> Tensor:
         batch = data.clips(of, keys)
