@@ -20,14 +20,16 @@ SKIPPED_FILE = "skipped.jsonl"
 NOTICES_FILE = "notices.jsonl"
 
 
-class _Batch(Protocol):
-    """Of clips, or of clips and images."""
+class Read(Protocol):
+    """What was read, as far as there is something to say of it: a batch, or a pair of them."""
 
     @property
-    def failures(self) -> list[Failure]: ...
+    def failures(self) -> list[Failure]:
+        """Rows that could not be read."""
 
     @property
-    def notices(self) -> list[Notice]: ...
+    def notices(self) -> list[Notice]:
+        """How rows were read, where users should know."""
 
 
 class FailurePolicy:
@@ -53,7 +55,7 @@ class FailurePolicy:
         for listing in (self._skipped, self._notices):
             listing.path.unlink(missing_ok=True)
 
-    def handle(self, batch: _Batch) -> None:
+    def handle(self, batch: Read) -> None:
         """Take note of what could not be read of a batch, and of what was read otherwise.
 
         Raises:

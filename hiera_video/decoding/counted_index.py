@@ -63,8 +63,8 @@ def count_frames(
 ) -> VideoIndex:
     """Decode a freshly opened container to its end, and count the frames.
 
-    ``opened``: the container and its video stream; ``packets``: the result of an earlier pass over the packets; ``reason``: why they are not
-    trusted.
+    ``opened``: the container and its video stream; ``packets``: the result of an earlier pass over
+    the packets; ``reason``: why they are not trusted.
 
     Raises:
         VideoError: if there are no frames, or the frame rate is not plausible.

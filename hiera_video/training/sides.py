@@ -34,7 +34,7 @@ from hiera_video.tasks.pretraining import PreTraining
 from hiera_video.tasks.single_label import SingleLabel
 from hiera_video.tasks.task import Task
 from hiera_video.training.resume import check_same_model
-from hiera_video.training.settings import JointImages, PretrainRun, TrainingRun, TrainRun
+from hiera_video.training.settings import LabelledImages, PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.starting import Start
 
 R = TypeVar("R", bound=TrainingRun)
@@ -306,7 +306,7 @@ def image_run(run: R, init_from: str | None) -> R:
             update={"batch_size": images.batch_size, "repeated_sampling": 1}
         ),
     }
-    if isinstance(run, TrainRun) and isinstance(images, JointImages):
+    if isinstance(run, TrainRun) and isinstance(images, LabelledImages):
         data["val"] = images.val
         changes["evaluate"] = ValidationSettings(batch_size=run.evaluate.batch_size)
     changes["data"] = run.data.model_copy(update=data)

@@ -289,7 +289,7 @@ def test_a_file_that_kills_its_reader_is_found(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hiera_video.inspection.examine_all.examine", examine_until_death)
-    inspect_videos(folder, tmp_path / "out", num_workers=2)
+    inspect_videos(folder, tmp_path / "out", InspectData(num_workers=2))
     rows = read(tmp_path / "out")
     assert rows["pour/b.mkv"]["left_out"] == "the worker that read it ended with status 139"
     assert sum(row["left_out"] is None for row in rows.values()) == 3

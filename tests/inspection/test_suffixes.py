@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from hiera_video.config.groups import InspectData
 from hiera_video.errors import UserError
 from hiera_video.inspection.run import inspect_videos
 from hiera_video.preparation.lists import VIDEO_SUFFIXES, search_files
@@ -62,7 +63,9 @@ def test_videos_of_many_suffixes_are_found_and_read(tmp_path: Path) -> None:
     for suffix, codec in WRITTEN.items():
         write_video(tmp_path / f"pour/video{suffix}", codec=codec, num_frames=12, frame_rate=25)
     write_gif(tmp_path / "pour/video.gif")
-    inspect_videos(tmp_path, tmp_path / "out", keep_duplicates=True)  # .asf and .wmv are the same
+    inspect_videos(
+        tmp_path, tmp_path / "out", InspectData(), keep_duplicates=True
+    )  # .asf and .wmv are the same
     table = pq.read_table(tmp_path / "out/videos.parquet").to_pydict()
     assert table["path"] == sorted(f"pour/video{suffix}" for suffix in (*WRITTEN, ".gif"))
     assert table["left_out"] == [None] * 8
@@ -75,7 +78,7 @@ def test_what_ffmpeg_writes_is_found_and_read(suffix: str, tmp_path: Path) -> No
     pictures = "-f lavfi -i testsrc=size=176x144:rate=25:duration=1 -pix_fmt yuv420p"
     command = f"ffmpeg -nostdin -v error {pictures} {TOLD.get(suffix, '')}".split()
     subprocess.run([*command, str(tmp_path / f"video{suffix}")], check=True, timeout=HANG_SECONDS)
-    inspect_videos(tmp_path, tmp_path / "out", decode=True)
+    inspect_videos(tmp_path, tmp_path / "out", InspectData(), decode=True)
     table = pq.read_table(tmp_path / "out/videos.parquet").to_pydict()
     assert (table["left_out"], table["num_frames"]) == ([None], [25])
 
@@ -84,12 +87,12 @@ def test_what_is_passed_over_is_counted(tmp_path: Path, capsys: pytest.CaptureFi
     touch(tmp_path, *(f"videos/pour/{number}.TXT" for number in range(3)))
     touch(tmp_path, "videos/pour/a.jpg", "videos/notes.jpg", "videos/README", "videos/.hidden.txt")
     with pytest.raises(UserError) as told:
-        inspect_videos(tmp_path / "videos", tmp_path / "out")
+        inspect_videos(tmp_path / "videos", tmp_path / "out", InspectData())
     nothing = f"{tmp_path}/videos: no video files in it, nor in folders below"
     passed_over = "passed over: 3 .txt, 2 .jpg, 1 without a suffix"
     assert str(told.value) == f"{nothing} ({passed_over})"
     write_video(tmp_path / "videos/pour/a.mp4", num_frames=5)
-    inspect_videos(tmp_path / "videos", tmp_path / "out")
+    inspect_videos(tmp_path / "videos", tmp_path / "out", InspectData())
     assert capsys.readouterr().out.splitlines()[1:] == [passed_over]
     page = (tmp_path / "out/report.html").read_text()
     assert "Passed over, since their suffixes are not those of videos: 3 .txt, 2 .jpg" in page

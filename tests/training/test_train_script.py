@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
-from torch import Tensor, nn
+from torch import nn
 
 from hiera_video.batch import ClipBatch
 from hiera_video.config.machinery import load_yaml, parse_settings
@@ -27,7 +27,7 @@ from hiera_video.errors import CheckpointError, ConfigError, UserError, VideoErr
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.runtime import make_accelerator
-from hiera_video.tasks.single_label import Classification
+from hiera_video.tasks.task import BatchLoss, Task
 from hiera_video.training.run import train
 from hiera_video.training.settings import RunSettings, TrainRun
 from tests.forked import run_forked
@@ -408,15 +408,15 @@ def test_segments_of_one_video_are_rows_of_their_own(
     manifest = write_manifest(
         tmp_path / "segments.csv", rows, "path,label,start_seconds,end_seconds"
     )
-    loss = Classification.loss
+    loss = Task.batch_loss
     seen: dict[int, list[int]] = {}
 
-    def watched(self: Classification, model: nn.Module, batch: ClipBatch) -> Tensor:
+    def watched(self: Task, model: nn.Module, batch: ClipBatch) -> BatchLoss:
         for row, clip in zip(batch.rows.tolist(), batch.pixel_values, strict=True):
             seen[row] = frame_numbers(clip.transpose(0, 1))
         return loss(self, model, batch)
 
-    monkeypatch.setattr(Classification, "loss", watched)
+    monkeypatch.setattr(Task, "batch_loss", watched)
     whole = ["augment.scale=[1,1]", "augment.ratio=[1,1]", "augment.horizontal_flip=0"]
     arguments = [*TINY_ARGUMENTS, f"data.train.manifest={manifest}", "data.num_workers=0", *whole]
     more = ["train.batch_size=2", "train.epochs=1", f"output_dir={tmp_path / 'run'}"]
