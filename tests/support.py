@@ -39,9 +39,9 @@ from hiera_video.data.manifest import Manifest
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.preprocessor import dump_preprocessor
 from hiera_video.models.variants import variant_config
+from hiera_video.training.optimizer_state import OPTIMIZER_FOLDER
 from hiera_video.training.saving import (
     CHECKSUMS_FILE,
-    OPTIMIZER_FOLDER,
     STATE_FILE,
     write_checksums,
 )

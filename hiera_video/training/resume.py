@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from accelerate.utils import gather_object
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
@@ -18,7 +17,6 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from hiera_video import compat
 from hiera_video.config.machinery import flat_settings, load_yaml
 from hiera_video.errors import CheckpointError, ConfigError, reason_of
 from hiera_video.labels import same_names
@@ -26,14 +24,16 @@ from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import Checkpoint
 from hiera_video.models.pretrained import PretrainedModel
+from hiera_video.training.optimizer_state import (
+    OPTIMIZER_FOLDER,
+    plain_optimizer,
+    read_optimizer,
+)
 from hiera_video.training.rules import rule_of
 from hiera_video.training.saving import (
-    OPTIMIZER_FOLDER,
     SETTINGS_FILE,
     STATE_FILE,
     Progress,
-    optimizer_tensors,
-    plain_optimizer,
     saved_checkpoints,
     verify_checksums,
 )
@@ -159,7 +159,7 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: Sa
         names = [name for group in state["param_groups"] for name in group["params"]]
         state["state"] = {names[number]: tensors for number, tensors in by_number.items()}
     else:
-        _read_tensors(state, folder)
+        read_optimizer(state, folder)
     whole = StateDictOptions(full_state_dict=bool(by_number), strict=False)
     set_optimizer_state_dict(model, optimizer, state, options=whole)
 
@@ -191,20 +191,6 @@ def check_same_step(saved: SavedState | None) -> None:
             f"processes found checkpoints of different steps ({', '.join(map(str, steps))}): "
             "wanted an output_dir that all machines share"
         )
-
-
-def _read_tensors(state: dict[str, Any], folder: Path) -> None:
-    """Replace the tensors in what ``get_optimizer_state_dict`` gave by those of a checkpoint, each
-    process its part; drop those of parameters that had none there yet."""
-    reader = dcp.HuggingFaceStorageReader(str(folder))
-    saved = reader.read_metadata().state_dict_metadata
-    state["state"] = {
-        parameter: tensors
-        for parameter, tensors in state["state"].items()
-        if saved.keys() >= optimizer_tensors({parameter: tensors}).keys()
-    }
-    compat.ignore_single_process_warning()  # processes need not wait for each other to read
-    dcp.load(optimizer_tensors(state["state"]), storage_reader=reader, no_dist=True)
 
 
 def _check_same_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -> None:

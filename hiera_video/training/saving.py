@@ -13,8 +13,7 @@ later damage. There is no random state to save: see ``seeding.py``. ``resume.py`
 written here.
 
 Whatever is sharded (FSDP) is left to ``torch.distributed.checkpoint``: weights are gathered, since
-they are shared; tensors of the optimizer are written by the processes that hold them, in the format
-without pickles, which could run code when they are read.
+users share them; the optimizer stays sharded (``optimizer_state.py``).
 """
 
 from __future__ import annotations
@@ -28,9 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
-from accelerate.optimizer import AcceleratedOptimizer
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
@@ -41,20 +38,21 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim.swa_utils import AveragedModel
 
-from hiera_video import compat
 from hiera_video.errors import CheckpointError, reason_of
 from hiera_video.files import UNFINISHED, atomic_path, atomic_symlink, sha256
 from hiera_video.models.finite import describe_not_finite_weight
 from hiera_video.models.layouts import Checkpoint, write_checkpoint
 from hiera_video.models.pretrained import PretrainedModel
+from hiera_video.training.optimizer_state import (
+    OPTIMIZER_FOLDER,
+    optimizer_tensors,
+    plain_optimizer,
+    write_optimizer,
+)
 
 SETTINGS_FILE = "config.yaml"
 STATE_FILE = "training_state.pt"
-OPTIMIZER_FOLDER = "optimizer"
 CHECKSUMS_FILE = "checksums.json"
-
-#: A safetensors file is put together in memory before it is written.
-_BYTES_PER_FILE = 1 << 29
 
 
 @dataclass
@@ -178,21 +176,6 @@ def take_snapshot(
     return Snapshot(state.template.to_checkpoint(average or weights), values, tensors)
 
 
-def plain_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimizer itself, of one that Accelerator prepared."""
-    return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
-
-
-def optimizer_tensors(tensors: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
-    """An optimizer's tensors by their names in a checkpoint, such as ``head.weight.exp_avg``, of
-    those by parameter and key."""
-    return {
-        f"{parameter}.{key}": tensor
-        for parameter, of_parameter in tensors.items()
-        for key, tensor in of_parameter.items()
-    }
-
-
 def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
     """A copy of the whole weights in host memory; empty in all processes but the main one."""
     whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -200,35 +183,6 @@ def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
     # On a CPU, these are the weights themselves, which training goes on to change.
     on_cpu = next(model.parameters()).device.type == "cpu"
     return copy.deepcopy(weights) if on_cpu else weights
-
-
-def write_optimizer(
-    tensors: dict[str, Tensor], folder: Path | None, group: ProcessGroup | None
-) -> None:
-    """Write an optimizer's tensors into ``folder``: all of them, or, in each process of ``group``,
-    those that it holds.
-
-    All processes of ``group`` have to call this; the first one gives the folder. It returns when
-    all have written and flushed.
-
-    Raises:
-        OSError: in all processes, if one of them cannot write.
-    """
-    folders = [folder]
-    if group is None:
-        compat.ignore_single_process_warning()
-    else:
-        torch.distributed.broadcast_object_list(folders, group=group)
-    files, num_bytes = {}, 0
-    for name, tensor in tensors.items():
-        files[name] = 1 + num_bytes // _BYTES_PER_FILE
-        num_bytes += tensor.nbytes
-    writer = compat.checkpoint_writer(str(folders[0]), files)
-    try:
-        dcp.save(tensors, storage_writer=writer, process_group=group, no_dist=group is None)
-    except dcp.CheckpointException as error:
-        reason, _ = next(iter(error.failures.values()))
-        raise reason from None
 
 
 class Checkpoints:

@@ -17,9 +17,9 @@ from hiera_video.errors import Interrupted
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.training.agreement import StopTogether
 from hiera_video.training.optim import make_optimizer
+from hiera_video.training.optimizer_state import OPTIMIZER_FOLDER
 from hiera_video.training.resume import load_optimizer, read_saved
 from hiera_video.training.run import train
-from hiera_video.training.saving import OPTIMIZER_FOLDER
 from hiera_video.training.settings import TrainRun
 from tests.forked import start_forked
 from tests.support import (
@@ -152,9 +152,9 @@ def test_shards_go_on_from_a_checkpoint_of_whole_tensors(
     new = tmp_path / "whole" / "checkpoints" / "step-00000004"
     old = shutil.copytree(new, tmp_path / "old")
     model = HieraForVideoClassification.from_pretrained(new / "model")
-    optimizer = make_optimizer(model, OptimizerSettings())
     saved = read_saved([new])
     assert saved is not None
+    optimizer = make_optimizer(model, OptimizerSettings())
     load_optimizer(model, optimizer, saved)
     save_as_0_1_0(old, optimizer.state_dict())
     for name, checkpoint in (("2", new), ("3", old)):

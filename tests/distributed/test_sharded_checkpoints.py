@@ -6,9 +6,9 @@ import resource
 from pathlib import Path
 
 from hiera_video.files import UNFINISHED
+from hiera_video.training.optimizer_state import OPTIMIZER_FOLDER
 from hiera_video.training.saving import (
     CHECKSUMS_FILE,
-    OPTIMIZER_FOLDER,
     saved_checkpoints,
     verify_checksums,
 )

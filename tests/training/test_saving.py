@@ -21,8 +21,9 @@ from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.files import UNFINISHED
 from hiera_video.models.classification import HieraForVideoClassification
 from hiera_video.models.layouts import read_checkpoint
-from hiera_video.training import resume, saving
+from hiera_video.training import optimizer_state, resume
 from hiera_video.training.optim import make_optimizer
+from hiera_video.training.optimizer_state import OPTIMIZER_FOLDER
 from hiera_video.training.resume import (
     check_same_model,
     check_same_step,
@@ -32,7 +33,6 @@ from hiera_video.training.resume import (
 )
 from hiera_video.training.saving import (
     CHECKSUMS_FILE,
-    OPTIMIZER_FOLDER,
     STATE_FILE,
     Checkpoints,
     Progress,
@@ -315,7 +315,7 @@ def test_tensors_of_the_optimizer_are_the_same_bits_again(
     settings: dict[str, Any],
     num_tensors: int,
 ) -> None:
-    monkeypatch.setattr(saving, "_BYTES_PER_FILE", 10_000)
+    monkeypatch.setattr(optimizer_state, "_BYTES_PER_FILE", 10_000)
     trained = copy.deepcopy(model)
     optimizer = make_optimizer(trained, OptimizerSettings(**settings))
     make_steps(list(trained.parameters())[1:], optimizer, 3)  # one has no part in the run
@@ -376,16 +376,16 @@ def test_shards_of_an_unreleased_version_are_refused(
     tmp_path: Path, save: Save, model: HieraForVideoClassification
 ) -> None:
     """It numbered the parameters, and divided the optimizer over two places."""
-    optimizer = make_optimizer(model, OptimizerSettings())
     save(3)
     (checkpoint,) = saved_checkpoints(tmp_path)
-    (checkpoint / OPTIMIZER_FOLDER).mkdir()
+    optimizer = make_optimizer(model, OptimizerSettings())
     state = {"state": {0: {"step": torch.tensor(3.0)}}}
     save_as_0_1_0(checkpoint, {**optimizer.state_dict(), **state})
+    (checkpoint / OPTIMIZER_FOLDER).mkdir()
     saved = read_saved([checkpoint])
     assert saved is not None
     with pytest.raises(CheckpointError, match=r"step-00000003: its sharded optimizer was saved by"):
-        load_optimizer(model, optimizer, saved)
+        load_optimizer(model, make_optimizer(model, OptimizerSettings()), saved)
 
 
 @pytest.mark.parametrize("settings", [{"name": "sgd"}, {"layer_decay": 0.5}])
