@@ -100,7 +100,7 @@ class Video:
         if self._process != os.getpid():
             raise VideoError(str(self.path), "was opened by another process; open it in this one")
         if not numbers:
-            raise VideoError(str(self.path), "no frames were asked for")
+            raise VideoError(str(self.path), "no frames were requested")
         for number in numbers:
             if not 0 <= number < self.num_frames:
                 raise VideoError(

@@ -45,9 +45,9 @@ def with_empty_packet(tmp_path: Path) -> Path:
     # After the start code: P, no whole second, marker, time in 4 bits, marker, not coded, stuffing.
     not_coded = b"\x00\x00\x01\xb6" + bytes([0b01_0_1_0111, 0b1_0_011111])
     message = b"\x00\x00\x01\xb2" + b"a message to the decoder" + not_coded
-    with av.open(str(source)) as given, av.open(str(path), "w") as taken:
-        stream = taken.add_stream_from_template(given.streams.video[0])
-        packets = [packet for packet in given.demux(video=0) if packet.size]
+    with av.open(str(source)) as original, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(original.streams.video[0])
+        packets = [packet for packet in original.demux(video=0) if packet.size]
         contents = [(bytes(packet), packet.is_keyframe) for packet in packets]
         contents.insert(7, (message, False))
         for number, (data, is_keyframe) in enumerate(contents):
@@ -55,7 +55,7 @@ def with_empty_packet(tmp_path: Path) -> Path:
             packet.stream, packet.time_base = stream, packets[0].time_base
             packet.pts = packet.dts = number * packets[0].duration
             packet.duration, packet.is_keyframe = packets[0].duration, is_keyframe
-            taken.mux(packet)
+            output.mux(packet)
     return path
 
 
@@ -81,7 +81,7 @@ def test_frames_and_times(tmp_path: Path) -> None:
         ([20], "has no frame 20: its frames are 0 to 19"),
         ([3, -1], "has no frame -1: its frames are 0 to 19"),
         (range(3, 10**6), "has no frame 20: its frames are 0 to 19"),
-        ([], "no frames were asked for"),
+        ([], "no frames were requested"),
     ],
 )
 def test_a_frame_that_is_not_there(tmp_path: Path, numbers: Sequence[int], reason: str) -> None:
@@ -218,10 +218,10 @@ class TestStore:
             assert not (tmp_path / "index").exists()
 
     def test_a_run_keeps_indexes_in_its_output_folder_or_where_it_is_told_to(self) -> None:
-        own = ReadingSettings().decoding(Path("run"))
-        assert own.index_dir == Path("run/.index")
-        told = ReadingSettings(index_dir=Path("kept"), square_pixels=True, decoder="decord")
-        assert told.decoding(Path("run")) == DecodingOptions("decord", 300, Path("kept"), True)
+        default = ReadingSettings().decoding(Path("run"))
+        assert default.index_dir == Path("run/.index")
+        custom = ReadingSettings(index_dir=Path("kept"), square_pixels=True, decoder="decord")
+        assert custom.decoding(Path("run")) == DecodingOptions("decord", 300, Path("kept"), True)
 
 
 class TestDisproved:
@@ -255,19 +255,19 @@ class TestDisproved:
         with VideoReader(with_empty_packet, known) as reader:
             reader.frames(range(30))
             assert reader.index.is_counted  # and that is kept
-        found, expected = (
+        actual, expected = (
             EvaluationClips([row], CLIP, views, decoding, 0)[0] for decoding in (unknown, known)
         )
-        assert _numbers(found) == _numbers(expected)
-        assert found.start_seconds.equal(expected.start_seconds)
+        assert _numbers(actual) == _numbers(expected)
+        assert actual.start_seconds.equal(expected.start_seconds)
         for batch_size in (1, 2):
-            found, expected = (
+            actual, expected = (
                 ClipBatch.concatenate([b.clips for b in _windows(row, decoding, batch_size)])
                 for decoding in (unknown, known)
             )
-            # The first ones came before it was known.
-            assert _numbers(found)[-len(expected) :] == _numbers(expected)
-            assert found.start_seconds[-len(expected) :].equal(expected.start_seconds)
+            # The first windows came before the reader noticed.
+            assert _numbers(actual)[-len(expected) :] == _numbers(expected)
+            assert actual.start_seconds[-len(expected) :].equal(expected.start_seconds)
 
 
 def _windows(row: Row, decoding: DecodingOptions, batch_size: int) -> list[WindowBatch]:
@@ -300,13 +300,13 @@ def test_files_that_are_read_otherwise_are_listed_once_and_told(
         clips = EvaluationClips(rows, CLIP, EvaluateSettings(), DecodingOptions(decoder), 0)
         for _ in range(2):
             policy.handle(ClipBatch.concatenate([clips[0], clips[1]]))
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 2
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
     assert (
         f"{avi}: counted by decoding (mpeg4 in avi, which does not store when pictures are shown)"
-        in told[0]
+        in messages[0]
     )
-    assert f"{avi}: read by pyav (decord misplaces frames of mpeg4 in avi" in told[1]
+    assert f"{avi}: read by pyav (decord misplaces frames of mpeg4 in avi" in messages[1]
     assert len((tmp_path / "out" / NOTICES_FILE).read_text().splitlines()) == 3
     assert policy.summary() == (
         f"videos read otherwise than asked for: 1 counted by decoding, 2 read by pyav  -> "

@@ -103,14 +103,14 @@ def test_the_rate_is_that_of_the_timestamps_where_the_header_is_wrong(tmp_path: 
     """Matroska's header states one frame duration, even if frames differ."""
     path = tmp_path / "video.mkv"
     source = write_video(tmp_path / "steady.mp4", num_frames=40, frame_rate=40, b_frames=0)
-    with av.open(str(source)) as given, av.open(str(path), "w") as taken:
-        stream = taken.add_stream_from_template(given.streams.video[0])
-        for packet in given.demux(video=0):
+    with av.open(str(source)) as original, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(original.streams.video[0])
+        for packet in original.demux(video=0):
             if packet.pts is not None and packet.dts is not None:
                 packet.pts += packet.pts * (packet.pts > 10 * packet.duration)
                 packet.dts = packet.pts
                 packet.stream = stream
-                taken.mux(packet)
+                output.mux(packet)
     with VideoReader(path) as reader:
         assert reader.index.num_frames == 40
         assert float(reader.index.frames_per_second) == pytest.approx(20, abs=1)

@@ -330,7 +330,7 @@ def test_tensors_of_the_optimizer_are_the_same_bits_again(
     assert len(files) > 2 or not num_saved
     verify_checksums(checkpoint)
 
-    again = copy.deepcopy(model)
+    again = HieraForVideoClassification.from_pretrained(checkpoint / "model")
     saved = read_saved([checkpoint])
     assert saved is not None
     other = make_optimizer(again, OptimizerSettings(**settings))
