@@ -31,8 +31,8 @@ from tests.support import (  # noqa: E402
     write_image_dataset,
 )
 
-#: Files that take long, and folders with such files, longest first. Each real script that a launcher
-#: starts takes a processor a quarter of a minute.
+#: Files that take long, and folders with such files, longest first. What a launcher starts takes a
+#: processor a quarter of a minute.
 _LONGEST = (
     "test_docs.py",
     "robustness/test_interrupted.py",
