@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from hiera_video.config.groups import ClipSettings
+from hiera_video.config.help import is_constant
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.inflate import video_fields
@@ -283,7 +284,12 @@ def _with_defaults(clip: C, defaults: Mapping[str, Any]) -> C:
         ConfigError: if that is no clip.
     """
     given = {key: getattr(clip, key) for key in clip.model_fields_set}
-    taken = {key: value for key, value in defaults.items() if key in type(clip).model_fields}
+    fields = type(clip).model_fields
+    taken = {
+        key: value
+        for key, value in defaults.items()
+        if key in fields and not is_constant(fields[key])  # as the stride of an image
+    }
     values = {**taken, **given}
     rule = ClipSettings(sampling=values.get("sampling", clip.sampling))
     # What only some rules know, and a short side that was for views of another size.

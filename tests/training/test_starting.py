@@ -29,7 +29,14 @@ from hiera_video.models.variants import variant_config
 from hiera_video.training.run import train
 from hiera_video.training.settings import PretrainRun, TrainRun
 from hiera_video.training.sides import build_classifier, build_pretraining_model
-from hiera_video.training.starting import FIXED, FIXED_IN_PRETRAINING, FREE, Start, start_run
+from hiera_video.training.starting import (
+    FIXED,
+    FIXED_IN_PRETRAINING,
+    FREE,
+    Start,
+    _with_defaults,
+    start_run,
+)
 from tests.forked import run_forked
 from tests.support import (
     ROOT,
@@ -109,6 +116,12 @@ def assert_same_encoder(model: PretrainedModel, source: PretrainedModel) -> None
     assert len(shared) > 40
     for name, tensor in shared.items():
         assert torch.equal(tensor, theirs[name]), name
+
+
+def test_an_image_takes_no_stride_from_weights() -> None:
+    """It has one frame, whatever stride its weights were saved with."""
+    clip = _with_defaults(ImageSettings(), {"num_frames": 1, "stride": 4, "crop_size": 64})
+    assert (clip.num_frames, clip.stride, clip.crop_size) == (1, 1, 64)
 
 
 # Architecture.
