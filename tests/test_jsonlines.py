@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,10 @@ from hiera_video.jsonlines import append_line, read_lines, write_lines
 def test_records_come_back_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     assert read_lines(path) == []
-    records = [{"path": "café\u2028.mp4", "reason": None}, {"step": 2, "loss": 0.5}]
+    records: list[dict[str, Any]] = [
+        {"path": "café\u2028.mp4", "reason": None},
+        {"step": 2, "loss": 0.5},
+    ]
     for record in records:
         append_line(path, record)
     assert read_lines(path) == records

@@ -53,7 +53,7 @@ def test_misspelt_name() -> None:
     """In words of the library: what called it knows where the name was set."""
     for function in (create_model, variant_fields, variant_config, parse_name):
         with pytest.raises(ConfigError) as refusal:
-            function("hiera_bas_16x224")  # type: ignore[operator]
+            function("hiera_bas_16x224")
         wanted = "hiera_bas_16x224: unknown model, did you mean hiera_base_16x224?"
         assert str(refusal.value) == wanted
 
