@@ -1,8 +1,8 @@
-"""What a run takes over from the weights that it starts from, ``init_from``.
+"""The settings that a run takes over from the weights that it starts from, ``init_from``.
 
-Weights bring their architecture and what is known of the clips that they were trained on. Both are
-the defaults of a run that starts from them: what its recipe or command line sets, holds, except
-where the weights could not be used so.
+Weights bring their architecture, and the settings of the clips that they were trained on. Both are
+defaults: whatever the recipe or the command line sets takes precedence, unless the weights could
+not be used with it.
 """
 
 from __future__ import annotations
@@ -61,15 +61,18 @@ FREE = (
     "global_position_size",
 )
 _PER_AXIS = ("patch_size", "query_stride", "masked_unit_size")
-#: What a model of clips has from images that its weights were trained on.
-_OF_IMAGES = ("crop_size", "mean", "std")
+#: Settings that a model of clips takes over from image weights.
+_FROM_IMAGES = ("crop_size", "mean", "std")
 
 
 class Start(NamedTuple):
-    """The weights that a run starts from, and what to say of them, a line each.
+    """The weights that a run starts from.
 
-    ``resumes``: these are the run's own, of a checkpoint that it goes on from. ``prefix`` stands
-    before the keys of the model where a user sets them: of images, ``images.``.
+    Attributes:
+        source: where they were read, for messages.
+        notes: lines for the run's summary: settings that the weights bring, or that differ.
+        resumes: whether they are the run's own, from a checkpoint that it goes on from.
+        prefix: the beginning of the keys of this model: ``images.`` for the model of images.
     """
 
     source: str
@@ -80,10 +83,13 @@ class Start(NamedTuple):
 
 
 def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
-    """``run`` with what it takes over from ``init_from``, and that; without one, ``run`` itself.
+    """Read ``init_from``, and fill the settings that ``run`` leaves open from it.
 
     Args:
-        prefix: what stands before the run's keys where a user sets them: of images, ``images.``.
+        prefix: the beginning of the run's keys for users: ``images.`` for the side of images.
+
+    Returns:
+        The completed run and its weights; without ``init_from``, ``run`` itself and None.
 
     Raises:
         CheckpointError: if ``init_from`` cannot be read, or does not fit what ``run`` sets.
@@ -106,7 +112,7 @@ def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
     from_images = takes_clips and not checkpoint.config.is_video
     known = known_clip(checkpoint, run.init_from)
     if from_images:
-        known = {key: known[key] for key in _OF_IMAGES if key in known}
+        known = {key: known[key] for key in _FROM_IMAGES if key in known}
     try:
         clip = _with_defaults(run.clip, known)
     except ConfigError as error:
@@ -121,10 +127,10 @@ def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
 
 
 def resume_run(run: R, checkpoint: Checkpoint, before: Mapping[str, Any]) -> R:
-    """``run``, which goes on from ``checkpoint``, with what it took over when it began.
+    """Fill the settings that ``run`` leaves open as they were when it began.
 
-    Weights bring defaults of their own only where a run starts from them: from here on they are the
-    checkpoint's, and ``init_from`` is not read again.
+    Only a run that starts reads ``init_from``. One that goes on has the architecture of its own
+    ``checkpoint``, and the settings of clips that its ``config.yaml`` records.
 
     Args:
         before: the run's settings when it began, as its ``config.yaml`` has them.
@@ -151,7 +157,7 @@ def resume_run(run: R, checkpoint: Checkpoint, before: Mapping[str, Any]) -> R:
 
 
 def _known_heads(run: TrainingRun) -> list[int] | None:
-    """Attention heads, for weights that do not tell them, in an architecture of one's own."""
+    """Attention heads of an unpublished architecture, for files that do not record them."""
     given = run.model.overrides
     fields = {**variant_fields(run.model.name), **given}
     published = [[variant.embed_dim, list(variant.depths)] for variant in VARIANTS.values()]
@@ -160,8 +166,8 @@ def _known_heads(run: TrainingRun) -> list[int] | None:
 
 
 def _takes_clips(run: TrainingRun, found: HieraConfig) -> bool:
-    """Whether the model is one of clips: as its name says, or else the clips, or else the
-    weights."""
+    """Whether the model takes clips: its name decides if it was set, else the clip settings, else
+    the weights."""
     if "name" in run.model.model_fields_set:
         return parse_name(run.model.name).is_video
     if run.images is not None:
@@ -170,15 +176,15 @@ def _takes_clips(run: TrainingRun, found: HieraConfig) -> bool:
 
 
 def _fitting_name(default: str, found: HieraConfig, takes_clips: bool) -> str:
-    """The name of a model like ``default``, to pre-train or not, with the architecture of
-    ``found``; of an architecture that has no name, that of Hiera-B, from which fields differ."""
+    """The name of the published variant with the architecture of ``found``, for pre-training if
+    ``default`` is; an unpublished architecture is expressed as changes to Hiera-B."""
     size = published_variant(found) or "base"
     name = VariantName(size, takes_clips, parse_name(default).is_pretraining)
     return str(name) if str(name) in list_models() else str(name._replace(size="base"))
 
 
 def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> dict[str, Any]:
-    """The fields that ``given`` leaves open and in which the weights are no model of this name.
+    """The fields that ``given`` leaves open and in which the weights differ from the variant.
 
     Raises:
         CheckpointError: if the name, or one of the ``given`` fields, contradicts the weights.
@@ -212,7 +218,7 @@ def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> d
 
 
 def _found_fields(name: str, checkpoint: Checkpoint, takes_clips: bool) -> dict[str, Any]:
-    """The architecture of a model of this name that has the checkpoint's weights."""
+    """The architecture that a model of this name needs to hold the checkpoint's weights."""
     config = checkpoint.config
     stored = config.to_dict()
     fields = {field: stored[field] for field in (*FIXED, *FREE)}
@@ -225,6 +231,8 @@ def _found_fields(name: str, checkpoint: Checkpoint, takes_clips: bool) -> dict[
         fields |= {field: stored[field] for field in FIXED_IN_PRETRAINING}
     else:
         fields["num_query_pool"] = _num_query_pool(name, checkpoint)
+    if not parse_name(name).is_pretraining:
+        fields["head"] = stored["head"]
     return fields
 
 
@@ -234,8 +242,8 @@ def _keeps_decoder(name: str, checkpoint: Checkpoint, inflates: bool) -> bool:
 
 
 def _num_query_pool(name: str, checkpoint: Checkpoint) -> int:
-    """How often a model pools: pre-training leaves out the last pooling, and an encoder alone may
-    be from either; else it is as the weights were trained."""
+    """How often the model pools queries. A classifier's weights were trained with their own number;
+    pre-training leaves out the last pooling, and a bare encoder may come from either."""
     config, to_pretrain = checkpoint.config, parse_name(name).is_pretraining
     is_classifier = checkpoint.kind not in ("pretraining", "encoder")
     if is_classifier and not to_pretrain:
@@ -278,10 +286,10 @@ C = TypeVar("C", bound=ClipSettings)
 
 
 def _with_defaults(clip: C, defaults: Mapping[str, Any]) -> C:
-    """``clip`` with ``defaults`` in place of what was not set, where they fit what was.
+    """``clip`` with ``defaults`` for the settings that were not set, as far as they fit the others.
 
     Raises:
-        ConfigError: if that is no clip.
+        ConfigError: if the result is not valid.
     """
     given = {key: getattr(clip, key) for key in clip.model_fields_set}
     fields = type(clip).model_fields
@@ -292,7 +300,7 @@ def _with_defaults(clip: C, defaults: Mapping[str, Any]) -> C:
     }
     values = {**taken, **given}
     rule = ClipSettings(sampling=values.get("sampling", clip.sampling))
-    # What only some rules know, and a short side that was for views of another size.
+    # Settings that only some sampling rules know, and a short side meant for another view size.
     left_out = {
         "frames_per_second": rule.counts_own_frames,
         "short_video": rule.spans_video,
@@ -310,7 +318,8 @@ def _notes(
     known: Mapping[str, Any],
     prefix: str,
 ) -> Iterator[str]:
-    """What ``started`` has from the weights, and what ``run`` sets otherwise than they have it."""
+    """Lines that name the settings which the weights brought, and those of ``run`` that differ from
+    the weights' own."""
     given = run.clip.model_fields_set
     settings = [f"{prefix}model.{field}={_shown(value)}" for field, value in taken.items()]
     for key in known:
@@ -329,5 +338,5 @@ def _notes(
 
 
 def _shown(value: Any) -> str:
-    """A value as it would be set."""
+    """A value as a user would write it."""
     return value if isinstance(value, str) else json.dumps(value)

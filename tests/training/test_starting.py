@@ -422,3 +422,20 @@ def test_a_run_resumes_when_its_init_from_is_gone(
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert (tmp_path / "resumed" / "last").resolve().parent.name == "step-00000004"
+
+
+def test_the_head_of_the_weights_is_kept_and_resumed(
+    tiny_dataset: TinyDataset, tmp_path: Path
+) -> None:
+    clip = ClipSettings(num_frames=4, stride=2, crop_size=32)
+    source = save_checkpoint(
+        tmp_path / "own", classes=tiny_dataset.classes, clip=clip, head="attentive"
+    )
+    values = arguments(tiny_dataset, source, tmp_path / "run")
+    train(parse_settings(TrainRun, values))
+    shutil.rmtree(source)
+    forget_accelerator()
+    train(parse_settings(TrainRun, [*values, "train.epochs=2"]))
+    model = HieraForVideoClassification.from_pretrained(tmp_path / "run" / "last")
+    assert model.config.head == "attentive"
+    assert load_yaml(tmp_path / "run" / "config.yaml")["model"]["head"] == "attentive"
