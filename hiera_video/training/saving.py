@@ -30,7 +30,6 @@ import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.distributed import ProcessGroup
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -160,7 +159,8 @@ def take_snapshot(
     tensors: dict[str, Tensor] = {}
     # Without a step (the scaler of fp16 may skip some) there are none, and asking makes some up.
     if optimizer.state and (main or accelerator.is_fsdp2):
-        named = optimizer_tensors(get_optimizer_state_dict(trained, optimizer)["state"])
+        named: dict[str, Any] = get_optimizer_state_dict(trained, optimizer)
+        named = optimizer_tensors(named["state"])
         tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in named.items()}
     if not main:
         return Snapshot(None, {}, tensors)
@@ -179,7 +179,7 @@ def take_snapshot(
 def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
     """A copy of the whole weights in host memory; empty in all processes but the main one."""
     whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights: dict[str, Tensor] = get_model_state_dict(model, options=whole)
+    weights: dict[str, Any] = get_model_state_dict(model, options=whole)
     # On a CPU, these are the weights themselves, which training goes on to change.
     on_cpu = next(model.parameters()).device.type == "cpu"
     return copy.deepcopy(weights) if on_cpu else weights
@@ -200,7 +200,7 @@ class Checkpoints:
         self.best_step = 0
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._writing: tuple[Path, Future[None]] | None = None
-        self._group: ProcessGroup | None = None
+        self._group: Any = None
 
     def directory(self, step: int) -> Path:
         """Where the checkpoint of ``step`` is."""
