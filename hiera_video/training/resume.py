@@ -154,7 +154,7 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: Sa
     if not by_number and not folder.exists():
         return  # no step was done yet
     # Hyper-parameters are those of the current settings, not of the checkpoint.
-    state: Any = get_optimizer_state_dict(model, optimizer)
+    state: dict[str, Any] = get_optimizer_state_dict(model, optimizer)
     if by_number:  # version 0.1.0 numbered the parameters, and wrote whole tensors
         names = [name for group in state["param_groups"] for name in group["params"]]
         state["state"] = {names[number]: tensors for number, tensors in by_number.items()}

@@ -179,7 +179,7 @@ def take_snapshot(
 def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
     """A copy of the whole weights in host memory; empty in all processes but the main one."""
     whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights: Any = get_model_state_dict(model, options=whole)
+    weights: dict[str, Any] = get_model_state_dict(model, options=whole)
     # On a CPU, these are the weights themselves, which training goes on to change.
     on_cpu = next(model.parameters()).device.type == "cpu"
     return copy.deepcopy(weights) if on_cpu else weights
