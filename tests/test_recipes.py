@@ -12,16 +12,15 @@ import torch
 from hiera_video import HieraForVideoClassification
 from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.config.groups import EvaluateSettings
-from hiera_video.config.machinery import load_yaml
+from hiera_video.config.machinery import load_yaml, parse_settings
 from hiera_video.models.variants import VARIANTS as VARIANT_TABLE
 from hiera_video.models.variants import variant_config
 from hiera_video.training.settings import PretrainRun, TrainRun
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 VARIANTS = ("base", "base_plus", "large", "huge")
-KINETICS = ("kinetics400", "kinetics600", "kinetics700")
 
-#: Files that other recipes build on, and files for other programs.
+#: Files that other recipes build on.
 NOT_RECIPES = {
     f"{dataset}/{kind}.yaml"
     for dataset in ("kinetics400", "imagenet1k")
@@ -42,6 +41,11 @@ FINETUNE = {
     "large": (100, 8e-4, 0.2, 0.5, 0.875),
     "huge": (100, 4e-4, 0.3, 0.5, 0.875),
 }
+#: Files of manifests that go with the recipes of Kinetics-400, and what is published for them.
+MORE_KINETICS = {"kinetics600": {"huge": 88.8}, "kinetics700": {"huge": 81.1}}
+KINETICS = ("kinetics400", *MORE_KINETICS)
+#: Published for Something-Something v2.
+SSV2 = {"finetune_large": 75.1, "finetune_large_32": 76.5}
 #: Paper, Tab. 14a: drop path.
 IMAGENET_PRETRAIN = {
     "tiny": 0.0,
@@ -62,9 +66,14 @@ IMAGENET_FINETUNE = {
 }
 
 
-def recipes() -> list[str]:
+def files() -> list[str]:
+    """Recipes, and the files of manifests that go with them."""
     found = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
     return sorted(name for name in found - NOT_RECIPES if not name.startswith("accelerate/"))
+
+
+def recipes() -> list[str]:
+    return [name for name in files() if not name.startswith("data/")]
 
 
 def read(name: str) -> Any:
@@ -72,11 +81,44 @@ def read(name: str) -> Any:
     return (EvaluateRun if "evaluate" in name else kind)(**load_yaml(CONFIGS / name))
 
 
-@pytest.mark.parametrize("name", recipes())
-def test_a_recipe_opens_with_its_command_and_can_be_built(name: str) -> None:
+def read_kinetics(dataset: str, recipe: str) -> Any:
+    """A recipe of Kinetics-400 on ``dataset``, by the names that an installed package has."""
+    pretrains = recipe.startswith("pretrain")
+    words = ["--config", f"kinetics400/{recipe}"]
+    if dataset != "kinetics400" and pretrains:
+        words.append(f"data.train.manifest=data/{dataset}/train.csv")
+    elif dataset != "kinetics400":
+        words += ["--config", f"data/{dataset}"]
+    return parse_settings(PretrainRun if pretrains else TrainRun, words)
+
+
+def opening(name: str) -> str:
+    """The comment that a file opens with."""
     lines = (CONFIGS / name).read_text(encoding="utf-8").splitlines()
-    comment = "\n".join(lines[: next(i for i, line in enumerate(lines) if line[:1] != "#")])
-    assert f"--config configs/{name}" in comment
+    return "\n".join(lines[: next(i for i, line in enumerate(lines) if line[:1] != "#")])
+
+
+def stated(name: str, what: str) -> str:
+    """What the line of the opening comment says that begins with ``what``."""
+    (said,) = re.findall(rf"^# {what}\b[^:]*: *(.*)$", opening(name), re.MULTILINE)
+    return said
+
+
+@pytest.mark.parametrize("name", files())
+def test_a_file_states_command_hardware_hours_and_accuracy(name: str) -> None:
+    assert f"--config configs/{name}" in opening(name)
+    after = opening(name).partition("\n# Command")[2].splitlines()[1]
+    assert re.match(r"#   (accelerate launch|python) ", after)
+    assert re.match(
+        r"\d+ GPUs? x|(one or )?two CPU cores; 1 process x|that of", stated(name, "Hardware")
+    )
+    assert re.match(r"not known\b|0\.\d+\b", stated(name, "Hours"))
+    assert re.match(r"\d\d\.\d (for huge )?\(|none is published\b", stated(name, "Published top-1"))
+    assert name.startswith("demo/") != ("\n# Not yet run " in opening(name))
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_recipe_can_be_built(name: str) -> None:
     run = read(name)
     if isinstance(run, EvaluateRun):
         return
@@ -84,27 +126,29 @@ def test_a_recipe_opens_with_its_command_and_can_be_built(name: str) -> None:
     assert config.is_video != run.clip.is_image
     size = [run.clip.num_frames, run.clip.crop_size, run.clip.crop_size][-len(config.image_size) :]
     variant_config(run.model.name, **{"image_size": size, **run.model.overrides})
-    if not name.startswith("demo/"):
-        assert "ot yet run" in comment
 
 
-def table_of_recipes() -> dict[str, list[str]]:
-    """What docs/recipes.md says of each recipe, whose name may be a pattern there: its cells."""
+def rows_of_the_page() -> dict[str, list[str]]:
+    """What docs/recipes.md says of each file: the other cells of its row."""
     page = (CONFIGS.parent / "docs/recipes.md").read_text(encoding="utf-8")
-    table = {}
+    rows = {}
     for line in page.splitlines():
         if line.startswith("| `configs/"):
-            pattern, *cells = (cell.strip(" `") for cell in line.strip("|").split("|"))
-            for path in CONFIGS.parent.glob(pattern):
-                table[path.relative_to(CONFIGS).as_posix()] = cells
-    return table
+            name, *cells = (cell.strip(" `") for cell in line.strip("|").split("|"))
+            assert name.removeprefix("configs/") not in rows
+            rows[name.removeprefix("configs/")] = cells
+    return rows
 
 
-def test_the_page_names_every_recipe() -> None:
-    assert sorted(table_of_recipes()) == [name for name in recipes() if "evaluate" not in name]
+def rows_of_recipes() -> dict[str, list[str]]:
+    return {name: cells for name, cells in rows_of_the_page().items() if name in recipes()}
 
 
-@pytest.mark.parametrize(("name", "cells"), table_of_recipes().items())
+def test_the_page_has_a_row_for_every_file() -> None:
+    assert sorted(rows_of_the_page()) == [name for name in files() if "evaluate" not in name]
+
+
+@pytest.mark.parametrize(("name", "cells"), rows_of_recipes().items())
 def test_the_page_says_what_the_recipe_does(name: str, cells: list[str]) -> None:
     model, step, epochs, rate, published, ran = cells
     run = read(name)
@@ -118,17 +162,50 @@ def test_the_page_says_what_the_recipe_does(name: str, cells: list[str]) -> None
     rate, _, lr_batch_size = rate.partition(" per ")  # "8e-4 per 256": of other clips per step
     assert float(rate) == run.optimizer.lr
     assert run.optimizer.lr_batch_size in (None, int(lr_batch_size or num_processes * batch_size))
-    top1 = re.search(r"Published top-1: ([\d.]+)[. ]", text)
-    if top1 or not name.startswith("kinetics"):  # the page gives Kinetics-400's for all three
-        given = top1[1].rstrip(".") if top1 else "in the paper" if "Published" in text else ""
-        assert published.removesuffix(" (Kinetics-400)") == given
-    assert ran.startswith("not") == ("ot yet run" in text)
+    assert published == stated(name, "Published top-1").split()[0]
+    assert ran.startswith("not") == ("Not yet run" in text)
+    kind = "images" if run.clip.is_image else "clips"
+    per_step = f"x {batch_size} {kind} = {num_processes * batch_size} {kind} per step"
+    assert per_step in stated(name, "Hardware")
+    if processes:
+        assert stated(name, "Hardware").startswith(f"{num_processes} GPUs x ")
+
+
+@pytest.mark.parametrize("dataset", MORE_KINETICS)
+def test_a_file_of_manifests_changes_nothing_else(dataset: str) -> None:
+    manifests = {part: {"manifest": f"data/{dataset}/{part}.csv"} for part in ("train", "val")}
+    values = load_yaml(CONFIGS / f"data/{dataset}.yaml")
+    assert values == {"output_dir": f"runs/{dataset}/finetune", "data": manifests}
+    others, top1, ran = rows_of_the_page()[f"data/{dataset}.yaml"]
+    assert [others, ran] == ["not known", "not yet"]
+    assert {"huge": float(top1)} == MORE_KINETICS[dataset]
+    begin = f"{top1} for huge (paper, "
+    assert stated(f"data/{dataset}.yaml", "Published top-1").startswith(begin)
+
+
+@pytest.mark.parametrize("dataset", MORE_KINETICS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_recipe_with_other_manifests_is_the_same_recipe(
+    dataset: str, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, manifests = f"kinetics400/finetune_{variant}", f"data/{dataset}"
+    files = [str(CONFIGS / f"{name}.yaml") for name in (recipe, manifests)]
+    by_path = parse_settings(TrainRun, ["--config", files[0], "--config", files[1]])
+    monkeypatch.chdir(tmp_path)
+    Path(manifests).mkdir(parents=True)  # the folder that the manifests themselves are in
+    run = parse_settings(TrainRun, ["--config", recipe, "--config", manifests])
+    assert run == by_path
+    assert run.data.val.manifest == Path(f"data/{dataset}/val.csv")
+    assert run.output_dir == Path(f"runs/{dataset}/finetune"), "not beside Kinetics-400's"
+    alone = read(f"{recipe}.yaml")
+    same = {"output_dir": alone.output_dir, "data": alone.data}
+    assert run.model_copy(update=same) == alone
 
 
 @pytest.mark.parametrize("dataset", KINETICS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_kinetics_pretraining_follows_table_11a(dataset: str, variant: str) -> None:
-    run = read(f"{dataset}/pretrain_{variant}.yaml")
+    run = read_kinetics(dataset, f"pretrain_{variant}")
     drop_path, rate = PRETRAIN[variant]
     config = variant_config(run.model.name, **run.model.overrides)
     assert run.model.name == f"mae_hiera_{variant}_16x224"
@@ -150,7 +227,7 @@ def test_kinetics_pretraining_follows_table_11a(dataset: str, variant: str) -> N
 @pytest.mark.parametrize("dataset", KINETICS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_kinetics_finetuning_follows_table_11b(dataset: str, variant: str) -> None:
-    run = read(f"{dataset}/finetune_{variant}.yaml")
+    run = read_kinetics(dataset, f"finetune_{variant}")
     epochs, rate, drop_path, dropout, layer_decay = FINETUNE[variant]
     config = variant_config(run.model.name, **run.model.overrides)
     assert run.model.name == f"hiera_{variant}_16x224"
@@ -164,6 +241,14 @@ def test_kinetics_finetuning_follows_table_11b(dataset: str, variant: str) -> No
     augment = run.augment
     assert (augment.rand_augment_num_ops, augment.rand_augment_magnitude) == (2, 7)
     assert (augment.mixup_alpha, augment.cutmix_alpha, augment.random_erasing) == (0.8, 1.0, 0.25)
+    assert run.data.train.manifest == Path(f"data/{dataset}/train.csv")
+    assert run.data.val.manifest == Path(f"data/{dataset}/val.csv")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_accuracy_of_kinetics400_is_that_of_table_4(variant: str) -> None:
+    said = stated(f"kinetics400/finetune_{variant}.yaml", "Published top-1")
+    assert said == f"{VARIANT_TABLE[variant].kinetics400} (paper, Tab. 4; 5 clips x 3 crops)."
 
 
 def test_ssv2_pretraining_follows_table_12a() -> None:
@@ -205,6 +290,7 @@ def test_ssv2_finetuning_follows_table_12b(
     assert (run.clip.sampling, run.clip.frames_per_second) == ("segments", None)
     views = EvaluateSettings().of(run.clip)  # as scripts/evaluate.py takes them
     assert (views.num_clips, views.num_crops) == (1, 3)
+    assert stated(f"ssv2/{name}.yaml", "Published top-1").startswith(f"{SSV2[name]} (")
 
 
 def check_images(run: TrainRun | PretrainRun) -> None:
@@ -254,8 +340,8 @@ def test_imagenet_finetuning_follows_table_14b(variant: str) -> None:
     augment = run.augment
     assert (augment.rand_augment_num_ops, augment.rand_augment_magnitude) == (2, 9)
     assert (augment.mixup_alpha, augment.cutmix_alpha, augment.random_erasing) == (0.8, 1.0, 0.25)
-    text = (CONFIGS / f"imagenet1k/finetune_{variant}.yaml").read_text(encoding="utf-8")
-    assert f"Published top-1: {top1}." in text
+    said = stated(f"imagenet1k/finetune_{variant}.yaml", "Published top-1")
+    assert said == f"{top1} (official repository)."
     assert VARIANT_TABLE[variant].imagenet1k == top1
 
 

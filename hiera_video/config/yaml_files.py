@@ -33,14 +33,16 @@ def read_yaml(path: Path) -> YamlValues:
     """The mapping in a file, over that of the file that it names as ``base``, and so on.
 
     Where there is no such file, ``path`` may be the name of a recipe of the package, such as
-    ``kinetics400/finetune_base``.
+    ``kinetics400/finetune_base``, even where a folder has that name: ``data/kinetics600`` is where
+    prepared manifests are, too.
 
     Raises:
         ConfigError: if one of them cannot be read, or is no mapping of keys that are there once.
     """
     name = f"--config {path}"
     is_there = os.path.exists(path)  # noqa: PTH110 - false for names that cannot be looked up
-    found = path if is_there else _find_recipe(path)
+    recipe = None if is_there and not path.is_dir() else _find_recipe(path)
+    found = recipe or (path if is_there else None)
     if found is None:
         raise ConfigError(f"{name}: cannot be read (No such file or directory){_near(path)}")
     return _read_chain(found, name, [])
