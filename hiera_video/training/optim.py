@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 
-from hiera_video.config.groups import OptimizerSettings
+from hiera_video.config.groups import LoopSettings, OptimizerSettings
 
 
 def layer_indices(names: Sequence[str]) -> dict[str, int]:
@@ -96,3 +97,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give each parameter group its share of this rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
+
+
+def clips_per_step(train: LoopSettings, accelerator: Accelerator) -> int:
+    """Clips that go into one optimizer step, over all processes and accumulated batches."""
+    return train.batch_size * accelerator.num_processes * train.accumulate_steps

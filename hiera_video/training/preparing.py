@@ -32,6 +32,7 @@ from hiera_video.training.changes import (
     is_judged_otherwise,
 )
 from hiera_video.training.curves import CURVES_FILE, CurvesTracker
+from hiera_video.training.learning import Learning, Side
 from hiera_video.training.log import LOG_FILE, rewind_log
 from hiera_video.training.memory import StepPlan, describe_memory
 from hiera_video.training.meters import Meters, has_clips
@@ -51,24 +52,10 @@ from hiera_video.training.saving import (
     unwrapped,
 )
 from hiera_video.training.settings import TrainingRun
-from hiera_video.training.sides import Side
 from hiera_video.training.summary import RunFacts, print_summary
 from hiera_video.training.trackers import make_trackers, start_trackers
 from hiera_video.training.trainer import Trainer, TrainingData
 from hiera_video.training.validation import PREFIX, BestCheckpoint, HeldOut, Validation
-
-
-@dataclass(frozen=True)
-class Learning:
-    """The sides of a run, and the model that learns from them; ``images`` in joint training."""
-
-    clips: Side
-    images: Side | None
-    model: PretrainedModel
-
-    @property
-    def sides(self) -> list[Side]:
-        return [self.clips] if self.images is None else [self.clips, self.images]
 
 
 @dataclass(frozen=True)

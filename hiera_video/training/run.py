@@ -14,7 +14,8 @@ from hiera_video.models.joint import IMAGES_FOLDER, HieraForJointTraining
 from hiera_video.models.layouts import read_checkpoint
 from hiera_video.runtime import open_output
 from hiera_video.training.changes import refuse_settings
-from hiera_video.training.preparing import Learning, prepare, settings_of_run
+from hiera_video.training.learning import Learning
+from hiera_video.training.preparing import prepare, settings_of_run
 from hiera_video.training.resume import SavedState, find_resume, read_saved, settings_beside
 from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.sides import (

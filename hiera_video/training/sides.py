@@ -7,17 +7,13 @@ own, of which ``images`` says what differs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 
 from hiera_video.config.groups import (
-    ClipSettings,
-    EvaluateSettings,
-    LoopSettings,
     ValidationSettings,
-    ViewSettings,
 )
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest, open_manifest
@@ -33,6 +29,7 @@ from hiera_video.tasks.mixing import Mixing
 from hiera_video.tasks.pretraining import PreTraining
 from hiera_video.tasks.single_label import SingleLabel
 from hiera_video.tasks.task import Task
+from hiera_video.training.learning import Side
 from hiera_video.training.resume import check_same_model
 from hiera_video.training.settings import LabelledImages, PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.starting import Start
@@ -49,29 +46,6 @@ _IMAGE_SPECIFIC_FIELDS = (
     "mask_ratio",
     "num_labels",
 )
-
-
-@dataclass(frozen=True)
-class Side:
-    """What a run learns from, and the model that learns it.
-
-    Attributes:
-        model: on the CPU, with the weights that it starts from or goes on from.
-        manifest: the training videos, or images.
-        held_out: the manifest to validate on, and the views of each of its videos.
-        validate_epochs: after how many epochs that is due.
-        notes: what to say of the weights that the model starts from, a line each.
-    """
-
-    model: PretrainedModel
-    task: Task
-    manifest: Manifest
-    clip: ClipSettings
-    augment: ViewSettings
-    train: LoopSettings
-    held_out: tuple[Manifest, EvaluateSettings] | None = None
-    validate_epochs: int = 1
-    notes: Sequence[str] = ()
 
 
 #: Makes the side of a run whose weights come from ``Start``, or from the run's seed.

@@ -13,10 +13,9 @@ from hiera_video.config.groups import OptimizerSettings
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.loader import TrainingOrder
 from hiera_video.labels import describe_order
-from hiera_video.training.optim import scale_to_batch
+from hiera_video.training.learning import Side
+from hiera_video.training.optim import clips_per_step, scale_to_batch
 from hiera_video.training.saving import TrainingState
-from hiera_video.training.sides import Side
-from hiera_video.training.trainer import clips_per_step
 
 
 @dataclass(frozen=True)

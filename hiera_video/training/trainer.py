@@ -23,7 +23,12 @@ from hiera_video.tasks.step_shares import StepShares
 from hiera_video.tasks.task import BatchLoss, Task
 from hiera_video.training.agreement import Origin, StopTogether
 from hiera_video.training.meters import Meters
-from hiera_video.training.optim import learning_rate, scale_to_batch, set_learning_rate
+from hiera_video.training.optim import (
+    clips_per_step,
+    learning_rate,
+    scale_to_batch,
+    set_learning_rate,
+)
 from hiera_video.training.saving import Checkpoints, TrainingState, evaluated_model, unwrapped
 from hiera_video.training.stopwatch import Stopwatch
 from hiera_video.training.validation import BestCheckpoint, Validation
@@ -289,8 +294,3 @@ class Trainer:
         is_best = self.best.add(progress.step, figures)
         if is_best and self.accelerator.is_main_process:
             self.checkpoints.mark_best(progress.step)
-
-
-def clips_per_step(train: LoopSettings, accelerator: Accelerator) -> int:
-    """Clips that go into one optimizer step, over all processes and accumulated batches."""
-    return train.batch_size * accelerator.num_processes * train.accumulate_steps

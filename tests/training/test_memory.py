@@ -15,7 +15,6 @@ from hiera_video.errors import ConfigError
 from hiera_video.models.joint import HieraForJointTraining
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.training import memory
-from hiera_video.training import run as training_run
 from hiera_video.training.memory import (
     StepMemory,
     StepPlan,
@@ -197,7 +196,7 @@ def test_a_run_says_what_it_needs(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(training_run, "available_memory", lambda _: 10)
+    monkeypatch.setattr(memory, "available_memory", lambda _: 10)
     train(parse_settings(TrainRun, arguments(tiny_dataset, tmp_path)))
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "memory" in line]
     assert line.startswith("memory     about ")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hiera_video.training import trackers
+from hiera_video.training import stopwatch
 from hiera_video.training.stopwatch import Stopwatch
 
 
@@ -29,7 +29,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(trackers, "time", clock)
+    monkeypatch.setattr(stopwatch, "time", clock)
     return clock
 
 

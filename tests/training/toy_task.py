@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from hiera_video.data.manifest import open_manifest
 from hiera_video.tasks.task import Criterion, ScoreTable, Task
+from hiera_video.training.learning import Side
 from hiera_video.training.run import run_training
 from hiera_video.training.settings import TrainRun
-from hiera_video.training.sides import AdaptModel, Side, build_model
+from hiera_video.training.sides import AdaptModel, build_model
 from hiera_video.training.starting import Start
 
 
