@@ -8,16 +8,15 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from hiera_video.commands.evaluate import EvaluateRun
-from hiera_video.commands.features import FeatureRun
+from hiera_video.cli import COMMANDS
 from hiera_video.config.groups import ClipSettings
 from hiera_video.config.machinery import Settings, parse_settings
-from hiera_video.training.settings import PretrainRun, TrainRun
 from tests.support import (
     CLASS_COLOURS,
     HANG_SECONDS,
@@ -29,13 +28,6 @@ from tests.support import (
     write_video,
 )
 
-#: The scripts whose arguments are settings.
-SETTINGS: dict[str, type[Settings]] = {
-    "scripts/train.py": TrainRun,
-    "scripts/pretrain.py": PretrainRun,
-    "scripts/evaluate.py": EvaluateRun,
-    "scripts/extract_features.py": FeatureRun,
-}
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("*.md", "docs/*.md", "datasets/*/README.md")
@@ -56,11 +48,22 @@ RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("config
 _FENCED = re.compile(r"(?:<!-- needs ([^>]*) -->\n)?```(\w*)\n(.*?)```", re.DOTALL)
 #: What a block of Python may need that no test has.
 _NEEDS_OF_PYTHON = re.compile(r"weights|a GPU|.*scikit-learn")
-_INDENTED = re.compile(r"^(?:#|    )\s*((?:python|accelerate|torchrun)\b.*)$", re.MULTILINE)
-_SCRIPT = re.compile(r"\b(?:scripts|datasets)/\S+\.py\b")
+_INDENTED = re.compile(
+    r"^(?:#|    )\s*((?:(?:python|accelerate|torchrun)\b|hiera-video [a-z]).*)$", re.MULTILINE
+)
+#: What starts one of our commands.
+_START = re.compile(r"\b(?:scripts|datasets)/\S+\.py\b|(?:\bhiera-video|-m hiera_video)(?= [a-z])")
+#: The command that a script is.
+_COMMAND = re.compile(r'^    main\("([a-z ]+)"\)$', re.MULTILINE)
 _PATH = re.compile(
     r"(?<![\w/.-])(?:hiera_video|scripts|datasets|configs|docs|tests)/[\w./*-]*[\w*/]"
 )
+#: Files of Python, folders and modules, as pages name them.
+_FILE = re.compile(r"`([\w./*-]+\.py)`")
+_FOLDER = re.compile(r"`((?:\w+/)+)`")
+_MODULE = re.compile(r"\bhiera_video(?:\.[a-zA-Z_]\w*)+")
+#: Files that pages name and that are not ours.
+_OF_OTHERS = {"ssv2.py"}
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -81,18 +84,35 @@ def blocks(page: str) -> list[Block]:
 
 
 def commands(page: str) -> Iterator[list[str]]:
-    """The words of every command that starts one of our scripts, from the script on."""
+    """The words of every command of ours, from the script or ``hiera-video`` on."""
     text = read(page).replace("\\\n#", " ").replace("\\\n", " ")
     fenced = [line for *_, block in _FENCED.findall(text) for line in block.splitlines()]
     for line in [*fenced, *_INDENTED.findall(text)]:
-        script = _SCRIPT.search(line)
-        if script:
-            command = line[script.start() :]
+        start = _START.search(line)
+        if start:
+            command = line[start.start() :].removeprefix("-m ")
             if command.count("'") % 2:  # inside quotes that end with it, as of `bash -c '...'`
                 command = command[: command.rindex("'")]
             words = shlex.split(command, comments=True)
             # `VIDEO [VIDEO ...]` and `...` stand for more of the same.
             yield [word for word in words if "=" in word or not word.endswith(("]", "...", "…"))]
+
+
+def settings_of(words: list[str]) -> tuple[type[Settings] | None, list[str]]:
+    """The settings that a command's words are, and these; None of a script with its own options."""
+    start, *rest = words
+    if start.endswith(".py"):
+        command = _COMMAND.search(read(start))
+        if command is None:
+            return None, rest
+        name = command[1]
+    else:
+        name = next(n for n in (" ".join(rest[:2]), rest[0]) if n in COMMANDS)
+        rest = rest[len(name.split()) :]
+    settings: type[Settings] = import_module(
+        f"hiera_video.commands.{COMMANDS[name].module}"
+    ).SETTINGS
+    return settings, rest
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -114,6 +134,7 @@ def test_the_pages_are_seen() -> None:
     assert {"README.md", "docs/your_own_videos.md", "datasets/kinetics/README.md"} <= set(PAGES)
     found = [" ".join(words) for words in commands("README.md")]
     assert any("train.py --config configs/finetune.yaml data.train" in words for words in found)
+    assert any(words.startswith("hiera-video prepare folder data/mine") for words in found)
     found = [words[0] for words in commands("configs/kinetics400/pretrain_base.yaml")]
     assert found == ["scripts/pretrain.py"]
 
@@ -132,20 +153,57 @@ def test_every_path_exists(page: str) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_and_module_exists(page: str) -> None:
+    """A file is named from the repository, from the package, or by its last name alone."""
+    text = read(page)
+    named = {*_FILE.findall(text)} - _OF_OTHERS
+    if page == "docs/architecture.md":
+        named |= {*_FOLDER.findall(text)}
+    missing = [path for path in named if not is_file_of_ours(path)]
+    missing += [name for name in _MODULE.findall(text) if not is_name_of_ours(name)]
+    assert not missing
+
+
+def is_file_of_ours(path: str) -> bool:
+    if "/" in path:
+        return any(list(folder.glob(path.rstrip("/"))) for folder in (ROOT, ROOT / "hiera_video"))
+    folders = ("hiera_video", "scripts", "datasets", "tests")
+    return any(list((ROOT / folder).rglob(path)) for folder in folders)
+
+
+def is_name_of_ours(name: str) -> bool:
+    """Whether there is such a module, or such a thing in one."""
+    try:
+        import_module(name)
+    except ModuleNotFoundError:
+        place, _, last = name.rpartition(".")
+        return hasattr(import_module(place), last)
+    return True
+
+
+def test_what_is_gone_is_seen() -> None:
+    assert is_file_of_ours("training/trainer.py")
+    assert not is_file_of_ours("training/loop.py")
+    assert is_name_of_ours("hiera_video.errors.VideoError")
+    assert not is_name_of_ours("hiera_video.errors.VideoErrors")
+
+
 @pytest.mark.parametrize("page", [*PAGES, *RECIPES])
 def test_every_option_exists(
     page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    for script, *words in commands(page):
-        if script in SETTINGS:
+    for line in commands(page):
+        settings, words = settings_of(line)
+        if settings is not None:
             given = {word.partition("=")[0] for word in words}
-            required = {"output_dir=OUT", "checkpoint=DIR"} if "--config" not in given else set()
-            known = SETTINGS[script].model_fields
-            words += [r for r in required if r.partition("=")[0] in known.keys() - given]
-            parse_settings(SETTINGS[script], words)
+            if "--config" not in given:  # what a page leaves out, since a recipe has it
+                left_out = {"output_dir", "checkpoint"} - given - {*settings.positional}
+                words += [f"{key}=PATH" for key in left_out & settings.model_fields.keys()]
+            parse_settings(settings, words)
         else:
-            assert run_here(ROOT / script, "--help") == 0
+            assert run_here(ROOT / line[0], "--help") == 0
             text = capsys.readouterr().out
             options = [word.partition("=")[0] for word in words if word.startswith("--")]
             assert [option for option in options if option not in text] == []
@@ -156,6 +214,10 @@ def workplace(tmp_path: Path) -> Path:
     """A folder where commands find what a checkout has."""
     for name in ("configs", "datasets", "scripts"):
         (tmp_path / name).symlink_to(ROOT / name, target_is_directory=True)
+    program = tmp_path / "bin/hiera-video"  # as pip installs it, with this Python and this package
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hiera_video "$@"\n')
+    program.chmod(0o755)
     return tmp_path
 
 
@@ -163,7 +225,7 @@ def follow(page: str, workplace: Path) -> str:
     """Run the blocks of a page in order, word for word; what they print."""
     environment = {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{workplace}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "ACCELERATE_USE_CPU": "true",
         "CUDA_VISIBLE_DEVICES": "",

@@ -1,6 +1,6 @@
 """The table of variants: sizes and costs counted on the models themselves.
 
-``python -m hiera_video`` prints it.
+``hiera-video models`` prints it.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Progress:
     all processes.
 
     ``videos``, ``labels``, ``image_files`` and ``validation`` tell the contents of the manifests
-    apart (:func:`~hiera_video.training.resume.digest`); empty where an older version saved this.
+    apart (:func:`~hiera_video.training.changes.digest`); empty where an older version saved this.
     What was validated up to step ``judged_after`` was measured otherwise than what came after it.
     """
 

@@ -56,7 +56,7 @@ class TrainingData:
 
 @dataclass
 class Trainer:
-    """All that takes part in training: made by ``run.py``, used by :meth:`fit`.
+    """All that takes part in training: made by ``preparing.py``, used by :meth:`fit`.
 
     ``seed`` seeds what a batch draws at random; figures are logged by ``accelerator``'s trackers.
     """
