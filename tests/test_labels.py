@@ -13,7 +13,7 @@ import torch
 from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.machinery import parse_settings
-from hiera_video.data.manifest import read_classes, write_classes
+from hiera_video.data.class_list import read_classes, write_classes
 from hiera_video.errors import ManifestError
 from hiera_video.inspection.source import read_source
 from hiera_video.labels import (

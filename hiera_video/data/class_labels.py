@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hiera_video.data.manifest import CLASSES_FILE, read_classes
+from hiera_video.data.class_list import CLASSES_FILE, read_classes
 from hiera_video.errors import ManifestError, suggest
 from hiera_video.labels import normalize_label, order_classes, similar_labels
 

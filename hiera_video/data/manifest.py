@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,11 +32,7 @@ from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, 
 from hiera_video.data.shared_table import SharedTable
 from hiera_video.data.targets import TargetEncoder
 from hiera_video.decoding.source import IMAGE_SUFFIXES, NO_REGULAR_FILE, ShardMember, is_image
-from hiera_video.errors import ManifestError, VideoError, reason_of
-from hiera_video.files import atomic_path
-from hiera_video.labels import normalize_label
-
-CLASSES_FILE = "classes.txt"
+from hiera_video.errors import ManifestError, VideoError
 
 #: Which part of a video a row is about.
 _SECONDS = {"start_seconds": pa.float64(), "end_seconds": pa.float64()}
@@ -241,25 +236,6 @@ def has_labels(path: Path) -> bool:
     return "label" in read_header(path)
 
 
-def read_classes(path: Path) -> list[str]:
-    """Class names, one a line, in index order.
-
-    Raises:
-        ManifestError: if it cannot be read, a name stands there twice, or there is none.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
-    names = [name for line in lines if (name := normalize_label(line))]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated or not names:
-        raise ManifestError(
-            f"{path}: " + (f"{repeated[0]!r} is there twice" if names else "is empty")
-        )
-    return names
-
-
 def written_paths(files: Iterable[str | Path], folder: Path) -> list[str]:
     """How a manifest in ``folder`` names files: relative to ``folder`` those that lie below it,
     absolute all others, and none with ``..``.
@@ -277,13 +253,6 @@ def written_paths(files: Iterable[str | Path], folder: Path) -> list[str]:
 
     below = without_dots(folder).rstrip("/") + "/"
     return [without_dots(file).removeprefix(below) for file in files]
-
-
-def write_classes(path: Path, classes: Iterable[str]) -> None:
-    """Class names in index order, one a line; the whole file or none."""
-    with atomic_path(path) as temporary:
-        lines = "".join(f"{normalize_label(name)}\n" for name in classes)
-        temporary.write_text(lines, encoding="utf-8")
 
 
 def _is_regular(path: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.data.file_search import VIDEO_SUFFIXES, find_files
 from hiera_video.data.loader import read_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions
@@ -19,7 +20,6 @@ from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError, VideoError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.scores import ViewAverage
-from hiera_video.preparation.lists import VIDEO_SUFFIXES, find_files
 from hiera_video.tasks.registry import task_of
 
 #: What an address of a file that can be downloaded begins with.

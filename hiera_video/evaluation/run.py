@@ -9,8 +9,9 @@ from typing import Any
 
 from hiera_video.config.groups import ClipSettings, EvaluateData, EvaluateSettings, RunSettings
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.class_list import CLASSES_FILE
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
+from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.data.targets import TargetEncoder
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import CheckpointError, ManifestError

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hiera_video.data.manifest import CLASSES_FILE, write_classes, written_paths
-from hiera_video.files import atomic_path
+from hiera_video.data.class_list import CLASSES_FILE, write_classes
+from hiera_video.data.manifest import written_paths
+from hiera_video.files import atomic_path, write_csv
 from hiera_video.inspection.examine import Examined
 from hiera_video.inspection.source import Source, Video
-from hiera_video.preparation.lists import write_csv
 
 TABLE_FILE = "videos.parquet"
 CLEAN_FILE = "clean.csv"

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hiera_video.config.groups import InspectData
+from hiera_video.data.file_search import describe_passed_over
 from hiera_video.decoding.options import DecodingOptions
 from hiera_video.files import make_output_directory
 from hiera_video.inspection.examine import Examined
@@ -16,7 +17,6 @@ from hiera_video.inspection.results import inspection_table, write_table
 from hiera_video.inspection.source import read_source
 from hiera_video.jsonlines import append_line, read_lines
 from hiera_video.labels import similar_labels
-from hiera_video.preparation.lists import describe_passed_over
 from hiera_video.runtime import progress_bar
 
 #: One line of JSON per file that was examined: what an interrupted inspection goes on from.

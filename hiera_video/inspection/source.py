@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.file_search import describe_passed_over, search_files
 from hiera_video.data.manifest import Manifest, has_labels
 from hiera_video.errors import UserError
 from hiera_video.labels import normalize_label, order_classes
-from hiera_video.preparation.lists import describe_passed_over, search_files
 
 
 @dataclass(frozen=True)

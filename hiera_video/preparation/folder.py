@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.file_search import VIDEO_SUFFIXES, describe_passed_over, search_files
 from hiera_video.data.manifest import Manifest
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.labels import normalize_label, order_classes
 from hiera_video.preparation.lists import (
-    VIDEO_SUFFIXES,
     Entry,
-    describe_passed_over,
-    search_files,
     write_dataset,
 )
 

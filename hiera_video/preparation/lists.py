@@ -8,34 +8,19 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hiera_video.data.manifest import CLASSES_FILE, write_classes, written_paths
+from hiera_video.data.class_list import CLASSES_FILE, write_classes
+from hiera_video.data.manifest import written_paths
 from hiera_video.errors import ManifestError, UserError, suggest
-from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
+from hiera_video.files import check_not_replaced, make_output_directory, reading, write_csv
 from hiera_video.labels import normalize_label, similar_labels
 
-#: What files are taken for videos by: the names of what FFmpeg reads pictures from, old and new.
-# fmt: off
-VIDEO_SUFFIXES = frozenset([
-    ".264", ".265", ".3g2", ".3gp", ".asf", ".avc", ".avi", ".dav", ".divx", ".dv", ".dvr-ms",
-    ".evo", ".f4v", ".flv", ".gif", ".h264", ".h265", ".hevc", ".ismv", ".ivf", ".m1v", ".m2p",
-    ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4",
-    ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt",
-    ".rm", ".rmvb", ".tod", ".ts", ".vob", ".vro", ".webm", ".wmv", ".wtv", ".xvid", ".y4m",
-])
-# fmt: on
 MISSING_FILE = "missing.csv"
 SPLITS = ("train", "val", "test")
-
-
-#: Kinds of files that were passed over, named one by one.
-_MOST_KINDS = 8
 
 
 class Entry(NamedTuple):
@@ -47,82 +32,6 @@ class Entry(NamedTuple):
     split: str
     key: str
     label: str | None
-
-
-class Found(NamedTuple):
-    """Files that were searched for, and how many others there are of each suffix."""
-
-    files: list[Path]
-    passed_over: Counter[str]
-
-
-def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Path]:
-    """The files of :func:`search_files`."""
-    return search_files(root, suffixes).files
-
-
-def search_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Found:
-    """Files below ``root`` with these suffixes, as sorted absolute paths, and a count of others.
-
-    Links are followed; a folder that is reached by several ways is searched once. What is hidden,
-    with a dot before its name, is passed over and not counted.
-
-    Raises:
-        UserError: if there is no such folder, one cannot be read, or a name is not in UTF-8, as
-            manifests are.
-    """
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder")
-    suffixes, files, passed_over = frozenset(suffixes), [], Counter[str]()
-    for folder, names in _walk(root.absolute()):
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - speed
-            if name[0] == ".":
-                continue
-            if suffix in suffixes:
-                files.append(Path(folder, name))
-            else:
-                passed_over[suffix] += 1
-    _check_names(files)
-    return Found(sorted(files), passed_over)
-
-
-def describe_passed_over(passed_over: Counter[str]) -> str:
-    """Such as ``12 .txt, 3 .jpg``, the most frequent suffix first; empty if there is nothing."""
-    kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
-    told = [f"{count} {suffix or 'without a suffix'}" for suffix, count in kinds[:_MOST_KINDS]]
-    if others := kinds[_MOST_KINDS:]:
-        told.append(f"{sum(count for _, count in others)} of {len(others)} other kinds")
-    return ", ".join(told)
-
-
-def _check_names(files: Iterable[Path]) -> None:
-    for file in files:
-        try:
-            str(file).encode()
-        except UnicodeEncodeError:
-            raise UserError(
-                f"{str(file)!a}: its name is not in UTF-8, as manifests are; rename it"
-            ) from None
-
-
-def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Folders with the names of their files. Links may lead back to a folder above them."""
-
-    def complain(error: OSError) -> None:
-        raise UserError(f"{error.filename}: cannot be read ({error.strerror})")
-
-    searched = set()
-    for folder, folders, names in os.walk(root, onerror=complain, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in searched:
-            folders.clear()
-            continue
-        searched.add((status.st_dev, status.st_ino))
-        folders[:] = [name for name in folders if name[0] != "."]  # bins, thumbnails
-        # The folder itself goes before links to it that stand beside it.
-        folders.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
-        yield folder, names
 
 
 def write_dataset(
@@ -214,7 +123,7 @@ def _check_outputs(
     inputs, classes_file = list(inputs), output_dir / CLASSES_FILE
     for path in filter(Path.exists, outputs):
         check_not_replaced(inputs, path)
-        with _reading(path), path.open(encoding="utf-8", errors="replace") as file:
+        with reading(path), path.open(encoding="utf-8", errors="replace") as file:
             header = file.readline().rstrip("\n")
         if header not in outputs[path] or not classes_file.exists():
             raise _something_else(path)
@@ -244,21 +153,13 @@ def _report_missing(path: Path, missing: Sequence[Entry], num_entries: int) -> N
     )
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A CSV file with a header, whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file with a header that has these columns, and perhaps others.
 
     Raises:
         UserError: if it cannot be read, or a column is missing.
     """
-    with _reading(path), path.open(newline="", encoding="utf-8-sig") as file:
+    with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         header = reader.fieldnames or []
         if not set(columns) <= set(header):
@@ -274,7 +175,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         UserError: if it cannot be read.
     """
-    with _reading(path):
+    with reading(path):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
@@ -300,15 +201,5 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: if it cannot be read, or is no JSON.
     """
-    with _reading(path):
+    with reading(path, UserError, ValueError):
         return json.loads(path.read_text(encoding="utf-8-sig"))
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # of text that is no UTF-8, or no JSON
-        raise UserError(f"{path}: cannot be read ({error})") from None

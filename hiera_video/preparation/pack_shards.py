@@ -18,20 +18,25 @@ from webdataset import TarWriter
 
 from hiera_video import compat
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.class_list import CLASSES_FILE, write_classes
+from hiera_video.data.file_search import VIDEO_SUFFIXES
 from hiera_video.data.manifest import (
-    CLASSES_FILE,
     Manifest,
     Row,
     has_labels,
-    write_classes,
     written_paths,
 )
 from hiera_video.data.shards import SHARD_COLUMNS
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError, reason_of
-from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
+from hiera_video.files import (
+    atomic_path,
+    check_not_replaced,
+    make_output_directory,
+    reading,
+    write_csv,
+)
 from hiera_video.labels import normalize_label
-from hiera_video.preparation.lists import VIDEO_SUFFIXES, write_csv
 
 MANIFEST_FILE = "manifest.csv"
 
@@ -146,20 +151,15 @@ def write_shard(
         for index in rows:
             row = manifest[index]
             path = row.local_file
+            with reading(path):
+                data = path.read_bytes()
             tar.write(
                 {
                     "__key__": f"{index:08d}",
-                    path.suffix.removeprefix(".") or "video": _read(path),
+                    path.suffix.removeprefix(".") or "video": data,
                     "json": json.dumps(_describe(row, classes)).encode(),
                 }
             )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({reason_of(error)})") from None
 
 
 def _describe(row: Row, classes: Sequence[str]) -> dict[str, Any]:

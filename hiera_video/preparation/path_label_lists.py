@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hiera_video.data.manifest import read_classes
+from hiera_video.data.class_list import read_classes
 from hiera_video.errors import UserError
 from hiera_video.labels import order_classes
 from hiera_video.preparation.lists import Entry, read_lines, write_dataset

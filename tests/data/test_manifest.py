@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 
 from hiera_video.config.groups import ClipSettings, DataSource, TrainData
+from hiera_video.data.class_list import write_classes
 from hiera_video.data.manifest import (
     Manifest,
     has_labels,
     open_manifest,
-    write_classes,
     written_paths,
 )
 from hiera_video.errors import ManifestError
