@@ -14,10 +14,10 @@ CLASSES_FILE = "classes.txt"
 
 
 def read_classes(path: Path) -> list[str]:
-    """Class names, one a line, in index order.
+    """The class names in a file, in index order.
 
     Raises:
-        ManifestError: if it cannot be read, a name stands there twice, or there is none.
+        ManifestError: if the file cannot be read, contains a name twice, or is empty.
     """
     with reading(path, ManifestError):
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -31,7 +31,7 @@ def read_classes(path: Path) -> list[str]:
 
 
 def write_classes(path: Path, classes: Iterable[str]) -> None:
-    """Class names in index order, one a line; the whole file or none."""
+    """Write class names, in index order, atomically."""
     with atomic_path(path) as temporary:
         lines = "".join(f"{normalize_label(name)}\n" for name in classes)
         temporary.write_text(lines, encoding="utf-8")

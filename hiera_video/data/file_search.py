@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hiera_video.errors import UserError
 from hiera_video.files import reading
 
-#: What files are taken for videos by: the names of what FFmpeg reads pictures from, old and new.
+#: A file with one of these suffixes counts as a video: formats with pictures that FFmpeg reads.
 # fmt: off
 VIDEO_SUFFIXES = frozenset([
     ".264", ".265", ".3g2", ".3gp", ".asf", ".avc", ".avi", ".dav", ".divx", ".dv", ".dvr-ms",
@@ -21,31 +21,31 @@ VIDEO_SUFFIXES = frozenset([
     ".rm", ".rmvb", ".tod", ".ts", ".vob", ".vro", ".webm", ".wmv", ".wtv", ".xvid", ".y4m",
 ])
 # fmt: on
-#: Kinds of files that were passed over, named one by one.
+#: Messages name at most this many suffixes of other files.
 _MOST_KINDS = 8
 
 
-class Found(NamedTuple):
-    """Files that were searched for, and how many others there are of each suffix."""
+class SearchResult(NamedTuple):
+    """Files with the suffixes that were searched for, and the number of other files by suffix."""
 
     files: list[Path]
     passed_over: Counter[str]
 
 
 def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Path]:
-    """The files of :func:`search_files`."""
+    """The files that :func:`search_files` finds, without the count of others."""
     return search_files(root, suffixes).files
 
 
-def search_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Found:
+def search_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> SearchResult:
     """Files below ``root`` with these suffixes, as sorted absolute paths, and a count of others.
 
-    Links are followed; a folder that is reached by several ways is searched once. What is hidden,
-    with a dot before its name, is passed over and not counted.
+    The search follows links, but visits a folder once even if several links lead to it. It skips
+    hidden files and folders (``.NAME``) and does not count them.
 
     Raises:
-        UserError: if there is no such folder, one cannot be read, or a name is not in UTF-8, as
-            manifests are.
+        UserError: if ``root`` is no folder, a folder cannot be read, or a name is not in UTF-8,
+            which manifests use.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
@@ -60,16 +60,16 @@ def search_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Found:
             else:
                 passed_over[suffix] += 1
     _check_names(files)
-    return Found(sorted(files), passed_over)
+    return SearchResult(sorted(files), passed_over)
 
 
 def describe_passed_over(passed_over: Counter[str]) -> str:
-    """Such as ``12 .txt, 3 .jpg``, the most frequent suffix first; empty if there is nothing."""
+    """Text such as ``12 .txt, 3 .jpg``, the most frequent suffix first; empty if there are none."""
     kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
-    told = [f"{count} {suffix or 'without a suffix'}" for suffix, count in kinds[:_MOST_KINDS]]
+    counts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in kinds[:_MOST_KINDS]]
     if others := kinds[_MOST_KINDS:]:
-        told.append(f"{sum(count for _, count in others)} of {len(others)} other kinds")
-    return ", ".join(told)
+        counts.append(f"{sum(count for _, count in others)} of {len(others)} other kinds")
+    return ", ".join(counts)
 
 
 def _check_names(files: Iterable[Path]) -> None:
@@ -83,20 +83,20 @@ def _check_names(files: Iterable[Path]) -> None:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Folders with the names of their files. Links may lead back to a folder above them."""
+    """Folders with the names of their files. A link may lead back to a folder above it."""
 
-    def complain(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         with reading(error.filename):
             raise error
 
     searched = set()
-    for folder, folders, names in os.walk(root, onerror=complain, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in searched:
             folders.clear()
             continue
         searched.add((status.st_dev, status.st_ino))
         folders[:] = [name for name in folders if name[0] != "."]  # bins, thumbnails
-        # The folder itself goes before links to it that stand beside it.
+        # A folder goes before the links to it in the same folder.
         folders.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
         yield folder, names
