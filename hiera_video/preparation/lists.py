@@ -1,7 +1,7 @@
-"""From a dataset's own annotations to manifests: what the scripts in ``datasets/`` share.
+"""From a dataset's own annotations to manifests: code that the scripts in ``datasets/`` share.
 
-A script turns annotations into entries; here they meet the files that there are. An entry without
-a file is left out, counted, and listed in ``missing.csv``.
+A script turns annotations into entries; this file matches them with the files on disk. An entry
+without a file is left out, counted, and listed in ``missing.csv``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SPLITS = ("train", "val", "test")
 
 
 class Entry(NamedTuple):
-    """A file that annotations name: one of the ``SPLITS``, the key of its file, its class.
+    """An entry of the annotations: one of the ``SPLITS``, the key of its file, and its class.
 
-    The class is None where it is kept secret, as in some test splits.
+    The class is None if it is not published, as in some test splits.
     """
 
     split: str
@@ -43,18 +43,18 @@ def write_dataset(
 ) -> None:
     """Write a manifest for each split, ``classes.txt``, and ``missing.csv`` if files are missing.
 
-    ``files`` has the path of each key whose file is there; ``inputs`` are the files that entries
-    and classes came from. Paths are written as :func:`written_paths` says. A split without labels
-    gets a manifest with paths only, a split without files none. Replaces what an earlier run wrote.
-    Prints how many files there are and how many are missing, and which labels may have been meant
-    to be one. Labels and classes are normalised.
+    ``files`` maps the key of each existing file to its path; ``inputs`` are the files that entries
+    and classes came from. :func:`written_paths` gives the form of paths. A split without labels
+    gets a manifest with paths only; a split without files gets none. Replaces the files of an
+    earlier run. Prints how many files exist and how many are missing, and which labels may be two
+    spellings of one class. Labels and classes are normalised.
 
     Raises:
-        UserError: if a label is no class, a class is listed twice, no file is there, or
-            ``output_dir`` cannot be written to, or has files of these names that are the user's
-            own, or of a split that is written no more.
+        UserError: if a label is no class, a class is listed twice, no file exists, or
+            ``output_dir`` cannot be written to, has files of these names that are the user's own,
+            or has the manifest of a split that now has no files.
     """
-    found: dict[str, list[tuple[Path, str | None]]] = {split: [] for split in SPLITS}
+    existing: dict[str, list[tuple[Path, str | None]]] = {split: [] for split in SPLITS}
     missing: list[Entry] = []
     classes = _normalized(classes)
     known, counts = frozenset(classes), Counter[str]()
@@ -70,12 +70,12 @@ def write_dataset(
             missing.append(entry)
         else:
             counts.update([] if entry.label is None else [entry.label])
-            found[entry.split].append((files[entry.key], entry.label))
-    splits = {split: _rows(pairs, output_dir) for split, pairs in found.items()}
-    num_found = sum(map(len, splits.values()))
-    if not num_found:
-        wanted = f", such as {missing[0].key}" if missing else ""
-        raise UserError(f"none of the {len(missing)} files in the annotations was found{wanted}")
+            existing[entry.split].append((files[entry.key], entry.label))
+    splits = {split: _rows(pairs, output_dir) for split, pairs in existing.items()}
+    num_existing = sum(map(len, splits.values()))
+    if not num_existing:
+        example = f", such as {missing[0].key}" if missing else ""
+        raise UserError(f"none of the {len(missing)} files in the annotations was found{example}")
     _check_outputs(output_dir, classes, [split for split, rows in splits.items() if rows], inputs)
     make_output_directory(output_dir)
     for split, rows in splits.items():
@@ -86,14 +86,14 @@ def write_dataset(
     sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
     print(f"{len(classes)} classes: {sizes}  -> {output_dir}")
     print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
-    _report_missing(output_dir / MISSING_FILE, missing, num_found + len(missing))
+    _report_missing(output_dir / MISSING_FILE, missing, num_existing + len(missing))
 
 
 def _normalized(classes: Sequence[str]) -> list[str]:
-    """The names of classes, in their order.
+    """The normalised names of classes, in their order.
 
     Raises:
-        ManifestError: if two of them are one.
+        ManifestError: if two of them are the same.
     """
     written: dict[str, str] = {}
     for name in classes:
@@ -104,7 +104,7 @@ def _normalized(classes: Sequence[str]) -> list[str]:
 
 
 def _rows(pairs: Sequence[tuple[Path, str | None]], output_dir: Path) -> list[tuple[str, ...]]:
-    """The rows of a manifest in ``output_dir``: files and, where they are known, their classes."""
+    """The rows of a manifest in ``output_dir``: paths and, if known, classes."""
     paths = written_paths((file for file, _ in pairs), output_dir)
     labels = [label for _, label in pairs]
     return [
@@ -116,7 +116,7 @@ def _rows(pairs: Sequence[tuple[Path, str | None]], output_dir: Path) -> list[tu
 def _check_outputs(
     output_dir: Path, classes: Sequence[str], written: Sequence[str], inputs: Iterable[Path]
 ) -> None:
-    """Make sure that no file is lost but those of an earlier run, which their headers tell, and
+    """Check that only files of an earlier run would be replaced; their headers show that, and a
     ``classes.txt`` beside them."""
     manifests = {output_dir / f"{split}.csv": ["path", "path,label"] for split in SPLITS}
     outputs = manifests | {output_dir / MISSING_FILE: [",".join(Entry._fields)]}
@@ -154,7 +154,7 @@ def _report_missing(path: Path, missing: Sequence[Entry], num_entries: int) -> N
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header that has these columns, and perhaps others.
+    """The rows of a CSV file whose header has at least these columns.
 
     Raises:
         UserError: if it cannot be read, or a column is missing.
@@ -170,7 +170,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, without empty ones.
+    """The lines of a text file that are not empty, without the white space around them.
 
     Raises:
         UserError: if it cannot be read.
@@ -181,7 +181,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_pairs(path: Path, example: str) -> list[tuple[str, str]]:
-    """The first word, and what follows it, of each line of a text file.
+    """The first word and the rest of each line of a text file.
 
     Raises:
         UserError: if it cannot be read, or a line is not like ``example``.
@@ -196,10 +196,10 @@ def read_pairs(path: Path, example: str) -> list[tuple[str, str]]:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """The value in a JSON file.
 
     Raises:
-        UserError: if it cannot be read, or is no JSON.
+        UserError: if it cannot be read, or is not JSON.
     """
     with reading(path, UserError, ValueError):
         return json.loads(path.read_text(encoding="utf-8-sig"))
