@@ -1,4 +1,4 @@
-"""What crosses from data to models: clips that stay uint8 until they are on the device.
+"""Batches, which carry clips from data to models. Clips stay uint8 until they are on the device.
 
 An image is a clip of one frame. Axes: B clips, C channels, T H W frames, rows, columns.
 """
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-#: What a batch has one number of for each clip.
-_NUMBERS = ("rows", "start_seconds", "end_seconds")
+#: Fields of a batch with one number per clip.
+_PER_CLIP_NUMBERS = ("rows", "start_seconds", "end_seconds")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ NoticeKind = Literal["read by pyav", "counted by decoding"]
 
 @dataclass(frozen=True)
 class Notice:
-    """How the video of a manifest row was read, where users should know: by PyAV in the place of
-    the decoder that was asked for, or after its frames were counted by decoding."""
+    """An unusual way in which a row's video was read: by PyAV instead of the chosen decoder, or
+    after its frames were counted by decoding."""
 
     row: int
     path: str
@@ -42,19 +42,19 @@ class Notice:
 
 
 def model_input(clips: Tensor) -> Tensor:
-    """``(B, C, T, H, W)`` as models take it: clips of one frame are images ``(B, C, H, W)``."""
+    """``(B, C, T, H, W)`` in the form that models take: one-frame clips as ``(B, C, H, W)``."""
     return clips.squeeze(2)
 
 
 @dataclass
 class ClipBatch:
-    """Clips, where they come from, what is to be learned from them, and what could not be read.
+    """Clips with their origin and targets, and the failures of videos that could not be read.
 
     ``pixel_values``: uint8 ``(B, C, T, H, W)``; ``rows``: manifest row of each clip ``(B,)``;
     ``start_seconds`` and ``end_seconds``: the half-open range of the video that each clip was taken
-    from ``(B,)``; ``targets``: by name, what the manifest's encoder made of the clips' rows,
-    ``(B, ...)`` each, empty where nothing is learned.
-    A batch all of whose videos failed has no clips, ``len(batch) == 0``, and no targets.
+    from ``(B,)``; ``targets``: the encoded targets of each clip's row by name, ``(B, ...)`` each,
+    empty if the task has none.
+    If all its videos failed, a batch has no clips, ``len(batch) == 0``, and no targets.
 
     Raises:
         ValueError: if types or shapes do not fit together.
@@ -74,7 +74,7 @@ class ClipBatch:
                 f"pixel_values is {self.pixel_values.dtype} {tuple(self.pixel_values.shape)}, "
                 "wanted uint8 (B, C, T, H, W)"
             )
-        for name in _NUMBERS:
+        for name in _PER_CLIP_NUMBERS:
             value = getattr(self, name)
             if value.shape != (len(self),):
                 raise ValueError(f"{name} has shape {tuple(value.shape)}, wanted ({len(self)},)")
@@ -88,20 +88,21 @@ class ClipBatch:
         return self.pixel_values.shape[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        """As sent from a loader worker: pixels are in shared memory, each tensor of which costs a
-        file descriptor and a connection; the few numbers beside them go with the message."""
-        state = vars(self) | {name: getattr(self, name).numpy() for name in _NUMBERS}
+        """The state that a loader worker sends. Only the pixels go through shared memory, where
+        each tensor costs a file descriptor and a connection; the numbers go with the message."""
+        state = vars(self) | {name: getattr(self, name).numpy() for name in _PER_CLIP_NUMBERS}
         return state | {"targets": {name: t.numpy() for name, t in self.targets.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        for name in _NUMBERS:
+        for name in _PER_CLIP_NUMBERS:
             setattr(self, name, torch.from_numpy(state[name]))
         self.targets = {name: torch.from_numpy(t) for name, t in state["targets"].items()}
 
     @classmethod
     def of_failure(cls, failure: Failure, clip_shape: tuple[int, int, int, int]) -> ClipBatch:
-        """An empty batch that carries ``failure``; its clips would have been ``(C, T, H, W)``."""
+        """An empty batch that carries ``failure``; ``clip_shape`` is the ``(C, T, H, W)`` that its
+        clips would have had."""
         return cls(
             pixel_values=torch.empty((0, *clip_shape), dtype=torch.uint8),
             rows=torch.empty(0, dtype=torch.int64),
@@ -118,8 +119,9 @@ class ClipBatch:
         clips = [clip for batch in batches for clip in batch.pixel_values]
         targets = [batch.targets for batch in batches if len(batch)]
         return cls(
-            # In a loader worker, straight into memory shared with the main process. In its own,
-            # batches between clips would leave holes: hundreds of MiB over thousands of clips.
+            # In a loader worker this writes straight into memory shared with the main process.
+            # Batches in the worker's own memory would leave holes between clips: hundreds of MiB
+            # over thousands of clips.
             pixel_values=default_collate(clips) if clips else batches[0].pixel_values,
             rows=torch.cat([batch.rows for batch in batches]),
             start_seconds=torch.cat([batch.start_seconds for batch in batches]),
@@ -135,16 +137,16 @@ class ClipBatch:
     def normalized(
         self, device: torch.device, mean: Sequence[float], std: Sequence[float]
     ) -> Tensor:
-        """Clips as models take them: ``(value / 255 - mean) / std``, float32 ``(B, C, T, H, W)``,
-        or ``(B, C, H, W)`` where a clip is one frame, which is an image.
+        """The model's input: ``(value / 255 - mean) / std``, float32 ``(B, C, T, H, W)``, or
+        ``(B, C, H, W)`` if clips have one frame, which are images.
 
-        They travel to ``device`` as uint8, a quarter of the bytes, and are normalised there.
+        Clips travel to ``device`` as uint8, a quarter of the bytes, and are normalised there.
         """
         scale, shift = _scale_and_shift(device, tuple(mean), tuple(std))
         return model_input(self.pixel_values.to(device, non_blocking=True) * scale - shift)
 
     def pin_memory(self) -> ClipBatch:
-        """In page-locked memory, so that copies to a GPU run beside computation."""
+        """The batch in page-locked memory, so that copies to a GPU overlap with computation."""
         return replace(
             self,
             pixel_values=self.pixel_values.pin_memory(),
@@ -156,10 +158,10 @@ class ClipBatch:
 def _scale_and_shift(
     device: torch.device, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[Tensor, Tensor]:
-    """Scale and shift, ``(C, 1, 1, 1)`` each: ``bytes * scale - shift`` is
+    """Scale and shift, ``(C, 1, 1, 1)`` each, with ``bytes * scale - shift`` equal to
     ``(bytes / 255 - mean) / std``.
 
-    Made once: a copy to a GPU from ordinary memory waits for all that the GPU has to do before.
+    Cached, because a copy from ordinary memory waits until the GPU has finished all earlier work.
     """
     deviation = torch.tensor(std, device=device).view(-1, 1, 1, 1)
     return 1 / (255 * deviation), torch.tensor(mean, device=device).view(-1, 1, 1, 1) / deviation

@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and one line that says why."""
+"""Running a command: exit status, and one line on standard error that says why it failed."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hiera_video.errors import Interrupted, TrainingError, UserError
+from hiera_video.errors import Interrupted, TrainingError, UserError, reason_of
 from hiera_video.processes import is_first_process
 
-#: How long other processes leave it to the first one to tell of an error, on a busy machine, too.
-_FIRST_TELLS_SECONDS = 20.0
+#: How long the other processes wait while rank 0 reports an error; enough on a busy machine, too.
+_RANK_0_REPORTS_SECONDS = 20.0
 
 
-#: What messages call the command, where it has another name than the file that was started.
+#: The name of the command in messages, if it is not the name of the file that was started.
 _names: list[str] = []
 
 
 def run_command(main: Callable[[], object], name: str | None = None) -> None:
-    """Call ``main``, and end as it does: with one line on standard error if it was not done.
+    """Run ``main``. On failure print one line to standard error and exit with a status that says
+    why.
 
     The line begins with ``name``, or else with the name of the file that was started.
 
-    Exit status 2 for a :class:`UserError`, a full disk and a name that is too long for it; 128 and
-    the number of the signal for a run that was interrupted (130: SIGINT, 143: SIGTERM), so that
-    what follows in a shell script or a Makefile is not started on half a run.
+    The status is 2 for a :class:`UserError`, a full disk and a file name that is too long for it.
+    For an interrupted run it is 128 plus the number of the signal (130: SIGINT, 143: SIGTERM), so
+    that a shell script or Makefile does not continue with half a run.
     """
     _names[:] = [name] if name else []
     try:
@@ -45,22 +46,23 @@ def run_command(main: Callable[[], object], name: str | None = None) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG):
             raise
-        _end(f"error: {error.filename or 'output_dir'}: cannot be written ({error.strerror})", 2)
+        path = error.filename or "output_dir"
+        _end(f"error: {path}: cannot be written ({reason_of(error)})", 2)
 
 
 def _end(message: str, status: int, in_all_processes: bool = False) -> None:
     is_first = is_first_process()
     if not is_first:
-        # What several processes found, the first one tells; the others give it time to, since the
-        # launcher stops all of them when one ends. What only this one found, it tells then.
-        time.sleep(_FIRST_TELLS_SECONDS)
+        # Rank 0 reports errors that all ranks share; the others wait, because the launcher kills
+        # every rank when one exits. An error of this rank alone is reported after the wait.
+        time.sleep(_RANK_0_REPORTS_SECONDS)
     if is_first or not in_all_processes:
         say_error(message)
     sys.exit(status)
 
 
 def say_error(message: str) -> None:
-    """One line on standard error, after the name of the command; past a progress bar, if one is
-    shown, on a line of its own."""
+    """Print one line on standard error, after the name of the command, without breaking a progress
+    bar."""
     name = _names[0] if _names else Path(sys.argv[0]).name
     tqdm.write(f"{name}: {' '.join(message.split())}", file=sys.stderr)

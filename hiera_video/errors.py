@@ -1,8 +1,8 @@
-"""Errors that a user can cause and can mend.
+"""Errors that a user can cause and can fix.
 
-Everything that a user may have got wrong (a key, a path, a label, a size, a video file) is a
-:class:`UserError`. Scripts print its message as one line on standard error and exit with status 2;
-anything else is a fault of this package and keeps its traceback.
+Every mistake of a user (a key, a path, a label, a size, a video file) raises a :class:`UserError`.
+Commands print its message as one line on standard error and exit with status 2; any other exception
+is a fault of this package and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 
 class UserError(Exception):
-    """A mistake of the user's. The message says what was given, what was wanted, and where."""
+    """A user's mistake. The message says what was given, what was wanted, and where."""
 
 
 class Interrupted(Exception):  # noqa: N818
-    """A signal ended the run in good order. The message says how to go on."""
+    """A signal ended the run in good order. The message says how to resume it."""
 
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
@@ -24,9 +24,9 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class ConfigError(UserError, ValueError):
-    """A setting that is unknown, of the wrong type, or contradicts another one.
+    """A setting is unknown, has the wrong type, or contradicts another one.
 
-    ``faults`` keeps keys and complaints apart, where the message tells of several.
+    ``faults`` holds (key, complaint) pairs where the message joins several complaints.
     """
 
     def __init__(self, message: str, faults: Sequence[tuple[str, str]] = ()) -> None:
@@ -35,11 +35,11 @@ class ConfigError(UserError, ValueError):
 
 
 class ManifestError(UserError, ValueError):
-    """A manifest or class list that is missing, empty, or holds a row that cannot be used."""
+    """A manifest or class list is missing or empty, or has a row that cannot be used."""
 
 
 class VideoError(UserError):
-    """A video or image that cannot be opened or decoded; ``path`` and ``reason`` are kept apart."""
+    """A video or image cannot be opened or decoded: ``path`` names it, ``reason`` says why."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -51,25 +51,24 @@ class VideoError(UserError):
 
 
 class TrainingError(UserError):
-    """What makes training stop, found and raised by all processes together."""
+    """Training cannot continue. Every process raises it at the same point."""
 
 
 class NotFiniteError(UserError):
-    """A model says of a video what is not finite. The video is not at fault: none is skipped for
-    it."""
+    """A model's output for a video is not finite. The model is at fault: no video is skipped."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged, or belongs to another architecture."""
+    """A checkpoint is missing or damaged, or belongs to another architecture."""
 
 
 def reason_of(error: BaseException, *, system: bool = False) -> str:
-    """What an error of the system or of a library says: one line, to stand within a sentence.
+    """The reason that an exception gives: one line, worded to stand within a sentence.
 
     Args:
-        error: of any kind. One without a message gives the name of its class.
-        system: whether to prefer what the system said, where ``error`` was raised in consequence:
-            libraries tell of a file that is incomplete, the system of the disk that is full.
+        error: any exception. Without a message, the reason is the name of its class.
+        system: whether to prefer the system's reason where a system error caused ``error``: a
+            library reports an incomplete file, the system reports the full disk behind it.
     """
     cause: BaseException | None = error
     while system and cause is not None:
@@ -80,12 +79,12 @@ def reason_of(error: BaseException, *, system: bool = False) -> str:
     strerror = error.strerror if isinstance(error, OSError) else None
     lines = str(strerror or error).strip().splitlines()
     text = lines[0].rstrip() if lines else type(error).__name__
-    # Within a sentence; but names stay as they are: CUDA, PytorchStreamReader.
+    # Lower case within a sentence; but names stay as they are: CUDA, PytorchStreamReader.
     first_word = text.split(maxsplit=1)[0]
     return text[0].lower() + text[1:] if first_word[1:].islower() else text
 
 
 def suggest(given: str, valid: Sequence[str]) -> str:
-    """A hint for a misspelt name: the nearest valid ones, or all of them when none is near."""
+    """A hint for a misspelt name: the nearest valid name, or all of them if none is near."""
     near = difflib.get_close_matches(given, valid, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else "valid: " + ", ".join(valid)

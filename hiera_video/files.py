@@ -1,14 +1,17 @@
-"""Atomic writes: files are written under a temporary name, flushed, and then renamed."""
+"""Reading files with errors for users, and writing them atomically: under a temporary name, then
+flushed and renamed."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hiera_video.errors import UserError, reason_of
 
@@ -17,11 +20,32 @@ from hiera_video.errors import UserError, reason_of
 UNFINISHED = ".unfinished-"
 
 
-def check_not_replaced(inputs: Iterable[Path], output: Path) -> None:
-    """Check that ``output`` is none of the files it is made from.
+@contextmanager
+def reading(
+    path: str | Path,
+    error_type: type[UserError] = UserError,
+    *unreadable: type[Exception],
+) -> Iterator[None]:
+    """Around code that reads the file or folder ``path``: failures become errors for the user.
+
+    Args:
+        unreadable: exceptions that a file's contents cause, besides ``OSError`` and text that is
+            not in its encoding.
 
     Raises:
-        UserError: if it is one of ``inputs``; the message names it.
+        UserError: of ``error_type``: "PATH: cannot be read (REASON)".
+    """
+    try:
+        yield
+    except (OSError, UnicodeDecodeError, *unreadable) as error:
+        raise error_type(f"{path}: cannot be read ({reason_of(error)})") from None
+
+
+def check_not_replaced(inputs: Iterable[Path], output: Path) -> None:
+    """Check that ``output`` would replace none of the ``inputs`` that it is made from.
+
+    Raises:
+        UserError: if it would; the message names it.
     """
     if output.exists() and any(path.exists() and path.samefile(output) for path in inputs):
         raise UserError(f"{output}: would be replaced by what is made of it; name another folder")
@@ -53,6 +77,14 @@ def atomic_path(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
             _flush(path.parent)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A CSV file with a header, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def atomic_symlink(link: Path, target: Path) -> None:

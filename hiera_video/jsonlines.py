@@ -1,7 +1,7 @@
-"""Files of JSON lines: one record a line, added as they come.
+"""Files of JSON lines: one record a line, each added when it comes.
 
-Whoever is killed while it adds one leaves half a line. It is passed over when the file is read, and
-ended before the next record is added.
+A process that is killed while it adds a record leaves an incomplete line. Reading skips that line,
+and the next record starts on a new one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from hiera_video.files import atomic_path
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a file, in its order; none if there is no such file.
+    """The records of a file, in order; none if there is no such file.
 
-    Lines that are not a whole record are passed over.
+    Incomplete lines are skipped.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -36,23 +36,23 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add a record at the end of a file, which is made if it is not there.
+    """Add a record at the end of a file, which is created if necessary.
 
-    It is written at once: several processes may add to the same file.
+    One unbuffered write adds it: several processes may append to the same file.
     """
     line = json.dumps(record) + "\n"
     with path.open("ab+", buffering=0) as file:
-        if _ends_within_a_line(file.fileno()):
+        if _ends_with_incomplete_line(file.fileno()):
             line = f"\n{line}"
         file.write(line.encode())
 
 
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write a file anew with these records; the whole file or none."""
+    """Write these records into a new file, which replaces the old one atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def _ends_within_a_line(file: int) -> bool:
+def _ends_with_incomplete_line(file: int) -> bool:
     size = os.fstat(file).st_size
     return size > 0 and os.pread(file, 1, size - 1) != b"\n"

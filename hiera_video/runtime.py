@@ -1,4 +1,4 @@
-"""How processes and devices start, and what runs beside them: signals, locks, progress bars."""
+"""Starting processes and devices; output folders, signals and progress bars of a run."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ logger = logging.getLogger(__name__)
 
 _MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
-#: A terminal and a launcher may both pass on the same signal; this long, it is taken for one.
+#: A terminal and a launcher may both forward one Ctrl-C: signals closer together count once.
 _SAME_SIGNAL_SECONDS = 1.0
 
 
 @contextmanager
 def open_output(output_dir: Path, index_dir: Path | None) -> Iterator[Path]:
-    """Make ``output_dir``, if it is not there, and keep other runs out of it while the block runs;
-    make the folder for indexes, too.
+    """Create ``output_dir`` if necessary, and lock out other runs while the block runs; create the
+    folder for indexes, too.
 
-    A new folder is removed again if the block raises a :class:`UserError` before it writes there.
+    If the block raises a :class:`UserError` before it writes there, a new folder is removed again.
 
     Raises:
-        UserError: if it cannot be written to, or another run writes there.
+        UserError: if a folder cannot be written to, or another run writes to ``output_dir``.
     """
     is_new = not output_dir.exists()
     make_output_directory(output_dir)
@@ -58,47 +58,47 @@ def open_output(output_dir: Path, index_dir: Path | None) -> Iterator[Path]:
             yield output_dir
     except UserError:
         if is_new:
-            with suppress(OSError):  # of a folder that is not empty: the run had begun
+            with suppress(OSError):  # the folder is not empty: the run had begun
                 output_dir.rmdir()
         raise
 
 
 class Signals:
-    """Takes note of SIGTERM and SIGINT while it is entered, instead of ending the process.
+    """Within its ``with`` block, SIGTERM and SIGINT are recorded instead of ending the process.
 
-    ``received`` is the number of the signal that came, or 0. A second one ends the process at once.
+    ``received`` is the number of the first signal, or 0. A second one ends the process at once.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        self._at = 0.0
+        self._received_at = 0.0
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():  # others cannot handle signals
             handled = (signal.SIGTERM, signal.SIGINT)
-            self._before = {number: signal.signal(number, self._note) for number in handled}
+            self._old_handlers = {number: signal.signal(number, self._record) for number in handled}
         else:
-            self._before = {}
+            self._old_handlers = {}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _record(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
-        if self.received and now - self._at > _SAME_SIGNAL_SECONDS:
+        if self.received and now - self._received_at > _SAME_SIGNAL_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         elif not self.received:
-            self.received, self._at = number, now
+            self.received, self._received_at = number, now
 
 
 def prepare_for_inference(model: nn.Module, accelerator: Accelerator) -> nn.Module:
-    """``model`` on the accelerator's device, in its precision, compiled if that was asked for.
+    """``model`` on the accelerator's device, in its precision, compiled if the run asks for it.
 
-    Moved first: under an FSDP configuration Accelerate leaves that to the sharding, which only
-    training does.
+    This moves the model itself: under an FSDP configuration Accelerate leaves that to the sharding,
+    which only training does.
     """
     prepared: nn.Module = accelerator.prepare_model(
         model.to(accelerator.device), evaluation_mode=True
@@ -107,20 +107,22 @@ def prepare_for_inference(model: nn.Module, accelerator: Accelerator) -> nn.Modu
 
 
 def progress_bar(**arguments: Any) -> tqdm[Any]:
-    """A progress bar for terminals; where standard error is a file, a line now and then."""
+    """A progress bar for terminals; if standard error is a file, a line every half minute."""
     return tqdm(mininterval=0.5 if sys.stderr.isatty() else 30.0, **arguments)
 
 
 def make_accelerator(
     run: RunSettings, longest_wait: timedelta = timedelta(minutes=30), **arguments: Any
 ) -> Accelerator:
-    """Start devices and processes as ``run`` asks; ``arguments`` go to ``Accelerator``.
+    """Start devices and processes with the settings of ``run``.
 
-    ``longest_wait`` is how long processes wait for each other: longer than it takes to find out
-    that some videos hang (``data.timeout_seconds``). A process that dies is noticed at once.
+    Args:
+        longest_wait: how long processes wait for each other: longer than it takes to notice that
+            some videos hang (``data.timeout_seconds``). The death of a process is noticed at once.
+        arguments: passed to ``Accelerator``.
 
     Raises:
-        ConfigError: if the precision is not to be had here.
+        ConfigError: if this machine cannot compute in the precision.
     """
     if run.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError("precision=fp16: needs a GPU; use bf16 or fp32")
@@ -129,7 +131,7 @@ def make_accelerator(
         dynamo_backend="inductor" if run.compile else "no",
         kwargs_handlers=[
             InitProcessGroupKwargs(timeout=longest_wait),
-            DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # one copy of them less
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # saves a copy of each
         ],
         **arguments,
     )
@@ -141,7 +143,7 @@ def make_accelerator(
 
 
 def _multiplies_bf16_slowly() -> bool:
-    """Whether all there is to compute with is a processor that PyTorch has no fast bf16 products
-    for: 0.3 GFLOP/s where fp32 reaches 134 (AVX2; docs/benchmarks.md)."""
+    """Whether the only device is a processor without fast bf16 products in PyTorch: 0.3 GFLOP/s
+    where fp32 reaches 134 (AVX2; docs/benchmarks.md)."""
     on_cpu = not torch.accelerator.is_available()
     return on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2"

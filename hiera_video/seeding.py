@@ -1,7 +1,7 @@
-"""Stateless randomness: the seed of each draw is derived from the draw's purpose.
+"""Stateless randomness: the seed of each draw is derived from the purpose of the draw.
 
-To resume a run, no random state need be saved, and the number of workers or processes does not
-change any draw.
+So a run resumes without any saved random state, and the number of workers or processes changes no
+draw.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import torch
 
 
 def derive_seed(*parts: int) -> int:
-    """A 64-bit seed that is a function of ``parts`` (seed, epoch, row, repeat...) alone."""
+    """A 64-bit seed, a function of ``parts`` (seed, epoch, row, repeat...) alone."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
 
 
 def generator(*parts: int) -> torch.Generator:
-    """A generator of its own, on the CPU, that starts from :func:`derive_seed` of ``parts``."""
+    """A new generator on the CPU, seeded by :func:`derive_seed` of ``parts``."""
     return torch.Generator().manual_seed(derive_seed(*parts))

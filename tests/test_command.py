@@ -30,12 +30,12 @@ from tests.support import HANG_SECONDS
         (KeyboardInterrupt(), "interrupted", 130),
         (
             OSError(errno.ENOSPC, "No space left on device", "runs/log.jsonl"),
-            "error: runs/log.jsonl: cannot be written (No space left on device)",
+            "error: runs/log.jsonl: cannot be written (no space left on device)",
             2,
         ),
         (
             OSError(errno.ENAMETOOLONG, "File name too long", "runs/features/long"),
-            "error: runs/features/long: cannot be written (File name too long)",
+            "error: runs/features/long: cannot be written (file name too long)",
             2,
         ),
     ],

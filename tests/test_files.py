@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from hiera_video.errors import UserError
-from hiera_video.files import atomic_path, atomic_symlink, make_output_directory
+from hiera_video.errors import ManifestError, UserError
+from hiera_video.files import atomic_path, atomic_symlink, make_output_directory, reading
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    message = f"{missing}: cannot be read (no such file or directory)"
+    with pytest.raises(ManifestError, match=re.escape(message)), reading(missing, ManifestError):
+        missing.read_text()
+    with pytest.raises(UserError, match=r"x: cannot be read \('utf-8' codec"), reading("x"):
+        b"\xff".decode()
+
+
+def test_only_faults_of_the_file_are_reported_as_unreadable() -> None:
+    message = r"x: cannot be read \(bad number\)"
+    with pytest.raises(UserError, match=message), reading("x", UserError, ValueError):
+        raise ValueError("bad number")
+    with pytest.raises(ValueError, match=r"^bad number"), reading("x"):
+        raise ValueError("bad number")
 
 
 def test_what_is_not_durable_is_whole_or_not_there_all_the_same(

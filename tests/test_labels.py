@@ -13,9 +13,9 @@ import torch
 from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.machinery import parse_settings
-from hiera_video.data.manifest import read_classes, write_classes
+from hiera_video.data.class_list import read_classes, write_classes
 from hiera_video.errors import ManifestError
-from hiera_video.inspection.source import read_source
+from hiera_video.inspection.rows import read_rows
 from hiera_video.labels import (
     describe_order,
     normalize_label,
@@ -180,7 +180,7 @@ def test_folders_lists_and_shards_of_numbers_are_in_their_order(
 ) -> None:
     prepare("folder", folders, tmp_path / "folder", "--val-share", "0")
     assert read_classes(tmp_path / "folder" / "classes.txt") == NUMBERS
-    assert read_source(folders).classes == NUMBERS
+    assert read_rows(folders).classes == NUMBERS
     lines = "".join(f"{name}/a.mp4 {name}\n" for name in reversed(NUMBERS))
     (tmp_path / "list.txt").write_text(lines)
     prepare("lists", tmp_path / "list", "--train", tmp_path / "list.txt", "--root", folders)

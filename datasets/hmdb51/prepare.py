@@ -13,9 +13,10 @@ from pathlib import Path
 
 from hiera_video.command import run_command
 from hiera_video.config.machinery import CommandLine
+from hiera_video.data.file_search import find_files
 from hiera_video.errors import UserError
 from hiera_video.labels import order_classes
-from hiera_video.preparation.lists import Entry, find_files, read_lines, write_dataset
+from hiera_video.preparation.lists import Entry, read_lines, write_dataset
 
 #: What the number after a video's name means; 0 is in neither.
 SPLITS = {"1": "train", "2": "val"}

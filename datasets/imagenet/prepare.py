@@ -14,10 +14,11 @@ from pathlib import Path
 
 from hiera_video.command import run_command
 from hiera_video.config.machinery import CommandLine
+from hiera_video.data.file_search import find_files
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError
 from hiera_video.labels import normalize_label, order_classes
-from hiera_video.preparation.lists import Entry, find_files, read_pairs, read_rows, write_dataset
+from hiera_video.preparation.lists import Entry, read_pairs, read_rows, write_dataset
 
 
 def read_names(words: Path | None, synsets: list[str]) -> dict[str, str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from hiera_video.command import run_command
 from hiera_video.config.machinery import CommandLine
+from hiera_video.data.file_search import find_files
 from hiera_video.errors import UserError
 from hiera_video.labels import order_classes
-from hiera_video.preparation.lists import Entry, find_files, read_rows, write_dataset
+from hiera_video.preparation.lists import Entry, read_rows, write_dataset
 
 #: The splits as annotations of different years call them.
 SPLITS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from hiera_video.command import run_command
 from hiera_video.config.machinery import CommandLine
+from hiera_video.data.file_search import find_files
 from hiera_video.errors import UserError
-from hiera_video.preparation.lists import Entry, find_files, read_json, write_dataset
+from hiera_video.preparation.lists import Entry, read_json, write_dataset
 
 PREFIX = "something-something-v2-"
 SPLITS = {"train": "train", "validation": "val", "test": "test"}

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from hiera_video.command import run_command
 from hiera_video.config.machinery import CommandLine
-from hiera_video.preparation.lists import Entry, find_files, read_lines, read_pairs, write_dataset
+from hiera_video.data.file_search import find_files
+from hiera_video.preparation.lists import Entry, read_lines, read_pairs, write_dataset
 
 
 def read_entries(path: Path, split: str) -> list[Entry]:

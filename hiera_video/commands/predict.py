@@ -69,7 +69,7 @@ SETTINGS = PredictRun
 
 def start(run: PredictRun) -> None:
     """Print the most probable classes of each file; what cannot be read, at the end."""
-    from hiera_video.data.manifest import read_classes
+    from hiera_video.data.class_list import read_classes
     from hiera_video.evaluation.predict import PredictionOptions, predict
 
     options = PredictionOptions(

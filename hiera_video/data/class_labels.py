@@ -1,4 +1,4 @@
-"""One class a row: the labels of a manifest as they are written, and the class indices they are."""
+"""One class per row: the labels that a manifest has, encoded as class indices."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hiera_video.data.manifest import CLASSES_FILE, read_classes
+from hiera_video.data.class_list import CLASSES_FILE, read_classes
 from hiera_video.errors import ManifestError, suggest
 from hiera_video.labels import normalize_label, order_classes, similar_labels
 
 
 class ClassLabels:
-    """Makes ``labels`` of the column ``label``: int32 class indices, one a row.
+    """Encodes the column ``label`` as the target ``labels``: int32 class indices, one per row.
 
     Args:
         classes: class names in index order, kept as they are written. None reads the
-            ``classes.txt`` beside the manifest; where there is none, the labels are put in order
+            ``classes.txt`` beside the manifest; without that file, the labels themselves are sorted
             (``labels.order_classes``).
 
     Attributes:
-        classes: the names in index order; those of the manifest once it has been read.
-        order_is_assumed: whether nobody gave the order of the classes.
-        warnings: labels that may have been meant to be one.
+        classes: the names in index order; without ``classes``, known once a manifest is read.
+        order_is_assumed: whether the order of the classes comes from sorting the labels.
+        warnings: pairs of labels that may be two spellings of one class.
     """
 
     columns: tuple[str, ...] = ("label",)
@@ -40,28 +40,28 @@ class ClassLabels:
         """The class index of each row of the manifest at ``path``.
 
         Raises:
-            ManifestError: if a row has no label, several, or one that is no class.
+            ManifestError: if a row has no label, several labels, or one that is no class.
         """
-        written = _LabelColumn(path, table["label"])
+        column = _LabelColumn(path, table["label"])
         given = _classes_beside(path) if self._given is None else self._given
         self.order_is_assumed = given is None
-        self.classes = order_classes(written.counts) if given is None else given
-        written.check_single(given or [])
-        self.warnings = similar_labels(written.counts)
-        return {"labels": written.indices(self.classes)}
+        self.classes = order_classes(column.counts) if given is None else given
+        column.check_single(given or [])
+        self.warnings = similar_labels(column.counts)
+        return {"labels": column.indices(self.classes)}
 
 
 def _classes_beside(path: Path) -> list[str] | None:
     """The names in the ``classes.txt`` beside a manifest, if there is one."""
-    beside = path.parent / CLASSES_FILE
-    return read_classes(beside) if beside.exists() else None
+    classes_file = path.parent / CLASSES_FILE
+    return read_classes(classes_file) if classes_file.exists() else None
 
 
 class _LabelColumn:
-    """The labels of a manifest's rows. ``counts`` has each, normalised, and how many rows have it.
+    """The labels of a manifest's rows. ``counts`` maps each normalised label to its number of rows.
 
     Raises:
-        ManifestError: naming the first row that has none.
+        ManifestError: if a row has no label; the message names the first one.
     """
 
     def __init__(self, path: Path, column: pa.ChunkedArray) -> None:
@@ -77,15 +77,15 @@ class _LabelColumn:
             self.counts[name] += counts[label]
 
     def _error(self, number: int, reason: str) -> ManifestError:
-        """About the first row that has the label of this number."""
+        """An error at the first row with the label ``self._written[number]``."""
         row = pc.index(self.column, self._written[number]).as_py()
         return ManifestError(f"{self.path}, line {row + 2}: {reason}")
 
     def check_single(self, classes: Sequence[str]) -> None:
-        """Make sure that a label with ``|`` in it is the name of one of the given ``classes``.
+        """Check that each label with a ``|`` is the name of one of the given ``classes``.
 
         Raises:
-            ManifestError: naming the first that is not.
+            ManifestError: if not; the message names the first such label.
         """
         known = {normalize_label(name) for name in classes}
         for number, name in enumerate(self._names):
@@ -99,22 +99,22 @@ class _LabelColumn:
     def indices(self, classes: Sequence[str]) -> pa.ChunkedArray:
         """The index in ``classes`` of each row's label.
 
-        Names are compared as they are written first: a class list that was made before names were
-        normalised may have one twice.
+        An exact match goes before a normalised one: a class list from before names were normalised
+        may contain two spellings of one name.
 
         Raises:
-            ManifestError: naming the first label that is no class, and the nearest one.
+            ManifestError: if a label is no class; the message names it and the nearest class.
         """
-        as_written = {name: index for index, name in enumerate(classes)}
+        exact = {name: index for index, name in enumerate(classes)}
         normalized: dict[str, int] = {}
         for index, name in enumerate(classes):
             normalized.setdefault(normalize_label(name), index)
-        found = [
-            as_written.get(label.strip(), normalized.get(name))
+        indices = [
+            exact.get(label.strip(), normalized.get(name))
             for label, name in zip(self._written, self._names, strict=True)
         ]
-        if None in found:
-            number = found.index(None)
+        if None in indices:
+            number = indices.index(None)
             name = self._names[number]
             raise self._error(
                 number,
@@ -122,4 +122,4 @@ class _LabelColumn:
                 + suggest(name, classes),
             )
         labels = pc.index_in(self.column, value_set=pa.array(self._written, pa.string()))
-        return pc.take(pa.array(found, pa.int32()), labels)
+        return pc.take(pa.array(indices, pa.int32()), labels)

@@ -1,8 +1,7 @@
 """Which frames make which clip: pure arithmetic on frame numbers and exact fractions of a second.
 
-``sampling.py`` holds the rules by which clips of training and evaluation are chosen; here is what
-they share, and the sliding windows of an extraction. Ranges are half-open. Which frame is shown at
-a second is the matter of ``timeline.py``.
+This file has what the sampling rules (``sampling.py``) share, and the sliding windows of an
+extraction. Ranges are half-open. ``timeline.py`` knows which frame is shown at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from hiera_video.config.groups import ClipSettings
 
 
 def exact(number: float) -> Fraction:
-    """A number as it was written in decimals: 0.7, where the float nearest to it is less."""
+    """The exact decimal value of a float: 0.7 becomes 7/10, not its binary approximation."""
     return Fraction(str(number))
 
 
@@ -32,15 +31,14 @@ class VideoPart(NamedTuple):
     def between(
         cls, start: Fraction, end: Fraction, num_frames: int, frames_per_second: Fraction
     ) -> VideoPart:
-        """The frames of a video of ``num_frames`` that are shown between two positions in it, the
-        second one left out."""
+        """The frames that a video of ``num_frames`` shows in the positions ``[start, end)``."""
         first = floor(start)
         last = min(num_frames, ceil(end))
         return cls(first, last - first, frames_per_second)
 
 
 def clip_duration(clip: ClipSettings, frames_per_second: Fraction) -> Fraction:
-    """Seconds that a clip spans in a video of that rate: ``num_frames * stride`` frames."""
+    """Seconds that a clip of ``num_frames * stride`` frames spans in a video of that rate."""
     rate = exact(clip.frames_per_second) if clip.frames_per_second else frames_per_second
     return clip.num_frames * clip.stride / rate
 
@@ -57,10 +55,10 @@ def spread_frames(start: Fraction, span: Fraction, num_frames: int) -> list[int]
 def window_starts(
     video_seconds: Fraction, window_seconds: Fraction, stride_seconds: Fraction
 ) -> list[Fraction]:
-    """Starts of sliding windows over a whole video, by pytorchvideo's sampler.
+    """Starts of sliding windows over a whole video, from pytorchvideo's sampler.
 
-    The last window is moved back to end with the video, so that no frame is left out. A video
-    shorter than a window has one window, at 0.
+    The last window is shifted back to end with the video, so that the windows cover every frame. A
+    video shorter than a window has one window, at 0.
     """
     sampler = UniformClipSampler(window_seconds, stride_seconds, backpad_last=True)
     starts: list[Fraction] = []

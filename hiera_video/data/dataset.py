@@ -1,7 +1,7 @@
-"""Rows to clips: which frames they are, decoding, views.
+"""From manifest rows to clips: choosing frames, decoding them, making views.
 
-A bad video never raises here: it becomes a batch without clips that carries the reason, so that one
-place (``failures.py``) decides what to do about it, in the main process.
+A bad video never raises here: it becomes an empty batch that carries the reason, so that one place
+in the main process (``failures.py``) decides what to do about it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _read(
     dataset: TrainClips | EvaluationClips,
     make_clips: Callable[[VideoSegment], ClipBatch],
 ) -> ClipBatch:
-    """Clips of a row, or the reason why there are none."""
+    """The clips of a row, or an empty batch with the reason."""
     try:
         with (
             dataset.watch.reading(row.index, str(row.file)),
@@ -38,7 +38,7 @@ def _read(
         ):
             try:
                 return make_clips(video)
-            except IndexDisprovedError:  # its frames are others than those chosen from
+            except IndexDisprovedError:  # decoding found other frames than the index has
                 video.locate()
                 return make_clips(video)
     except VideoError as error:
@@ -46,7 +46,7 @@ def _read(
 
 
 class TrainClips(Dataset[ClipBatch]):
-    """``(epoch, row)`` -> ``repeats`` random clips of that row's video, each in a random view.
+    """Maps ``(epoch, row)`` to ``repeats`` random clips of that row's video, each in a random view.
 
     Clips and views are a function of (seed, epoch, row, repeat) alone.
     """
@@ -94,7 +94,7 @@ class TrainClips(Dataset[ClipBatch]):
 
 
 class EvaluationClips(Dataset[ClipBatch]):
-    """``row`` -> all views of that row's video: ``num_clips`` times ``num_crops`` clips."""
+    """Maps ``row`` to all views of that row's video: ``num_clips`` times ``num_crops`` clips."""
 
     def __init__(
         self,
@@ -131,4 +131,4 @@ class EvaluationClips(Dataset[ClipBatch]):
 
     def _shuffled(self, plan: list[int], row: int, clip: int) -> list[int]:
         order = torch.randperm(len(plan), generator=generator(self.seed, row, clip))
-        return [plan[place] for place in order]
+        return [plan[position] for position in order]

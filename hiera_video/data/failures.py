@@ -1,5 +1,5 @@
-"""What to do about videos that cannot be read, or are read otherwise than was asked for: one place,
-in the main process."""
+"""The one place, in the main process, that handles videos that cannot be read, or were read in
+another way than requested."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SKIPPED_FILE = "skipped.jsonl"
 NOTICES_FILE = "notices.jsonl"
 
 
-class Read(Protocol):
-    """What was read, as far as there is something to say of it: a batch, or a pair of them."""
+class ReadResult(Protocol):
+    """What the policy needs of a batch, or of a pair of batches."""
 
     @property
     def failures(self) -> list[Failure]:
@@ -29,70 +29,70 @@ class Read(Protocol):
 
     @property
     def notices(self) -> list[Notice]:
-        """How rows were read, where users should know."""
+        """Rows that were read in an unusual way, and how."""
 
 
 class FailurePolicy:
     """``raise`` ends the run at the first bad video; ``skip`` counts it and lists it once.
 
     The list is ``skipped.jsonl`` in the output folder: one line of JSON per video, with path and
-    reason. ``notices.jsonl`` beside it lists videos that were read by PyAV in the place of another
-    decoder, and those whose frames were counted by decoding. Several processes append to these
-    files, and a run that goes on after an interruption.
+    reason. ``notices.jsonl`` beside it lists videos that PyAV read instead of another decoder, and
+    those whose frames were counted by decoding. All processes append to these files, and so does a
+    resumed run.
     """
 
     def __init__(self, on_error: Literal["raise", "skip"], output_dir: Path) -> None:
         self.on_error = on_error
         self.folder = output_dir
         self.num_failed = 0
-        self._skipped = _List(output_dir / SKIPPED_FILE)
-        self._notices = _List(output_dir / NOTICES_FILE)
+        self._skipped = _UniqueLines(output_dir / SKIPPED_FILE)
+        self._notices = _UniqueLines(output_dir / NOTICES_FILE)
         self._known: set[Notice] = set()
-        self._warned: set[str] = set()
+        self._warned_kinds: set[str] = set()
 
     def forget(self) -> None:
         """Remove the lists of an earlier run."""
-        for listing in (self._skipped, self._notices):
-            listing.path.unlink(missing_ok=True)
+        for lines in (self._skipped, self._notices):
+            lines.path.unlink(missing_ok=True)
 
-    def handle(self, batch: Read) -> None:
-        """Take note of what could not be read of a batch, and of what was read otherwise.
+    def handle(self, batch: ReadResult) -> None:
+        """Record the failures and notices of a batch.
 
         Raises:
             VideoError: for the first failure, under ``raise``.
         """
         for notice in batch.notices:
-            self._note(notice)
+            self._record(notice)
         for failure in batch.failures:
             if self.on_error == "raise":
                 raise VideoError(failure.path, failure.reason)
             self.num_failed += 1
             self._skipped.add({"path": failure.path, "reason": failure.reason})
 
-    def _note(self, notice: Notice) -> None:
+    def _record(self, notice: Notice) -> None:
         if notice in self._known:
             return
         self._known.add(notice)
         entry = {name: value for name, value in asdict(notice).items() if name != "row"}
         is_new = self._notices.add(entry)
-        if is_new and notice.kind not in self._warned:
+        if is_new and notice.kind not in self._warned_kinds:
             logger.warning(
                 "%s: %s (%s); others like it are listed in %s",
                 *(notice.path, notice.kind, notice.reason, self._notices.path),
             )
-        self._warned.add(notice.kind)
+        self._warned_kinds.add(notice.kind)
 
     def summary(self) -> str | None:
-        """How many videos were read otherwise, over all processes; None if none was."""
+        """The number of notices of each kind, over all processes; None if there are none."""
         counts = Counter(entry["kind"] for entry in self._notices.entries())
         if not counts:
             return None
-        told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-        return f"videos read otherwise than asked for: {told}  -> {self._notices.path}"
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        return f"videos read otherwise than asked for: {kinds}  -> {self._notices.path}"
 
 
-class _List:
-    """A file of JSON lines, none of which is there twice, that several processes append to."""
+class _UniqueLines:
+    """A file of JSON lines without repetitions, to which several processes append."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,13 +100,13 @@ class _List:
         self._read_up_to = 0
 
     def add(self, entry: dict[str, Any]) -> bool:
-        """Whether the entry was new."""
+        """Add an entry, unless the file has it; returns whether it was new."""
         line = json.dumps(entry)
         if line in self._listed:
             return False
         if self.path.exists():
             with self.path.open(encoding="utf-8") as file:
-                file.seek(self._read_up_to)  # what others listed since
+                file.seek(self._read_up_to)  # lines that other processes have added since
                 self._listed.update(file.read().splitlines())
                 self._read_up_to = file.tell()
         if line in self._listed:
@@ -116,5 +116,5 @@ class _List:
         return True
 
     def entries(self) -> list[dict[str, Any]]:
-        """Each entry once: two processes may have added it at the same moment."""
+        """Each entry once, even if two processes added it at the same moment."""
         return list({json.dumps(entry): entry for entry in read_lines(self.path)}.values())

@@ -1,7 +1,7 @@
 """Order, division over processes, and loaders.
 
-Nothing here depends on how many workers there are, and the clips of a training step do not depend
-on how many processes share it: step s takes the same videos whether one loads them or eight.
+No result here depends on the number of workers, and the clips of a training step do not depend on
+the number of processes that share it: step s takes the same videos on one process or on eight.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ConfigError, VideoError
 from hiera_video.seeding import generator
 
-#: An epoch, and a row of the manifest: what :class:`TrainClips` takes.
+#: An epoch and a row of the manifest: an index into :class:`TrainClips`.
 Key: TypeAlias = tuple[int, int]
 
 #: An extraction is divided into at least this many groups of videos, as far as there are videos.
@@ -38,10 +38,10 @@ _MIN_GROUPS = 256
 class TrainingOrder:
     """Which rows a process reads for each batch of an epoch, as ``(epoch, row)`` keys.
 
-    Each epoch is a new permutation, a function of (seed, epoch). Rows that do not fill a last step
-    are left out of that epoch. Where an epoch is begun, ``first_row`` is a position in the
-    permutation, over all processes: a resumed run goes on without decoding what it has seen,
-    whatever its batches and processes were before.
+    Each epoch is a new permutation, a function of (seed, epoch). It leaves out the rows that do not
+    fill a last step. ``first_row``, where a method takes it, is a position in the permutation, over
+    all processes: a resumed run skips the rows before it without decoding them, even if batch size
+    and number of processes have changed.
 
     Raises:
         ConfigError: if the rows do not fill a step.
@@ -74,11 +74,11 @@ class TrainingOrder:
         return self.num_rows // self.rows_per_step
 
     def num_batches(self, first_row: int = 0) -> int:
-        """How many batches of this process an epoch has from ``first_row`` on."""
+        """The number of batches that this process reads in an epoch from ``first_row`` on."""
         return (self.num_rows - first_row) // self.rows_per_step * self.accumulate_steps
 
     def first_batch(self, first_row: int) -> int:
-        """How many batches of this size the rows before ``first_row`` would be."""
+        """The number of batches, at this batch size, that the rows before ``first_row`` fill."""
         return first_row // (self.rows_per_batch * self.num_processes)
 
     def batches(self, epoch: int, first_row: int = 0) -> Iterator[list[Key]]:
@@ -93,10 +93,11 @@ class TrainingOrder:
 def evaluation_order(
     num_rows: int, batch_size: int, num_processes: int, process_index: int
 ) -> list[list[int]]:
-    """This process's batches of rows; every row once in all, none repeated to even things out.
+    """This process's batches of rows. Over all processes every row occurs exactly once: none is
+    repeated to make shares equal.
 
-    Rows are grouped before they are divided, so that a video is computed in the same batch, to the
-    same bits, however many processes there are.
+    Batches are formed before they are divided, so that a video is in the same batch, and has the
+    same result to the bit, for any number of processes.
     """
     groups = [
         list(range(begin, min(begin + batch_size, num_rows)))
@@ -108,14 +109,15 @@ def evaluation_order(
 def extraction_order(
     rows: Sequence[int], batch_size: int, num_processes: int, process_index: int
 ) -> list[list[int]]:
-    """This process's groups of ``rows``, whose windows share batches; every row once in all.
+    """This process's groups of ``rows``. Over all processes every row occurs exactly once.
 
-    Images, and videos of a few windows, fill batches together. Rows are grouped before they are
-    divided, as for an evaluation, and few enough for each group that there is enough to divide.
+    The windows of a group share batches, so that images and short videos fill batches together.
+    Groups are formed before they are divided, as in an evaluation; they are small enough that there
+    are many to divide.
     """
     group_size = min(batch_size, max(1, len(rows) // _MIN_GROUPS))
     groups = evaluation_order(len(rows), group_size, num_processes, process_index)
-    return [[rows[place] for place in group] for group in groups]
+    return [[rows[position] for position in group] for group in groups]
 
 
 def read_files(
@@ -124,11 +126,11 @@ def read_files(
     evaluate: EvaluateSettings,
     decoding: DecodingOptions,
 ) -> Iterator[tuple[Row, ClipBatch]]:
-    """All views of one file after the other, read in this process; no manifest has them.
+    """Read all views of each file, one file after the other, in this process, without a manifest.
 
     Raises:
-        VideoError: for a video where images are wanted, or an image where clips are, before any is
-            read; and when one that cannot be read is reached.
+        VideoError: before any file is read, for a video if clips are images, or an image if they
+            are not; and later when the iteration reaches a file that cannot be read.
     """
     rows = rows_of_files(videos, clip)
     dataset = EvaluationClips(rows, clip, evaluate, decoding, seed=0)
@@ -140,7 +142,7 @@ def read_files(
 
 
 def faster_loading(num_workers: int, repeats: int, num_processes: int) -> str:
-    """What to change where training waits for clips, of which ``repeats`` come from each decode."""
+    """Advice for training that waits for clips; each decoded video gives ``repeats`` of them."""
     num_cores = os.cpu_count() or 1
     more_clips = f"train.repeated_sampling ({repeats} of each decoded video)"
     if num_workers * num_processes >= num_cores:
@@ -150,11 +152,10 @@ def faster_loading(num_workers: int, repeats: int, num_processes: int) -> str:
 
 
 class ClipReader:
-    """Reads batches of clips for batches of keys, by workers that live on from one reading to the
-    next.
+    """Reads batches of clips for batches of keys. Workers are kept from one reading to the next.
 
-    A video on which a worker process dies or hangs comes back as a failure, as one that cannot be
-    decoded does, in the batch that it belongs to. What others had read ahead is read again.
+    If a worker process dies or hangs on a video, that video becomes a failure in its batch, like
+    one that cannot be decoded. The batches that other workers had read ahead are read again.
     """
 
     def __init__(
@@ -173,14 +174,14 @@ class ClipReader:
         self._loader = WatchedLoader(start, self._keys.count)
 
     def read(self, batches: Callable[[], Iterable[list[Any]]]) -> Iterator[ClipBatch]:
-        """The clips of ``batches()``, which gives the same keys each time: it is asked again where
-        workers have to start anew."""
+        """The clips of ``batches()``, which must give the same keys each time: it is called again
+        after workers were restarted."""
         self._keys.batches, self._keys.num_read = batches, 0
         yield from self._loader
 
 
 class ClipLoader:
-    """Batches of clips for the keys in ``batches``, which each iteration goes through."""
+    """Batches of clips for the keys in ``batches``; each iteration reads all of them."""
 
     def __init__(
         self,
@@ -196,12 +197,12 @@ class ClipLoader:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[ClipBatch]:
-        batches = self._batches  # a circle of references would keep workers beyond their loader
+        batches = self._batches  # a reference cycle through self would keep the workers alive
         return self._reader.read(lambda: batches)
 
 
 class TrainingLoader:
-    """Batches of training clips, in an order that each epoch begins anew."""
+    """Batches of training clips, in a new order each epoch."""
 
     def __init__(
         self, dataset: TrainClips, order: TrainingOrder, data: ReadingSettings, device: torch.device
@@ -210,20 +211,20 @@ class TrainingLoader:
         self._reader = ClipReader(dataset, data, device)
 
     def batches(self, epoch: int, first_row: int, first_image: int = 0) -> Iterator[ClipBatch]:
-        """The batches of an epoch from ``first_row`` on. There are no images beside the clips that
-        ``first_image`` could say anything of."""
+        """The batches of an epoch from ``first_row`` on. ``first_image`` has no effect: only a
+        :class:`PairedLoader` reads images beside the clips."""
         return self._reader.read(partial(self.order.batches, epoch, first_row))
 
 
 class _Keys:
-    """The batches of keys that were not read yet."""
+    """The batches of keys that have not been read yet."""
 
     def __init__(self) -> None:
         self.batches: Callable[[], Iterable[list[Any]]] = list
         self.num_read = 0
 
     def count(self, _: ClipBatch) -> None:
-        """Take note of a batch that was read."""
+        """Count a batch as read."""
         self.num_read += 1
 
     def __iter__(self) -> Iterator[list[Any]]:
@@ -235,19 +236,19 @@ def window_batches(
 ) -> Iterator[WindowBatch]:
     """Batches of windows; those of one video in order, those of several workers as they come.
 
-    A video on which a worker dies or hangs ends in a failure, as in :class:`ClipReader`. Videos
-    that others had begun by then are begun again, from window 0.
+    A video on which a worker dies or hangs becomes a failure, as in :class:`ClipReader`. Videos
+    that other workers had begun by then start again, from window 0.
     """
     finished: set[int] = set()
 
     def start() -> Workers[WindowBatch]:
-        rest = copy(dataset)
-        rest.groups = [[row for row in group if row not in finished] for group in dataset.groups]
-        return Workers(rest, data.num_workers, device, batch_size=None, in_order=False)
+        unfinished = copy(dataset)
+        unfinished.groups = [[row for row in g if row not in finished] for g in dataset.groups]
+        return Workers(unfinished, data.num_workers, device, batch_size=None, in_order=False)
 
-    def note(batch: WindowBatch) -> None:
+    def record(batch: WindowBatch) -> None:
         windows = zip(batch.clips.rows.tolist(), batch.numbers, batch.totals, strict=True)
         finished.update(row for row, number, total in windows if number == total - 1)
         finished.update(failure.row for failure in batch.clips.failures)
 
-    yield from WatchedLoader(start, note)
+    yield from WatchedLoader(start, record)

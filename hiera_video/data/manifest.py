@@ -1,14 +1,13 @@
-"""Manifests: which videos there are, and what they show.
+"""Manifests: lists of videos and of what they show.
 
 A manifest is a CSV with a header, ``path,label[,start_seconds,end_seconds]``. ``path`` is absolute,
-or relative to ``data.root`` (default: the manifest's own folder). What is to be learned of a row
-stands in further columns, mostly ``label``, a class name: a ``TargetEncoder`` makes numbers of them
-(``class_labels.py``). Columns that nobody uses are passed over. A file ``classes.txt`` beside a
-manifest, one name a line, fixes the order of the classes. ``datasets/`` has a script for each other
-format that videos are listed in.
+or relative to ``data.root`` (default: the manifest's own folder). Further columns hold what is to
+be learned, usually ``label``, a class name; a ``TargetEncoder`` turns them into numbers
+(``class_labels.py``). Unused columns are ignored. A file ``classes.txt`` beside the manifest, one
+name a line, fixes the order of the classes. ``datasets/`` has scripts that convert other formats.
 
-Where videos are in tar shards there are more columns, ``shard,member,offset_bytes,size_bytes``, and
-``path`` is only their name; ``scripts/make_shards.py`` and ``scripts/index_shards.py`` write these.
+If videos are in tar shards, there are more columns, ``shard,member,offset_bytes,size_bytes``, and
+``path`` is only a name; ``scripts/make_shards.py`` and ``scripts/index_shards.py`` write these.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,15 +31,11 @@ from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, 
 from hiera_video.data.shared_table import SharedTable
 from hiera_video.data.targets import TargetEncoder
 from hiera_video.decoding.source import IMAGE_SUFFIXES, NO_REGULAR_FILE, ShardMember, is_image
-from hiera_video.errors import ManifestError, VideoError, reason_of
-from hiera_video.files import atomic_path
-from hiera_video.labels import normalize_label
+from hiera_video.errors import ManifestError, VideoError
 
-CLASSES_FILE = "classes.txt"
-
-#: Which part of a video a row is about.
+#: The columns that give the segment of the video.
 _SECONDS = {"start_seconds": pa.float64(), "end_seconds": pa.float64()}
-#: What targets are called in the table, beside the columns of the file.
+#: Prefix of target columns in the table, which tells them from the columns of the file.
 _TARGET = "target "
 _UP_TO_DOTS = re.compile(r".*/\.\.(?=/|$)", re.DOTALL)
 
@@ -50,9 +44,8 @@ _UP_TO_DOTS = re.compile(r".*/\.\.(?=/|$)", re.DOTALL)
 class Row:
     """One line of a manifest.
 
-    ``targets`` are the row's numbers, or lists of them, by the names that the manifest's encoder
-    gives them; the segment of the video is ``[start_seconds, end_seconds)``, to its end where
-    ``end_seconds`` is None.
+    ``targets`` are the row's encoded targets by name: numbers or lists of numbers. The segment of
+    the video is ``[start_seconds, end_seconds)``, or to its end if ``end_seconds`` is None.
     """
 
     index: int
@@ -64,36 +57,38 @@ class Row:
 
     @property
     def local_file(self) -> Path:
-        """The file, where only one on a disk will do.
+        """The file, for commands that need one on a disk.
 
         Raises:
-            ManifestError: if it lies in a shard.
+            ManifestError: if the video is in a shard.
         """
         if isinstance(self.file, ShardMember):
-            raise ManifestError(f"{self.file}: lies in a shard, and wanted are videos in files")
+            raise ManifestError(
+                f"{self.file}: is inside a tar shard; this command needs videos in plain files"
+            )
         return self.file
 
 
 class Rows(Protocol):
-    """Whatever gives rows by index: a manifest, or a list of rows."""
+    """Rows by index: a manifest, or a list of rows."""
 
     def __getitem__(self, index: int, /) -> Row: ...
 
 
 class Manifest:
-    """The rows of a manifest: Arrow columns that loader workers share, however many rows there are.
+    """The rows of a manifest, in Arrow columns that loader workers share instead of copying.
 
     Args:
         path: the CSV file.
-        targets: makes what is to be learned of its columns; without it, there are no targets.
-        root: folder that relative paths start from; default: the manifest's own.
+        targets: encodes columns as targets; without it, rows have no targets.
+        root: folder to which relative paths are relative; default: the manifest's own.
 
     Attributes:
-        target_names: what the encoder made of each row, by name.
+        target_names: names of the targets that the encoder makes.
 
     Raises:
-        ManifestError: if the file is missing, empty, not such a CSV, lacks a column, or a row
-            cannot be learned from.
+        ManifestError: if the file is missing, empty, or not such a CSV, lacks a column, or has a
+            row whose targets cannot be encoded.
     """
 
     def __init__(
@@ -109,7 +104,7 @@ class Manifest:
         for name, values in encoded.items():
             kept = kept.append_column(_TARGET + name, values)
         self.target_names = list(encoded)
-        # One chunk a column, so that a row is found without a search.
+        # One chunk per column: access to a row then needs no search.
         self._rows = SharedTable(kept.combine_chunks())
 
     def __len__(self) -> int:
@@ -133,30 +128,30 @@ class Manifest:
 
     @property
     def paths(self) -> list[str]:
-        """All paths as they stand in the file."""
+        """All paths, as the file has them."""
         return self._rows.table["path"].to_pylist()
 
     def column(self, name: str) -> list[Any]:
-        """The value of each row of the target ``name``.
+        """The target ``name`` of every row.
 
         Raises:
-            KeyError: if the manifest's encoder makes no such target.
+            KeyError: if the encoder makes no such target.
         """
         return self._rows.table[_TARGET + name].to_pylist()
 
     @property
     def segments(self) -> list[tuple[float | None, float | None]]:
-        """Where each row's segment of its video starts and ends, in seconds."""
+        """Start and end of every row's segment, in seconds."""
         table = self._rows.table
         columns = (table[name].to_pylist() for name in _SECONDS)
         return list(zip(*columns, strict=True))
 
     def check_files(self) -> None:
-        """Make sure that every file exists, or every shard, as long as the manifest says.
+        """Check that every file exists, or that every shard does and is as long as required.
 
         Raises:
-            ManifestError: naming the first that is not there or is no file, its line, and how many
-                there are.
+            ManifestError: if not; the message names the first such file or shard, its line, and
+                how many there are.
         """
         if self.in_shards:
             check_shards(self.path, self.root, self._rows.table)
@@ -165,7 +160,7 @@ class Manifest:
         bad = [
             index
             for index, path in enumerate(self.paths)
-            # Paths as text take a third of the time, which shows at a million rows.
+            # Text takes a third of the time of Path objects, which matters at a million rows.
             if not _is_regular(os.path.join(root, path))  # noqa: PTH118
         ]
         if bad:
@@ -174,10 +169,10 @@ class Manifest:
             raise ManifestError(f"{self.path}, line {bad[0] + 2}: {fault}{others}")
 
     def check_kind(self, clip: ClipSettings) -> None:
-        """Make sure that all files are images where a clip is one, and videos where it is not.
+        """Check that all files are images if a clip is an image, and videos if it is not.
 
         Raises:
-            ManifestError: naming the first row that does not fit, and its line.
+            ManifestError: if not; the message names the first such file and its line.
         """
         paths = self._rows.table["path"]
         suffixes = "|".join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)
@@ -189,7 +184,7 @@ class Manifest:
 
 
 def wrong_kind(path: str, clip: ClipSettings) -> str | None:
-    """Why a file is not what such clips are made of, if it is not."""
+    """The reason why such clips cannot come from a file, or None if they can."""
     if is_image(path) == clip.is_image:
         return None
     if clip.is_image:
@@ -198,10 +193,10 @@ def wrong_kind(path: str, clip: ClipSettings) -> str | None:
 
 
 def rows_of_files(paths: Sequence[Path], clip: ClipSettings) -> list[Row]:
-    """Rows for files that are in no manifest, whole and without targets.
+    """Rows, without targets, of whole files that are in no manifest.
 
     Raises:
-        VideoError: for the first video where a clip is an image, or image where it is not.
+        VideoError: for the first video if a clip is an image, or the first image if it is not.
     """
     for path in paths:
         if reason := wrong_kind(str(path), clip):
@@ -216,11 +211,12 @@ def open_manifest(
     *,
     targets: TargetEncoder | None = None,
 ) -> Manifest:
-    """The manifest that the setting ``key`` names, with its files checked where that ends a run.
+    """The manifest that the setting ``key`` names; under ``data.on_error=raise`` its files are
+    checked.
 
     Raises:
-        ManifestError: if it was not given, cannot be read, names images where clips are wanted (or
-            videos where images are), or under ``data.on_error=raise`` a file that is not there.
+        ManifestError: if the setting has no value, the manifest cannot be read, it lists images if
+            clips are videos (or the reverse), or, under ``data.on_error=raise``, a file is missing.
     """
     path: Path | None = attrgetter(key.removeprefix("data."))(data)
     if path is None:
@@ -233,7 +229,7 @@ def open_manifest(
 
 
 def has_labels(path: Path) -> bool:
-    """Whether a manifest has a column of labels.
+    """Whether a manifest has a column ``label``.
 
     Raises:
         ManifestError: if it cannot be read.
@@ -241,49 +237,23 @@ def has_labels(path: Path) -> bool:
     return "label" in read_header(path)
 
 
-def read_classes(path: Path) -> list[str]:
-    """Class names, one a line, in index order.
-
-    Raises:
-        ManifestError: if it cannot be read, a name stands there twice, or there is none.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read ({reason_of(error)})") from None
-    names = [name for line in lines if (name := normalize_label(line))]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated or not names:
-        raise ManifestError(
-            f"{path}: " + (f"{repeated[0]!r} is there twice" if names else "is empty")
-        )
-    return names
-
-
 def written_paths(files: Iterable[str | Path], folder: Path) -> list[str]:
-    """How a manifest in ``folder`` names files: relative to ``folder`` those that lie below it,
-    absolute all others, and none with ``..``.
+    """Paths for a manifest in ``folder``: relative to ``folder`` for files below it, absolute for
+    all others, and never with ``..``.
 
     So a manifest can be moved together with the videos below its folder, and away from all others.
     """
-    resolve = cache(os.path.realpath)  # which asks the file system, mostly about one folder
+    resolve = cache(os.path.realpath)  # it queries the file system, mostly for the same folder
 
     def without_dots(path: str | Path) -> str:
-        # Paths as text take a tenth of the time, which shows at a million rows.
+        # Text takes a tenth of the time of Path objects, which matters at a million rows.
         absolute = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118
-        if dots := _UP_TO_DOTS.match(absolute):  # behind a link, they lead elsewhere than they say
+        if dots := _UP_TO_DOTS.match(absolute):  # after a link, `..` is not the folder before it
             absolute = f"{resolve(dots[0]).rstrip('/')}{absolute[dots.end() :]}"
         return os.path.normpath(absolute)
 
     below = without_dots(folder).rstrip("/") + "/"
     return [without_dots(file).removeprefix(below) for file in files]
-
-
-def write_classes(path: Path, classes: Iterable[str]) -> None:
-    """Class names in index order, one a line; the whole file or none."""
-    with atomic_path(path) as temporary:
-        lines = "".join(f"{normalize_label(name)}\n" for name in classes)
-        temporary.write_text(lines, encoding="utf-8")
 
 
 def _is_regular(path: str) -> bool:
@@ -300,7 +270,7 @@ def _why_no_file(path: Path) -> str:
 
 
 def _read_manifest(path: Path, target_columns: Sequence[str]) -> pa.Table:
-    """The columns that are used: ``path``, seconds, those of shards, those of targets."""
+    """The columns in use: ``path``, seconds, and those of shards and of targets."""
     header = read_header(path)
     types = {name: pa.string() for name in ("path", *target_columns)} | _SECONDS
     if "shard" in header:

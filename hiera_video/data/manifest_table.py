@@ -1,8 +1,7 @@
-"""A manifest's text as a table: UTF-8, commas, a header, and the columns that are asked for."""
+"""Reading a manifest's text as a table: UTF-8, commas, a header, and the requested columns."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from csv import Error, reader
@@ -12,8 +11,9 @@ import pyarrow as pa
 from pyarrow import csv
 
 from hiera_video.errors import ManifestError, reason_of
+from hiera_video.files import reading
 
-#: Enough of a file to know it by.
+#: The beginning of a file that shows its encoding and separator.
 _NUM_BYTES = 1 << 16
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars"}
@@ -26,25 +26,24 @@ def read_header(path: Path) -> list[str]:
         ManifestError: if it cannot be read, is not in UTF-8, or its columns are not separated by
             commas.
     """
-    try:
+    with reading(path, ManifestError):
         check_encoding(path)
         check_separator(path)
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return next((names for names in reader(file) if names), [])
-    except UnicodeDecodeError:
-        raise _not_in_utf8(path) from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except Error as error:
-        raise ManifestError(f"{path}: is not a manifest ({reason_of(error)})") from None
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                return next((names for names in reader(file) if names), [])
+        except UnicodeDecodeError:
+            raise _not_in_utf8(path) from None
+        except Error as error:
+            raise ManifestError(f"{path}: is not a manifest ({reason_of(error)})") from None
 
 
 def read_table(path: Path, types: Mapping[str, pa.DataType], required: Sequence[str]) -> pa.Table:
-    """The columns in ``types`` of a manifest; where one is not there, it is empty in all rows.
+    """The columns in ``types`` of a manifest; a column that the file does not have is empty.
 
     Raises:
-        ManifestError: if the file has no rows, lacks a column that is ``required``, has one twice,
-            or something in it is not of its type.
+        ManifestError: if the file has no rows, lacks a ``required`` column, has a column twice, or
+            has a value that is not of its column's type.
     """
     header = read_header(path)
     if header:
@@ -56,15 +55,14 @@ def read_table(path: Path, types: Mapping[str, pa.DataType], required: Sequence[
         include_columns=list(types),
         include_missing_columns=True,
     )
-    try:
-        table = csv.read_csv(path, convert_options=options)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except pa.ArrowInvalid as error:
-        reason = "it is empty" if path.stat().st_size == 0 else str(error).partition("\n")[0]
-        if line_not_in_utf8(path):
-            raise _not_in_utf8(path) from None
-        raise ManifestError(f"{path}: is not a manifest ({reason})") from None
+    with reading(path, ManifestError):
+        try:
+            table = csv.read_csv(path, convert_options=options)
+        except pa.ArrowInvalid as error:
+            if line_not_in_utf8(path):
+                raise _not_in_utf8(path) from None
+            reason = "it is empty" if path.stat().st_size == 0 else reason_of(error)
+            raise ManifestError(f"{path}: is not a manifest ({reason})") from None
     if table.num_rows == 0:
         raise ManifestError(f"{path}: the manifest has a header and no rows")
     return table
@@ -83,11 +81,6 @@ def _check_header(
         raise ManifestError(f"{path}: the column {repeated[0]} is there twice")
 
 
-def _unreadable(path: Path, error: OSError) -> ManifestError:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return ManifestError(f"{path}: manifest cannot be read ({reason})")
-
-
 def _not_in_utf8(path: Path) -> ManifestError:
     return ManifestError(
         f"{path}, line {line_not_in_utf8(path)}: is not in UTF-8, as manifests are"
@@ -95,10 +88,10 @@ def _not_in_utf8(path: Path) -> ManifestError:
 
 
 def check_encoding(path: Path) -> None:
-    """Make sure that a file is no UTF-16, as some programs for tables export.
+    """Check that a file is not in UTF-16, in which some spreadsheet programs export.
 
     Raises:
-        ManifestError: saying what to do.
+        ManifestError: if it is; the message says what to do.
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:
@@ -112,10 +105,10 @@ def check_encoding(path: Path) -> None:
 
 
 def check_separator(path: Path) -> None:
-    """Make sure that the columns of a manifest are separated by commas.
+    """Check that commas separate the columns of a manifest.
 
     Raises:
-        ManifestError: saying what there is instead.
+        ManifestError: if not; the message names the separator.
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:
@@ -130,7 +123,7 @@ def check_separator(path: Path) -> None:
 
 
 def line_not_in_utf8(path: Path) -> int | None:
-    """The first line that is not in UTF-8, from 1; None if there is none."""
+    """The number, from 1, of the first line that is not in UTF-8; None if there is none."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:

@@ -1,7 +1,7 @@
-"""Batches of clips and batches of images, in turns.
+"""Pairs of a batch of clips and a batch of images, for joint training.
 
-The clips set the pace: with each batch of them comes one of images, which go on from pass to pass
-in an order of their own.
+The clips set the pace: each of their batches comes with a batch of images. The images have an order
+of their own, which continues from one pass over the clips to the next.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from hiera_video.seeding import generator
 
 @dataclass(frozen=True)
 class PairedBatch:
-    """A batch of clips, and the batch of images beside it. Its length is that of the clips.
+    """A batch of clips and a batch of images. The length is the number of clips.
 
-    The first pair of an optimizer step says how many clips and images its step has, ``of_step``.
+    ``of_step``, in the first pair of an optimizer step: how many clips and images the step has.
     """
 
     clips: ClipBatch
@@ -37,17 +37,17 @@ class PairedBatch:
 
     @property
     def rows(self) -> Tensor:
-        """The manifest row of each clip; ``images.rows`` are of another manifest."""
+        """The manifest row of each clip; ``images.rows`` refer to another manifest."""
         return self.clips.rows
 
     @property
     def failures(self) -> list[Failure]:
-        """Those of the clips, then those of the images."""
+        """The failures of the clips, then those of the images."""
         return self.clips.failures + self.images.failures
 
     @property
     def notices(self) -> list[Notice]:
-        """Those of the clips, then those of the images."""
+        """The notices of the clips, then those of the images."""
         return self.clips.notices + self.images.notices
 
 
@@ -55,8 +55,9 @@ class PairedBatch:
 class ImageOrder:
     """Which images a process reads with each batch of clips, as ``(epoch, row)`` keys.
 
-    Images stand in an endless row, one permutation of ``num_rows`` after the other; each is a
-    function of (seed, epoch of the images). ``clips`` says how the work is divided, and the seed.
+    The images form an endless sequence, one permutation of ``num_rows`` after the other; each is a
+    function of (seed, epoch of the images). The seed and the division over processes are those of
+    ``clips``.
     """
 
     num_rows: int
@@ -64,15 +65,15 @@ class ImageOrder:
     clips: TrainingOrder
 
     def batches(self, first_image: int, num_batches: int) -> Iterator[list[Key]]:
-        """This process's share of ``num_batches`` batches, from that place in the row on."""
+        """This process's share of ``num_batches`` batches, from position ``first_image`` on."""
         permutations: dict[int, list[int]] = {}
         for batch in range(num_batches):
             share = batch * self.clips.num_processes + self.clips.process_index
             first = first_image + share * self.rows_per_batch
-            places = [divmod(first + k, self.num_rows) for k in range(self.rows_per_batch)]
-            epochs = {epoch for epoch, _ in places}
+            positions = [divmod(first + k, self.num_rows) for k in range(self.rows_per_batch)]
+            epochs = {epoch for epoch, _ in positions}
             permutations = {e: permutations.get(e) or self._permutation(e) for e in epochs}
-            yield [(epoch, permutations[epoch][place]) for epoch, place in places]
+            yield [(epoch, permutations[epoch][position]) for epoch, position in positions]
 
     def _permutation(self, epoch: int) -> list[int]:
         order = generator(self.clips.seed, epoch)
@@ -82,9 +83,9 @@ class ImageOrder:
 class PairedLoader:
     """Pairs the batches of a training loader with batches of images.
 
-    The ``accumulate_steps`` pairs of an optimizer step are read before the first is given: by how
-    many clips and images their losses are to be divided must be known before they are computed, for
-    one gradient holds both.
+    It reads all ``accumulate_steps`` pairs of an optimizer step before it yields the first. One
+    gradient holds both losses, so each is divided by its count of clips or images in the step, and
+    these counts must be known before the losses are computed.
     """
 
     def __init__(
@@ -105,8 +106,8 @@ class PairedLoader:
         return self._clips.order
 
     def batches(self, epoch: int, first_row: int, first_image: int = 0) -> Iterator[PairedBatch]:
-        """The pairs of an epoch of the clips from ``first_row`` on, with the images from the place
-        ``first_image`` in their endless row on."""
+        """The pairs of an epoch: clips from ``first_row`` on, images from position ``first_image``
+        of their endless sequence on."""
         num_batches = self.order.num_batches(first_row)
         images = partial(self._image_order.batches, first_image, num_batches)
         clips = self._clips.batches(epoch, first_row)

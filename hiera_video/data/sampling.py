@@ -1,10 +1,10 @@
-"""The rules by which clips are cut out of videos, by name (``clip.sampling``): ours, and those that
-published numbers were made with.
+"""The rules that cut clips out of videos, by name (``clip.sampling``): our own rule, and those
+behind published results.
 
-A rule chooses a clip of T frames from a video of n; a clip spans L of them: T times its stride, at
-the rate that the stride counts (``segments``: all of them). Rules return frame numbers of the
-video, always ones that exist: each deals with videos shorter than a clip as its source does, unless
-``clip.short_video`` says otherwise.
+A rule chooses a clip of T frames from a video of n frames. A clip spans L frames: T times its
+stride, at the rate that the stride counts (``segments``: the whole video). Rules return frame
+numbers that exist in the video: unless ``clip.short_video`` is set, each treats videos shorter than
+a clip as its source does.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class ClipShape(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """``training(n, shape, generator)`` is a random clip, ``testing(n, shape, N)`` are N clips
-    spread over the video; ``crop_offset(free, k, N)`` is where crop k of N begins, along a side
-    with ``free`` pixels more than the crop."""
+    """``training(n, shape, generator)`` returns a random clip, ``testing(n, shape, N)`` N clips
+    spread over the video; ``crop_offset(free, k, N)`` is where crop k of N begins along a side that
+    is ``free`` pixels longer than the crop."""
 
     training: Callable[[int, ClipShape, Random], list[int]]
     testing: Callable[[int, ClipShape, int], list[list[int]]]
@@ -48,29 +48,29 @@ def clip_shape(clip: ClipSettings, frames_per_second: Fraction) -> ClipShape:
 
 
 def training_clip(part: VideoPart, clip: ClipSettings, seed: int) -> list[int]:
-    """Frames of a random clip: a function of ``seed``."""
+    """The frames of a random clip, a function of ``seed``."""
     shape = clip_shape(clip, part.frames_per_second)
     frames = RULES[clip.sampling].training(_length(part, clip, shape), shape, Random(seed))
     return _place(frames, part, clip)
 
 
 def evaluation_clips(part: VideoPart, clip: ClipSettings, num_clips: int) -> list[list[int]]:
-    """Frames of ``num_clips`` clips spread over the part."""
+    """The frames of ``num_clips`` clips spread over ``part``."""
     shape = clip_shape(clip, part.frames_per_second)
     clips = RULES[clip.sampling].testing(_length(part, clip, shape), shape, num_clips)
     return [_place(frames, part, clip) for frames in clips]
 
 
 def bound(frames: list[int], num_frames: int, short_video: str | None) -> list[int]:
-    """Frame numbers past the end of ``num_frames`` become ones before it."""
+    """Replace frame numbers past the end of a video of ``num_frames`` by ones before it."""
     if short_video == "loop":
         return [frame % num_frames for frame in frames]
     return [min(frame, num_frames - 1) for frame in frames]
 
 
 def _length(part: VideoPart, clip: ClipSettings, shape: ClipShape) -> int:
-    """The frames that a rule is told of: where ``clip.short_video`` is to decide what stands in for
-    missing ones, the rule sees none missing."""
+    """The length that a rule is given: never shorter than a clip if ``clip.short_video`` does the
+    padding."""
     return part.num_frames if clip.short_video is None else max(part.num_frames, ceil(shape.span))
 
 
@@ -79,23 +79,23 @@ def _place(frames: list[int], part: VideoPart, clip: ClipSettings) -> list[int]:
     return [part.first_frame + frame for frame in inside]
 
 
-# Ours: even spacing by exact fractions, which a whole stride makes a whole number of frames.
-def _our_clip(n: int, shape: ClipShape, start: Fraction) -> list[int]:
+# Our own rule: even spacing by exact fractions; a whole stride is then a whole number of frames.
+def _hiera_video_clip(n: int, shape: ClipShape, start: Fraction) -> list[int]:
     return bound(spread_frames(start, shape.span, shape.num_frames), n, "repeat_last")
 
 
-def _our_training(n: int, shape: ClipShape, generator: Random) -> list[int]:
-    return _our_clip(n, shape, Fraction(generator.uniform(0, float(_free(n, shape)))))
+def _hiera_video_training(n: int, shape: ClipShape, generator: Random) -> list[int]:
+    return _hiera_video_clip(n, shape, Fraction(generator.uniform(0, float(_free(n, shape)))))
 
 
-def _our_testing(n: int, shape: ClipShape, num_clips: int) -> list[list[int]]:
+def _hiera_video_testing(n: int, shape: ClipShape, num_clips: int) -> list[list[int]]:
     free = _free(n, shape)
     if num_clips == 1:
-        return [_our_clip(n, shape, free / 2)]
-    return [_our_clip(n, shape, free * k / num_clips) for k in range(num_clips)]
+        return [_hiera_video_clip(n, shape, free / 2)]
+    return [_hiera_video_clip(n, shape, free * k / num_clips) for k in range(num_clips)]
 
 
-def _our_crop(free: int, k: int, num_crops: int) -> int:
+def _hiera_video_crop(free: int, k: int, num_crops: int) -> int:
     return round(free * _share(k, num_crops))
 
 
@@ -154,7 +154,7 @@ def _videomae_crop(free: int, k: int, num_crops: int) -> int:
     return floor(free * _share(k, num_crops))
 
 
-# mmaction2 (SampleFrames, ThreeCrop): clips run on at the beginning where the video ends.
+# mmaction2 (SampleFrames, ThreeCrop): at the end of the video, clips continue at its beginning.
 def _mmaction2_clip(n: int, shape: ClipShape, start: int) -> list[int]:
     return [(start + i * shape.stride) % n for i in range(shape.num_frames)]
 
@@ -177,7 +177,7 @@ def _mmaction2_crop(free: int, k: int, num_crops: int) -> int:
     return free // 2 if num_crops == 1 else k * (free // (num_crops - 1))
 
 
-# pytorchvideo: clips of seconds, then UniformTemporalSubsample of the frames that they hold.
+# pytorchvideo: clips measured in seconds, then UniformTemporalSubsample of their frames.
 def _pytorchvideo_clip(n: int, shape: ClipShape, start: Fraction) -> list[int]:
     first, end = ceil(start), min(ceil(start + shape.span), n)
     return [first + i for i in torch.linspace(0, end - first - 1, shape.num_frames).long().tolist()]
@@ -197,10 +197,10 @@ def _pytorchvideo_testing_to_the_end(n: int, shape: ClipShape, num_clips: int) -
     return [_pytorchvideo_clip(n, shape, free * k / steps) for k in range(num_clips)]
 
 
-# The whole video in T segments, a frame of each (PySlowFast's ssv2.py, whose neighbouring segments
-# share a frame). Its test clips are all the same.
+# The whole video in T segments, one frame from each (PySlowFast's ssv2.py, where neighbouring
+# segments share a frame). Its test clips are all the same.
 def _segments(n: int, shape: ClipShape) -> list[tuple[int, int]]:
-    """First and last frame of each. Rounded as there: floats, half to even."""
+    """First and last frame of each segment, rounded as in PySlowFast: floats, half to even."""
     length = (n - 1) / shape.num_frames
     bounds = [round(length * i) for i in range(shape.num_frames + 1)]
     return list(pairwise(bounds))
@@ -215,19 +215,19 @@ def _segments_testing(n: int, shape: ClipShape, num_clips: int) -> list[list[int
 
 
 def _free(n: int, shape: ClipShape) -> Fraction:
-    """How far the start of a clip can move, in frames."""
+    """By how many frames the start of a clip can move."""
     return max(n - shape.span, Fraction(0))
 
 
 def _share(k: int, count: int) -> Fraction:
-    """How far along number k of ``count`` lies, from 0 to 1; one alone lies in the middle."""
+    """The position, from 0 to 1, of number k of ``count``; a single one is in the middle."""
     return Fraction(k, count - 1) if count > 1 else Fraction(1, 2)
 
 
-#: ``pyslowfast`` samples with offsets, as its recipes of transformers do; ``pytorchvideo`` is the
-#: release 0.1.5, whose test clips never reach the end, ``pytorchvideo_main`` what came after it.
+#: ``pyslowfast`` samples with offsets, as PySlowFast's transformer recipes do; ``pytorchvideo`` is
+#: release 0.1.5, whose test clips never reach the end; ``pytorchvideo_main`` is its later code.
 RULES = {
-    "hiera_video": Rule(_our_training, _our_testing, _our_crop),
+    "hiera_video": Rule(_hiera_video_training, _hiera_video_testing, _hiera_video_crop),
     "pyslowfast": Rule(_pyslowfast_training, _pyslowfast_testing, _pyslowfast_crop),
     "pyslowfast_no_offset": Rule(
         _pyslowfast_training, _pyslowfast_testing_no_offset, _pyslowfast_crop

@@ -1,8 +1,8 @@
 """Videos inside tar shards, on a disk or behind a URL.
 
-A shard is a tar file by the conventions of ``webdataset``. A manifest of shards says where in which
-one each video lies, so that a video is a range of bytes: one request of an object store. Everything
-that follows (order, division over processes and workers, resuming) is then what it is for files.
+A shard is a tar file by the conventions of ``webdataset``. A manifest of shards gives the shard and
+position of each video, so that a video is a range of bytes: one request to an object store. Order,
+division over processes and workers, and resuming then work as they do for plain files.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from fsspec.core import url_to_fs
 
 from hiera_video.errors import ManifestError, reason_of
 
-#: The columns of a manifest that say where a video lies. ``offset_bytes`` is where the tar header
-#: of ``member`` begins, ``size_bytes`` how far it is from there to the end of its data.
+#: The columns of a manifest that locate a video. ``offset_bytes`` is where the tar header of
+#: ``member`` begins; ``size_bytes`` counts from there to the end of the data.
 SHARD_COLUMNS = {
     "shard": pa.string(),
     "member": pa.string(),
@@ -29,20 +29,20 @@ _PARALLEL_REQUESTS = 32
 
 
 def locate(shard: str, root: Path) -> str:
-    """Where a shard is that a manifest names: a URL as it is, a path from ``root``."""
+    """The URL or path of a shard that a manifest names; paths are relative to ``root``."""
     return shard if "://" in shard else str(root / shard)
 
 
 def check_columns(manifest: Path, table: pa.Table) -> None:
-    """Make sure that every row says where its video lies.
+    """Check that every row locates its video.
 
     Raises:
-        ManifestError: naming what is missing.
+        ManifestError: if not; the message names the missing column or value.
     """
     missing = [name for name in SHARD_COLUMNS if name not in table.column_names]
     if missing:
-        wanted = ",".join(SHARD_COLUMNS)
-        raise ManifestError(f"{manifest}: wanted columns {wanted}; {missing[0]} is missing")
+        columns = ",".join(SHARD_COLUMNS)
+        raise ManifestError(f"{manifest}: wanted columns {columns}; {missing[0]} is missing")
     for name, column_type in SHARD_COLUMNS.items():
         is_text = pa.types.is_string(column_type)
         empty = pc.equal(table[name], "") if is_text else pc.is_null(table[name])
@@ -52,11 +52,11 @@ def check_columns(manifest: Path, table: pa.Table) -> None:
 
 
 def check_shards(manifest: Path, root: Path, table: pa.Table) -> None:
-    """Make sure that the shards of a manifest's rows are there, and not cut off.
+    """Check that the shards of a manifest exist, and are not cut off.
 
     Raises:
-        ManifestError: naming the first that is not, a line that it is needed for, and how many
-            there are.
+        ManifestError: if not; the message names the first such shard, a line that needs it, and
+            how many there are.
     """
     rows = table.select(["shard"]).append_column(
         "end", pc.add(table["offset_bytes"], table["size_bytes"])
@@ -78,8 +78,8 @@ def _fault(shard: str, end: int) -> str | None:
         num_bytes = files.info(path)["size"]
     except FileNotFoundError:
         return "no such shard"
-    except Exception as error:  # each kind of storage has its own
+    except Exception as error:  # each storage library has exceptions of its own
         return f"cannot be opened ({reason_of(error)})"
-    if num_bytes is not None and num_bytes < end:  # some servers do not tell
+    if num_bytes is not None and num_bytes < end:  # some servers do not report the size
         return f"is cut off: {num_bytes} bytes of at least {end}"
     return None

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 
 class SharedTable:
-    """A table whose bytes are in memory once, however many loader workers read it.
+    """A table whose bytes are in memory once, for any number of loader workers.
 
-    Forked workers share the memory as it is: reading Arrow writes nothing, not even reference
-    counts. For workers that are spawned, pickling puts the table into a temporary file, once, and
-    they map that file. It is removed with the table it was made from.
+    Forked workers share the memory: reading Arrow writes nothing, not even reference counts. For
+    spawned workers, the first pickling writes the table to a temporary file, which they map. The
+    file is removed with the original table.
     """
 
     def __init__(self, table: pa.Table) -> None:

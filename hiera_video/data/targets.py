@@ -1,4 +1,4 @@
-"""What a task learns from the columns of a manifest: the one thing that ``data`` knows of tasks."""
+"""How a task gets its targets from a manifest: all that ``data`` knows about tasks."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pyarrow as pa
 
 
 class TargetEncoder(Protocol):
-    """Makes targets of a manifest's columns, once, when the manifest is opened."""
+    """Encodes columns of a manifest as targets, once, when the manifest is opened."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns that the manifest must have, besides ``path``; they come as written, as text."""
+        """Columns that the manifest must have besides ``path``; ``encode`` gets them as text."""
 
     def encode(self, path: Path, table: pa.Table) -> dict[str, pa.Array]:
-        """Named targets, one value a row, of the manifest at ``path`` (for messages).
+        """Targets by name, one value per row; ``path`` of the manifest is for messages.
 
-        Values are numbers or lists of numbers: a batch carries ``torch.as_tensor`` of each, so that
-        they have the same shape in all rows.
+        Values are numbers or lists of numbers. A batch carries ``torch.as_tensor`` of each, so they
+        must have the same shape in all rows.
 
         Raises:
-            ManifestError: naming the line that cannot be learned from.
+            ManifestError: if a row cannot be encoded; the message names its line.
         """

@@ -1,7 +1,7 @@
-"""Views of a clip, by torchvision's transforms v2 on uint8 frames.
+"""Views of a clip, made by torchvision's transforms v2 on uint8 frames.
 
 Axes: T frames, C channels, H rows, W columns. All frames of a clip are treated alike: torchvision
-draws once and applies the result to every leading axis.
+draws random numbers once and applies the result to every leading axis.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from hiera_video.seeding import derive_seed
 class TrainView:
     """A random view ``(T, C, H, W) -> (T, C, crop_size, crop_size)``; a function of ``seed``.
 
-    It has two parts, so that frames can be cropped one by one as they are decoded: the memory that
-    a frame lies in is still at hand then, and whole clips of whole frames are never put together.
+    It has two parts, so that each frame is cropped right after it is decoded, while it is still in
+    the cache; full-size clips are never assembled.
     """
 
     def __init__(self, augment: ViewSettings, clip: ClipSettings) -> None:
         self._crop = v2.RandomResizedCrop(clip.crop_size, augment.scale, augment.ratio)
         self._interpolation = InterpolationMode(clip.interpolation)
         self._flip = augment.horizontal_flip
-        # After the crop: the colour operations cost a third there of what they do before it.
+        # After the crop, where the colour operations cost a third of what they cost before it.
         steps: list[v2.Transform] = []
         if augment.rand_augment_num_ops:
-            # Magnitudes of papers are tenths of the full strength; torchvision counts in bins.
+            # Papers give magnitudes in tenths of the full strength; torchvision counts in bins.
             steps.append(
                 v2.RandAugment(
                     augment.rand_augment_num_ops,
@@ -51,16 +51,16 @@ class TrainView:
         return self.alter(self.crop(frames, seed)(frames), seed)
 
     def crop(self, frames: Tensor, seed: int) -> Callable[[Tensor], Tensor]:
-        """The first part, a resized crop, flipped or not: for all frames ``(T, C, H, W)`` that are
-        as large as ``frames``."""
+        """The first part: a function that crops, resizes and perhaps flips frames ``(T, C, H, W)``
+        of the same size as ``frames``."""
         with _seeded(seed):
             box = self._crop.make_params([frames])
             is_flipped = self._flip > torch.rand(()).item()
         size = self._crop.size
 
         def crop(frames: Tensor) -> Tensor:
-            # torch resizes bytes almost twice as fast where the channels of a pixel lie together
-            # and nothing lies between rows; the copy costs less than that gains.
+            # torch resizes bytes almost twice as fast if channels come last and rows are
+            # contiguous; that gains more than the copy costs.
             part = F.crop(frames, **box).contiguous(memory_format=torch.channels_last)
             view = interpolate(part, size, mode=self._interpolation.value, antialias=True)
             return F.horizontal_flip(view) if is_flipped else view
@@ -68,7 +68,7 @@ class TrainView:
         return crop
 
     def alter(self, clip: Tensor, seed: int) -> Tensor:
-        """The second part, for cropped clips ``(T, C, H, W)``: colours and erased boxes."""
+        """The second part, for a cropped clip ``(T, C, H, W)``: changes colours, erases boxes."""
         if self._alter is None:
             return clip
         with _seeded(derive_seed(seed, 1)):
@@ -77,9 +77,10 @@ class TrainView:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """torchvision draws from torch's generator for the CPU: lend it to a sequence of our own.
+    """Seed torch's global CPU generator, from which torchvision draws, for the block; then restore
+    its state.
 
-    (``torch.manual_seed`` costs ten times as much: it seeds GPUs too, and notes who asked for it.)
+    (``torch.manual_seed`` costs ten times as much: it seeds GPUs too, and records its caller.)
     """
     state = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)
@@ -90,15 +91,15 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 class _RandomErasing(v2.RandomErasing):
-    """torchvision's, with noise of the mean and deviation that pixels are normalised by: normal
-    noise after that, as the sibling recipes fill boxes with (``pixel`` in timm and PySlowFast)."""
+    """torchvision's random erasing, but filled with noise whose mean and deviation are those of the
+    normalisation. Normalised, it is standard normal noise: ``pixel`` in timm and PySlowFast."""
 
     def __init__(self, probability: float, clip: ClipSettings) -> None:
         super().__init__(probability)
         self._mean, self._std = (torch.tensor(x).view(-1, 1, 1) for x in (clip.mean, clip.std))
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """The box, and what fills it: uint8 ``(C, h, w)``."""
+        """The box, and the noise that fills it, uint8 ``(C, h, w)``."""
         box = super().make_params(flat_inputs)
         if box["v"] is not None:
             noise = torch.randn(len(self._mean), box["h"], box["w"])
@@ -108,11 +109,11 @@ class _RandomErasing(v2.RandomErasing):
 
 
 class EvaluationViews:
-    """``num_crops`` square crops along the longer side, of frames whose short side is resized.
+    """Resizes the short side of frames, then takes ``num_crops`` square crops along the longer one.
 
     ``(..., H, W)`` -> ``num_crops`` times ``(..., crop_size, crop_size)``: one is the centre, three
-    are left, centre and right (or top, centre, bottom). ``clip.sampling`` says where they lie to
-    the pixel. Frames resized one by one are the same to the bit as those of a clip together.
+    are left, centre and right (or top, centre, bottom). ``clip.sampling`` gives their exact offsets
+    in pixels. Resizing frame by frame gives the same bits as resizing a whole clip.
     """
 
     def __init__(self, clip: ClipSettings, num_crops: int) -> None:
@@ -126,11 +127,11 @@ class EvaluationViews:
         return self.crops(self.resize(frames))
 
     def resize(self, frames: Tensor) -> Tensor:
-        """Frames ``(..., H, W)`` with their short side as set."""
+        """Frames ``(..., H, W)`` with their short side resized to ``short_side``."""
         return F.resize(frames, [self.short_side], self.interpolation, antialias=True)
 
     def crops(self, frames: Tensor) -> list[Tensor]:
-        """The crops of resized frames: views of their memory."""
+        """The crops of resized frames; they share the memory of ``frames``."""
         free_rows = frames.shape[-2] - self.crop_size
         free_columns = frames.shape[-1] - self.crop_size
         crops = []

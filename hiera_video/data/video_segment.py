@@ -1,4 +1,4 @@
-"""The part of a video that a manifest row names: where its clips lie, and their frames."""
+"""The segment of a video that a manifest row names: where its clips are, and their frames."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Times: TypeAlias = tuple[Fraction, Fraction]
 
 
 class VideoSegment:
-    """The part of an open video that a manifest row names, and clips of it.
+    """The segment of an open video that a manifest row names, and its clips.
 
     Raises:
         VideoError: if the video cannot be read, ends before the segment starts, or is shorter than
-            a clip where ``clip.short_video`` refuses that.
+            a clip and ``clip.short_video`` is ``refuse``.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class VideoSegment:
             raise
 
     def locate(self) -> None:
-        """Find the part that is meant, in the frames that the file has."""
+        """Find the segment among the frames of the file's index."""
         row, clip, index = self.row, self.clip, self._reader.index
         self.start = exact(row.start_seconds)
         self.end = index.duration_seconds
@@ -73,13 +73,13 @@ class VideoSegment:
             )
 
     def _between(self, start: Fraction, end: Fraction) -> VideoPart:
-        """The frames that are shown in ``[start, end)`` seconds of the file."""
+        """The frames that the file shows in the seconds ``[start, end)``."""
         index = self._reader.index
         first, last = (index.timeline.position(seconds) for seconds in (start, end))
         return VideoPart.between(first, last, index.num_frames, index.frames_per_second)
 
     def window(self, start: Fraction, end: Fraction) -> list[int]:
-        """Frames of the part in the window ``[start, end)``, in seconds of the file."""
+        """The frames of the window ``[start, end)``, in seconds of the file, within the segment."""
         if self.clip.spans_video:
             window = self._between(start, min(end, self.end))
             return evaluation_clips(window, self.clip, num_clips=1)[0]
@@ -90,24 +90,24 @@ class VideoSegment:
         return [first + i for i in inside]
 
     def stream(self, plans: Sequence[list[int]]) -> Iterator[tuple[Tensor, list[Place]]]:
-        """The frames ``(C, H, W)`` of the clips in ``plans``, from one pass over the file: each is
-        decoded once, and comes with the places, (clip, position in it), that it takes."""
+        """The frames ``(C, H, W)`` of the clips in ``plans``, from one pass over the file. Each
+        frame is decoded once, and comes with all its places: (clip, position in the clip)."""
         places: dict[int, list[Place]] = {}
         for clip, plan in enumerate(plans):
             for position, index in enumerate(plan):
                 places.setdefault(index, []).append((clip, position))
-        wanted = sorted(places)
-        for index, frame in zip(wanted, self._reader.stream(wanted), strict=True):
+        indices = sorted(places)
+        for index, frame in zip(indices, self._reader.stream(indices), strict=True):
             yield frame, places[index]
 
     def new_views(self, num_views: int) -> Tensor:
-        """Memory for that many views ``(B, C, T, H, W)``."""
+        """Uninitialised memory for ``num_views`` views ``(B, C, T, H, W)``."""
         clip = self.clip
         size = (len(clip.mean), clip.num_frames, clip.crop_size, clip.crop_size)
         return torch.empty((num_views, *size), dtype=torch.uint8)
 
     def times(self, plans: Sequence[list[int]]) -> list[Times]:
-        """The seconds of the file that clips span."""
+        """The range of the file, in seconds, that each clip spans."""
         if self.clip.spans_video:
             return [(self.start, self.end)] * len(plans)
         timeline = self._reader.index.timeline
@@ -116,7 +116,7 @@ class VideoSegment:
 
     @property
     def notices(self) -> list[Notice]:
-        """What there is to say of how the file was read, besides that it was."""
+        """A notice if the file was read in an unusual way."""
         reader = self._reader
         reason = reader.fallback or reader.index.why_counted
         if not reason:
@@ -125,7 +125,7 @@ class VideoSegment:
         return [Notice(self.row.index, str(self.row.file), kind, reason)]
 
     def batch(self, views: Tensor, times: Sequence[Times]) -> ClipBatch:
-        """``views`` ``(B, C, T, H, W)`` as a batch; as many of them for each of ``times``."""
+        """``views`` ``(B, C, T, H, W)`` as a batch; each of ``times`` has equally many views."""
         starts, ends = (
             torch.tensor([float(seconds) for seconds in side], dtype=torch.float64)
             for side in zip(*times, strict=True)
@@ -141,7 +141,7 @@ class VideoSegment:
         )
 
     def close(self) -> None:
-        """Give file handles back."""
+        """Close the file."""
         self._reader.close()
 
     def __enter__(self) -> VideoSegment:
@@ -152,12 +152,12 @@ class VideoSegment:
 
 
 def _for_each(value: Any, num_clips: int) -> Tensor:
-    """A row's target, once for each of its clips: ``(B, ...)``."""
+    """A row's target, repeated for each of its clips: ``(B, ...)``."""
     target = torch.as_tensor(value)
     return target.expand(num_clips, *target.shape).contiguous()
 
 
 def failed_batch(row: Row, error: VideoError, clip: ClipSettings) -> ClipBatch:
-    """The batch, without clips, of a video that cannot be read."""
+    """The empty batch of a video that cannot be read."""
     shape = (len(clip.mean), clip.num_frames, clip.crop_size, clip.crop_size)
     return ClipBatch.of_failure(Failure(row.index, error.path, error.reason), shape)

@@ -24,10 +24,10 @@ from hiera_video.errors import ConfigError, VideoError
 
 @dataclass
 class WindowBatch:
-    """Windows of one or more videos, those of a video in order.
+    """Windows of one or more videos; those of a video are in order.
 
-    ``numbers[i]`` is the place of window i in its video, from 0 on; ``totals[i]`` is how many
-    windows that video has.
+    ``numbers[i]`` is the index, from 0, of window i in its video; ``totals[i]`` is how many windows
+    that video has.
     """
 
     clips: ClipBatch
@@ -48,17 +48,18 @@ class WindowBatch:
 
 
 class VideoWindows(IterableDataset[WindowBatch]):
-    """Sliding windows over whole videos, ``batch_size`` at a time, in centre crops.
+    """Sliding windows over whole videos, in centre crops, ``batch_size`` at a time.
 
-    ``groups`` are rows whose windows share batches, of which all but a group's last are full.
-    Groups are divided over the workers: a batch does not depend on how many there are.
-    One pass over each video; memory is bounded by a batch and by how windows overlap, not by the
-    length of the video.
+    ``groups`` are rows whose windows share batches; all batches of a group but its last are full.
+    Groups are divided over the workers: a batch does not depend on the number of workers. Each
+    video is read in one pass; memory depends on the batch size and the overlap of windows, not on
+    the length of the video.
 
-    Messages name the seconds as ``window_seconds`` and ``stride_seconds``, after ``key_prefix``.
+    Messages put ``key_prefix`` before the names ``window_seconds`` and ``stride_seconds``.
 
     Raises:
-        ConfigError: for a stride without a window, where a window is by default the whole video.
+        ConfigError: for ``stride_seconds`` without ``window_seconds`` if the default window is the
+            whole video.
     """
 
     def __init__(
@@ -95,11 +96,11 @@ class VideoWindows(IterableDataset[WindowBatch]):
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for group in self.groups[first::step]:
             windows = chain.from_iterable(map(self._read, group))
-            while some := list(islice(windows, self.batch_size)):
-                yield WindowBatch.concatenate(some)
+            while batch := list(islice(windows, self.batch_size)):
+                yield WindowBatch.concatenate(batch)
 
     def _read(self, index: int) -> Iterator[WindowBatch]:
-        """The windows of a row one by one, and the reason if they end early."""
+        """The windows of a row one by one; if reading fails, an empty batch with the reason."""
         row = self.manifest[index]
         windows = self._windows(row)
         try:
@@ -113,7 +114,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
             yield WindowBatch(failed_batch(row, error, self.clip), [], [])
 
     def _lengths(self, video: VideoSegment) -> tuple[Fraction, Fraction]:
-        """Seconds that windows of a video last, and from one's start to the next.
+        """The length and the stride of a video's windows, in seconds.
 
         Raises:
             VideoError: if windows of a clip's length would leave gaps at this video's frame rate.
@@ -134,7 +135,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
         with VideoSegment(row, self.clip, self.decoding) as video:
             try:
                 yield from self._windows_of(video)
-            except IndexDisprovedError:  # its frames are others than those chosen from: begin again
+            except IndexDisprovedError:  # decoding found other frames than the index has
                 video.locate()
                 yield from self._windows_of(video)
 
@@ -153,7 +154,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
                     begun[number] = video.new_views(1)
                 begun[number][0, :, position] = view
                 missing[number] -= 1
-            # In order: where the frame rate varies, a window can be complete before the last.
+            # In order: at a varying frame rate, a window can be complete before an earlier one.
             while due < len(starts) and missing[due] == 0:
                 clip = video.batch(begun.pop(due), [times[due]])
                 yield WindowBatch(clip, [due], [len(starts)])

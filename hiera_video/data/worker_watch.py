@@ -1,4 +1,4 @@
-"""Which file each loader worker is reading: so that one that dies or hangs names it."""
+"""Which file each loader worker is reading: names the file when a worker dies or hangs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch.utils.data import get_worker_info
 
 from hiera_video.errors import UserError, VideoError
 
-_NOTHING = -1
+_IDLE = -1
 
 
 class WorkerWatch:
-    """A table in shared memory: what each worker is reading, since when, and its process number.
+    """A table in shared memory: which file each worker is reading, since when, and its process id.
 
-    What is read is numbered: a row of a manifest, or a place in a list of files. ``lost`` are the
-    numbers that cost a worker, with the reason; they are not read again.
+    Files have numbers: a row of a manifest, or an index into a list. ``lost`` maps the numbers of
+    files on which a worker died or hung to the reason; those are not read again.
 
     Args:
-        timeout_seconds: how long one of them may keep a worker.
-        setting: what users call that limit.
+        timeout_seconds: how long a worker may read one file.
+        setting: name of that limit for users.
     """
 
     def __init__(self, timeout_seconds: float, setting: str = "data.timeout_seconds") -> None:
@@ -35,16 +35,16 @@ class WorkerWatch:
         self._table = torch.empty(0, 3, dtype=torch.float64)
 
     def make_room(self, num_workers: int) -> None:
-        """Begin a table for workers that are about to start."""
-        table = torch.full((num_workers, 3), _NOTHING, dtype=torch.float64)
+        """Create a table for workers that are about to start."""
+        table = torch.full((num_workers, 3), _IDLE, dtype=torch.float64)
         self._table = table.share_memory_()
 
     @contextmanager
     def reading(self, number: int, file: str) -> Iterator[None]:
-        """Around whatever may die or hang on ``file``, which has this number.
+        """Around code in a worker that reads ``file``, which has this number.
 
         Raises:
-            VideoError: if it did so before.
+            VideoError: if a worker died or hung on it before.
         """
         if number in self.lost:
             raise VideoError(file, self.lost[number])
@@ -53,53 +53,53 @@ class WorkerWatch:
             yield
             return
         entry = self._table[worker.id]
-        # The clock is the same in all processes of a machine.
+        # All processes of a machine share this clock.
         entry[1:] = torch.tensor([time.monotonic(), os.getpid()], dtype=torch.float64)
         entry[0] = number
         try:
             yield
         finally:
-            entry[0] = _NOTHING
+            entry[0] = _IDLE
 
     def kill_hung(self, workers: Sequence[BaseProcess]) -> None:
-        """Kill the workers that have been reading one video for too long."""
+        """Kill the workers that have read one file for longer than the limit."""
         now = time.monotonic()
         for worker in workers:
             number, since = self._entry(worker)
-            if number != _NOTHING and now - since > self.timeout_seconds:
+            if number != _IDLE and now - since > self.timeout_seconds:
                 worker.kill()
                 worker.join()
                 limit = f"{self.setting}={self.timeout_seconds:g}"
                 self.lost[number] = f"reading took longer than {limit}"
 
     def find_dead(self, workers: Sequence[BaseProcess]) -> bool:
-        """Take note of what dead workers were reading; whether there are any.
+        """Record the files of dead workers as lost; returns whether there are any.
 
         Raises:
-            UserError: if one died while it read nothing, so that no video is to blame.
+            UserError: if a worker died between two files, so that none of them is the cause.
         """
-        found = False
+        any_lost = False
         for worker in workers:
             if worker.is_alive():
                 continue
             number, _ = self._entry(worker)
-            if number == _NOTHING and worker.exitcode == 0:  # it had nothing left to do
+            if number == _IDLE and worker.exitcode == 0:  # it had nothing left to do
                 continue
-            if number == _NOTHING:
+            if number == _IDLE:
                 raise UserError(
                     f"a loader worker {_ending(worker)} between two videos; if memory was short, "
                     "start fewer of them (num_workers)"
                 )
             self.lost.setdefault(number, f"the worker that read it {_ending(worker)}")
-            found = True
-        return found
+            any_lost = True
+        return any_lost
 
     def _entry(self, worker: BaseProcess) -> tuple[int, float]:
-        """The number of what a worker is reading, and since when."""
+        """The number of the file that a worker is reading, and since when."""
         for number, since, process in self._table.tolist():
             if process == worker.pid:
                 return int(number), since
-        return _NOTHING, 0.0
+        return _IDLE, 0.0
 
 
 def _ending(worker: BaseProcess) -> str:

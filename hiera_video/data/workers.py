@@ -1,4 +1,4 @@
-"""Loader processes that are watched: one that dies or hangs costs its file, and no other."""
+"""Supervised loader processes: a worker that dies or hangs costs the file it read, and no other."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hiera_video.data.worker_watch import WorkerWatch
 
 T = TypeVar("T")
 
-#: How often workers are looked at while a batch is waited for.
-_LOOK_SECONDS = 1.0
+#: How often workers are checked while the main process waits for a batch.
+_CHECK_SECONDS = 1.0
 
 
 class WatchedDataset(Protocol):
@@ -28,13 +28,13 @@ class WatchedDataset(Protocol):
 
 
 class WorkerLostError(Exception):
-    """A worker died, or hung and was killed. The dataset's watch knows which file it was at."""
+    """A worker died, or hung and was killed. The dataset's watch knows which file it read."""
 
 
 class Workers(Generic[T]):
-    """A DataLoader and its processes, watched while their batches are waited for.
+    """A DataLoader whose processes are checked while the main process waits for a batch.
 
-    ``arguments`` are the DataLoader's own.
+    ``arguments`` are passed to the DataLoader.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Workers(Generic[T]):
             num_workers=num_workers,
             worker_init_fn=_leave_process_group,
             pin_memory=device.type == "cuda",
-            timeout=min(_LOOK_SECONDS, self.watch.timeout_seconds) if num_workers else 0,
+            timeout=min(_CHECK_SECONDS, self.watch.timeout_seconds) if num_workers else 0,
             **arguments,
         )
 
@@ -56,8 +56,8 @@ class Workers(Generic[T]):
         """All batches.
 
         Raises:
-            WorkerLostError: if the processes have to be started anew.
-            UserError: if one died while it read nothing.
+            WorkerLostError: if the processes must be restarted.
+            UserError: if a worker died between two files.
         """
         iterator: Iterator[T] | None = None
         while True:
@@ -76,7 +76,7 @@ class Workers(Generic[T]):
                     raise WorkerLostError from None
                 if not timed_out:
                     raise
-                if iterator is None:  # slow to wake for another pass: torch cannot ask them twice
+                if iterator is None:  # too slow to start another pass: torch cannot ask again
                     for process in self.processes:
                         process.kill()
                     raise WorkerLostError from None
@@ -84,16 +84,16 @@ class Workers(Generic[T]):
             yield batch
 
     def _await_deaths(self) -> None:
-        """A worker's connections break shortly before its process is over."""
-        ending = wait([process.sentinel for process in self.processes], _LOOK_SECONDS)
+        """Wait for a process to end: a dying worker's connections break shortly before that."""
+        ending = wait([process.sentinel for process in self.processes], _CHECK_SECONDS)
         for process in self.processes:
             if process.sentinel in ending:
                 process.join()
 
     def _start(self) -> Iterator[T]:
-        """Start the processes, unless they live on from the iteration before."""
+        """Start the processes, unless they were kept from the previous iteration."""
         others = multiprocessing.active_children()
-        with compat.without_child_handler():  # deaths are found out while waiting for a batch
+        with compat.without_child_handler():  # deaths are noticed while waiting for a batch
             iterator = iter(self.loader)
         started = [child for child in multiprocessing.active_children() if child not in others]
         self.processes = started or self.processes
@@ -101,19 +101,19 @@ class Workers(Generic[T]):
 
 
 class WatchedLoader(Generic[T]):
-    """Whatever a DataLoader gives, from processes that start anew when a file has cost one of them.
+    """The batches of a DataLoader whose processes are restarted when one of them is lost.
 
-    That file comes back as one that cannot be read; what others had read ahead is read again. The
-    processes are kept from one iteration to the next where the DataLoader's are.
+    The file that the lost one read comes back as unreadable; what the others had read ahead is read
+    again. Processes are kept between iterations if the DataLoader keeps them.
 
     Args:
-        start: workers that read what ``note`` was not told of yet.
-        note: told of each batch before it is given.
+        start: starts workers for everything that ``record`` has not been called with.
+        record: called with each batch before it is yielded.
     """
 
-    def __init__(self, start: Callable[[], Workers[T]], note: Callable[[T], None]) -> None:
+    def __init__(self, start: Callable[[], Workers[T]], record: Callable[[T], None]) -> None:
         self._start = start
-        self._note = note
+        self._record = record
         self._workers: Workers[T] | None = None
 
     def __iter__(self) -> Iterator[T]:
@@ -121,7 +121,7 @@ class WatchedLoader(Generic[T]):
             self._workers = self._workers or self._start()
             try:
                 for batch in self._workers.batches():
-                    self._note(batch)
+                    self._record(batch)
                     yield batch
                 return
             except WorkerLostError:
@@ -129,5 +129,5 @@ class WatchedLoader(Generic[T]):
 
 
 def _leave_process_group(_: int) -> None:
-    """Ctrl-C goes to all of a terminal's group, but workers are needed until the run is saved."""
+    """Leave the terminal's process group: Ctrl-C would end the workers before the run is saved."""
     os.setpgid(0, 0)

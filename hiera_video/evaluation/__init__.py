@@ -1,1 +1,1 @@
-"""Scores of whole videos, and what they are worth."""
+"""Scores of whole videos, the figures computed from them, and predictions."""

@@ -12,6 +12,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.data.file_search import VIDEO_SUFFIXES, find_files
 from hiera_video.data.loader import read_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions
@@ -19,17 +20,16 @@ from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError, VideoError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.scores import ViewAverage
-from hiera_video.preparation.lists import VIDEO_SUFFIXES, find_files
 from hiera_video.tasks.registry import task_of
 
-#: What an address of a file that can be downloaded begins with.
-_DOWNLOADS = {"http", "https", "ftp", "s3", "gs", "hf"}
+#: Schemes of addresses from which a file can be downloaded.
+_DOWNLOAD_SCHEMES = {"http", "https", "ftp", "s3", "gs", "hf"}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of a video, best first, each with its probability; or the reason
-    why there are none."""
+    """The most probable classes of a video, best first, each with its probability; or none and the
+    reason."""
 
     path: str
     classes: list[tuple[str, float]]
@@ -38,13 +38,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """How files are read and what is told of them.
+    """How to read files, and how many classes to give.
 
     Args:
-        overrides: fields of ``ClipSettings`` in place of the checkpoint's own.
-        classes: names in index order, which published weights often come without.
+        overrides: fields of ``ClipSettings`` that replace the checkpoint's own.
+        classes: names in index order, which published weights often lack.
         decoder: the name of the decoder that reads videos.
-        top_k: how many classes to give, from 1; all of them if there are no more.
+        top_k: how many classes to give, at least 1; all of them if the model has fewer.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -61,18 +61,18 @@ def predict(
 ) -> Iterator[Prediction]:
     """Predict one video or image after the other, averaging views as in an evaluation.
 
-    A file that cannot be read, an image where the model takes clips, and a video where it takes
-    images have a reason in place of classes.
+    The prediction of a file that cannot be read, or is not of the kind that the model takes (videos
+    or images), has a reason instead of classes.
 
     Args:
-        files: videos or images, as the model takes; folders, for all of those below them; and
-            patterns such as ``clips/*.mp4``.
-        evaluate: the views of each file whose scores are averaged.
+        files: videos or images; folders, of which all files are read; and patterns such as
+            ``clips/*.mp4``.
+        evaluate: which views of a file are averaged.
 
     Raises:
         CheckpointError: if the checkpoint cannot be used.
-        ConfigError: if ``options`` do not fit it, or for ``top_k``.
-        NotFiniteError: when what the model says of a video is not finite.
+        ConfigError: if ``options`` do not fit it, or ``top_k`` is below 1.
+        NotFiniteError: if the model's output for a video is not finite.
         UserError: for an address, a stream or a device, before anything starts.
     """
     check_decoder(options.decoder)
@@ -108,10 +108,10 @@ def predict(
 
 
 def check_are_files(files: Sequence[str | Path]) -> None:
-    """Make sure that nothing has to be fetched or recorded before it can be read.
+    """Check that all ``files`` are paths of files, folders or patterns.
 
     Raises:
-        UserError: for the first address, stream or device, with what to do instead.
+        UserError: for the first address, stream or device; the message says what to do instead.
     """
     for given in map(str, files):
         scheme = re.match(r"([a-z][a-z0-9+.-]*):/", given, re.IGNORECASE)
@@ -121,10 +121,11 @@ def check_are_files(files: Sequence[str | Path]) -> None:
         if given == "-":
             raise UserError("-: standard input is not read; write it to a file, and name that")
         if scheme and not _exists(path):
-            instead = "download it" if scheme[1].lower() in _DOWNLOADS else "record it to a file"
-            raise UserError(f"{given}: only files are read; {instead}, and name the file")
-        is_something_else = _exists(path) and not path.is_file() and not path.is_dir()
-        if given.startswith("/dev/") or is_something_else:
+            is_download = scheme[1].lower() in _DOWNLOAD_SCHEMES
+            advice = "download it" if is_download else "record it to a file"
+            raise UserError(f"{given}: only files are read; {advice}, and name the file")
+        is_special = _exists(path) and not path.is_file() and not path.is_dir()
+        if given.startswith("/dev/") or is_special:
             raise UserError(
                 f"{given}: devices and pipes are not read; record it to a file, and name that"
             )
@@ -133,17 +134,17 @@ def check_are_files(files: Sequence[str | Path]) -> None:
 def _each_file(
     given: Sequence[str | Path], clip: ClipSettings
 ) -> Iterator[tuple[Path, str | None]]:
-    """Files as they are given, those below folders, and those that a pattern stands for; with the
-    reason, if what was given stands for none."""
+    """The given files, the files below given folders, and those that match given patterns. A folder
+    or pattern without files comes with the reason instead."""
     suffixes = IMAGE_SUFFIXES if clip.is_image else VIDEO_SUFFIXES
     for path in map(Path, given):
-        found = [path]
+        matches = [path]
         if glob.has_magic(str(path)) and not _exists(path):
             # Path.glob takes no absolute patterns.
-            found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
-            if not found:
+            matches = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
+            if not matches:
                 yield path, "no file matches this pattern"
-        for file in found:
+        for file in matches:
             if not _exists(file) or not file.is_dir():
                 yield file, None
                 continue
@@ -157,8 +158,8 @@ def _each_file(
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is such a path, as far as can be told."""
+    """Whether a path is known to exist."""
     try:
         return path.exists()
-    except OSError:  # a name that is too long, a folder that is closed
+    except OSError:  # the name is too long, or a folder may not be entered
         return False

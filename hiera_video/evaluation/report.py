@@ -1,6 +1,6 @@
 """The files of an evaluation: ``metrics.json``, ``predictions.parquet``, ``report.html``.
 
-They hold whatever figures a task gives; none is known here by its name.
+They hold all figures that a task gives; no name of a figure occurs here.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ METRICS_FILE = "metrics.json"
 PREDICTIONS_FILE = "predictions.parquet"
 REPORT_FILE = "report.html"
 
-#: Mistakes that the page shows, at most.
+#: The page shows at most this many mistakes.
 _MOST_MISTAKES = 20
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a task says of the scores of a manifest's videos.
+    """The figures that a task computes from the scores of a manifest's videos.
 
-    ``metrics`` are as ``metrics.json`` has them: the task's figures, ``num_videos``,
-    ``num_failed``, the task's tables of figures, ``failed`` and ``settings``. ``shown`` are those
-    that people are shown.
+    ``metrics`` is the content of ``metrics.json``: the task's figures, ``num_videos``,
+    ``num_failed``, the task's tables of figures, ``failed`` and ``settings``. ``shown`` selects the
+    figures for summary and page; ``doubts`` are warnings about them.
     """
 
     metrics: dict[str, Any]
@@ -41,7 +41,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, task: Task, table: ScoreTable, settings: dict[str, Any]) -> Evaluation:
-        """What ``task`` says of ``table``; ``settings`` are what that depends on."""
+        """The evaluation of ``table`` by ``task``; ``settings`` are all that it depends on."""
         figures = task.figures(table)
         tables = {name: value for name, value in figures.items() if isinstance(value, dict)}
         metrics = {
@@ -55,12 +55,12 @@ class Evaluation:
             ],
             "settings": settings,
         }
-        told_anyway = ("num_videos", "num_failed")
-        shown = task.shown or {name: Shown(name) for name in figures if name not in told_anyway}
+        counts = ("num_videos", "num_failed")  # the summary always has these
+        shown = task.shown or {name: Shown(name) for name in figures if name not in counts}
         return cls(metrics, dict(shown), task.doubts(table))
 
     def summary(self) -> str:
-        """The figures that are shown, and how many videos they are of, in one line."""
+        """The shown figures and the number of videos, in one line."""
         figures = [
             f"{shown.title} {_number(value, '.4f')}"
             for name, shown in self.shown.items()
@@ -81,13 +81,13 @@ def write_evaluation(directory: Path, evaluation: Evaluation, predictions: pa.Ta
 
 
 def predictions_table(task: Task, table: ScoreTable) -> pa.Table:
-    """One row per manifest row: ``path``, and what ``task`` has to say of each."""
+    """One row per manifest row: ``path``, and the columns of the task's predictions."""
     paths = pa.array(table.manifest.paths, pa.string())
     return pa.table({"path": paths, **task.predictions(table)})
 
 
 class _Line(NamedTuple):
-    """A line of a table of figures; ``width`` is that of its bar in percent, None without one."""
+    """A line of a table of figures; ``width`` is the width of its bar in percent, or None."""
 
     name: str
     text: str
@@ -116,8 +116,8 @@ def render_report(
 
 
 def _lines(table: dict[str, float | None], shown: Shown) -> list[_Line]:
-    """A table of figures as it is shown: shares have bars out of 1, other numbers out of the
-    largest of them."""
+    """The lines of a table of figures. Bars are relative to 1 for shares, and to the largest value
+    for other numbers."""
     values = [value for value in table.values() if value is not None]
     whole = 1.0 if shown.in_percent else max(values, default=0.0)
     return [
@@ -131,22 +131,22 @@ def _lines(table: dict[str, float | None], shown: Shown) -> list[_Line]:
 
 
 def _text(value: float | None, shown: Shown, digits: int) -> str:
-    """A figure as the page has it, with ``digits`` after the point where it is in percent."""
+    """A figure for the page; if in percent, with ``digits`` after the decimal point."""
     if shown.in_percent and value is not None:
         return f"{100 * value:.{digits}f} %"
     return _number(value, ".4g")
 
 
 def _number(value: float | None, form: str) -> str:
-    """A count as it is, any other number in this ``form``."""
+    """An integer unchanged, any other number in the format ``form``."""
     if value is None:
         return "undefined"
     return str(value) if isinstance(value, int) else format(value, form)
 
 
 def find_mistakes(predictions: pa.Table) -> list[tuple[str, str, int]]:
-    """The most frequent mistakes: label, what was predicted instead, how often; none where
-    predictions are not names."""
+    """The most frequent mistakes: label, wrong prediction, count; none if predictions are not
+    names."""
     columns = ("label", "prediction")
     fields = {field.name: field.type for field in predictions.schema}
     if not all(fields.get(name) == pa.string() for name in columns):

@@ -1,4 +1,4 @@
-"""A whole evaluation: checkpoint and manifest in, metrics and predictions out."""
+"""A whole evaluation: from checkpoint and manifest to metrics and predictions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from hiera_video.config.groups import ClipSettings, EvaluateData, EvaluateSettings, RunSettings
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.class_list import CLASSES_FILE
 from hiera_video.data.failures import FailurePolicy
-from hiera_video.data.manifest import CLASSES_FILE, Manifest, open_manifest
+from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.data.targets import TargetEncoder
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import CheckpointError, ManifestError
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 def load_trained(
     checkpoint: str, overrides: Mapping[str, Any]
 ) -> tuple[HieraClassifier, ClipSettings, list[str]]:
-    """A trained classifier, what its clips are (but for ``overrides``), and its class names in
+    """A trained classifier, the settings of its clips with ``overrides``, and its class names in
     index order.
 
     Raises:
@@ -57,24 +58,25 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score every video of ``data.val.manifest`` once; write the files; return the metrics.
 
-    Where the checkpoint has no class names, as published weights, the manifest's are taken.
+    If the checkpoint has no class names (published weights often lack them), the names come from
+    the manifest.
 
     Args:
         checkpoint: directory, file or hub id of a trained model.
         run: where to write, and how to compute.
-        data: where videos are and how they are read.
-        clip: fields of ``ClipSettings`` in place of the checkpoint's own.
-        views: of a video, whose scores are averaged.
+        data: where videos are and how to read them.
+        clip: fields of ``ClipSettings`` that replace the checkpoint's own.
+        views: which views of a video are averaged.
 
     Raises:
-        UserError: for anything that does not fit, before devices and workers start, and for the
-            first bad video under ``data.on_error=raise``.
+        UserError: if settings, checkpoint and data do not fit together, before devices and workers
+            start; and for the first bad video under ``data.on_error=raise``.
     """
     check_decoder(data.decoder)
     model, trained_clip, names = load_trained(checkpoint, clip)
     task, manifest = _open(model, names, trained_clip, data)
     views = views.of(trained_clip)
-    settings = {  # what the figures depend on; not how the work was divided
+    settings = {  # all that figures depend on, but not how the work was divided
         "checkpoint": str(Path(checkpoint)),
         "manifest": str(manifest.path),
         "decoder": data.decoder,
@@ -100,8 +102,8 @@ def evaluate(
                 logger.warning("%s: %s", manifest.path, doubt)
             write_evaluation(output_dir, evaluation, predictions_table(task, table))
             print(f"{evaluation.summary()}  -> {output_dir}")
-            if told := failures.summary():
-                print(told)
+            if summary := failures.summary():
+                print(summary)
         accelerator.end_training()
     return evaluation.metrics
 
@@ -109,7 +111,7 @@ def evaluate(
 def _open(
     model: HieraClassifier, names: list[str], clip: ClipSettings, data: EvaluateData
 ) -> tuple[Task, Manifest]:
-    """The task that the model was trained for, and the manifest, with the targets of it.
+    """The task that the model was trained for, and the manifest with that task's targets.
 
     Raises:
         ManifestError: if the manifest cannot be used, or does not fit the model.
@@ -126,7 +128,7 @@ def _open(
 
 
 def _notes(labels: TargetEncoder | None) -> list[str]:
-    """What a user should know of the labels that a model is measured by."""
+    """What a user should know about the labels of the manifest."""
     if not isinstance(labels, ClassLabels):
         return []
     notes = [f"warning: {warning}" for warning in labels.warnings]

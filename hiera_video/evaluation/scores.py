@@ -1,4 +1,4 @@
-"""Scores of whole videos: what a model says of their views, averaged.
+"""Scores of whole videos: averages over their views.
 
 Axes: B clips, V videos, K scores; a video has ``num_clips * num_crops`` views.
 """
@@ -30,10 +30,10 @@ class ViewAverage:
     """Averages a task's scores over the views of each video.
 
     Args:
-        model: whose logits they are made of.
-        task: what makes them, and what a clip is.
-        views: how many views a video has.
-        path: of the file of a manifest row, for messages.
+        model: computes the logits.
+        task: turns logits into scores, and has the settings of clips.
+        views: gives the number of views of a video.
+        path: returns the file of a manifest row, for messages.
     """
 
     def __init__(
@@ -51,23 +51,23 @@ class ViewAverage:
 
     @torch.inference_mode()
     def __call__(self, batch: ClipBatch) -> Tensor:
-        """Scores ``(V, K)``, float32, on the model's device, of a batch's V videos, one or more.
+        """Scores ``(V, K)`` of a batch's V videos, at least one: float32, on the model's device.
 
         Raises:
-            NotFiniteError: once logits of this batch, or of one before it, that are not finite
-                have come to the host, which nothing waits for.
+            NotFiniteError: if logits of this batch, or of an earlier one, are not finite and the
+                host already knows it; it does not wait for that.
         """
         clip = self.task.clip
         logits = self.model(batch.normalized(self.device, clip.mean, clip.std)).logits
-        # Not the scores: a probability of 0 may come from a logit that is not finite.
+        # Logits, not scores: a probability of 0 may come from a logit that is not finite.
         self._outputs.see(logits, batch.rows)
         return self.task.scores(logits).float().unflatten(0, (-1, self.num_views)).mean(1)
 
     def check(self) -> None:
-        """Wait for all batches, and make sure that their logits are finite.
+        """Wait for all batches, and check that their logits are finite.
 
         Raises:
-            NotFiniteError: for the first that are not.
+            NotFiniteError: for the first batch whose logits are not.
         """
         self._outputs.look(wait=True)
 
@@ -75,7 +75,7 @@ class ViewAverage:
 class Scorer:
     """Scores every video of a manifest exactly once, over all processes.
 
-    The loader and its workers are kept between calls, as validation during training needs them.
+    The loader keeps its workers between calls, for repeated validation during training.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class Scorer:
 
         Raises:
             VideoError: at the first bad video, under ``data.on_error=raise``.
-            NotFiniteError: whatever ``data.on_error`` is, once logits that are not finite have come
-                to the host, which nothing waits for; after the last batch at the latest.
+            NotFiniteError: for any ``data.on_error``, if logits are not finite; raised when the
+                host learns of it, after the last batch at the latest.
         """
         average = ViewAverage(
             model, self.task, self.views, lambda row: str(self.manifest[row].file)
@@ -125,7 +125,7 @@ class Scorer:
             leave=False,
         )
         rows, failures = [], []
-        # They stay on the device until the last one is there: the host waits for no batch.
+        # Scores stay on the device until the end: the host waits for no batch.
         scores: list[Tensor] = []
         for batch in bar:
             self.failures.handle(batch)
@@ -135,34 +135,33 @@ class Scorer:
                 with self.accelerator.autocast():
                     scores.append(average(batch))
         average.check()
-        mine = torch.cat(scores) if scores else torch.empty(0, 0, device=average.device)
-        return gather_table(self.manifest, rows, mine, failures)
+        own_scores = torch.cat(scores) if scores else torch.empty(0, 0, device=average.device)
+        return gather_table(self.manifest, rows, own_scores, failures)
 
 
 def gather_table(
     manifest: Manifest, rows: list[int], scores: Tensor, failures: list[Failure]
 ) -> ScoreTable:
-    """What each process found of its ``rows``, with ``scores`` ``(V, K)``, put together.
+    """One table from the ``rows`` of all processes, with ``scores`` ``(V, K)`` of each.
 
     A process without any scores may not know K.
     """
-    told = gather_object([(rows, scores.shape[1], failures)])
-    most = max(len(some_rows) for some_rows, _, _ in told)
-    width = max(num_scores for _, num_scores, _ in told)
-    found = np.empty((0, width), np.float32)
+    parts = gather_object([(rows, scores.shape[1], failures)])
+    most = max(len(some_rows) for some_rows, _, _ in parts)
+    width = max(num_scores for _, num_scores, _ in parts)
+    all_scores = np.empty((0, width), np.float32)
     if most:
-        # Tensors of one shape go from device to device, without a copy that is pickled.
+        # Tensors of equal shape go from device to device, without pickled copies.
         padded = F.pad(scores, (0, width - scores.shape[1], 0, most - len(rows)))
         shares = gather(padded).cpu().numpy().reshape(-1, most, width)
-        found = np.concatenate(
-            [share[: len(some_rows)] for share, (some_rows, _, _) in zip(shares, told, strict=True)]
-        )
-    all_rows = np.array([row for some_rows, _, _ in told for row in some_rows], np.int64)
+        pairs = zip(shares, parts, strict=True)
+        all_scores = np.concatenate([share[: len(some_rows)] for share, (some_rows, _, _) in pairs])
+    all_rows = np.array([row for some_rows, _, _ in parts for row in some_rows], np.int64)
     order = all_rows.argsort()
-    all_failures = [failure for _, _, some_failures in told for failure in some_failures]
+    all_failures = [failure for _, _, some_failures in parts for failure in some_failures]
     return ScoreTable(
         manifest,
         all_rows[order],
-        found[order],
+        all_scores[order],
         sorted(all_failures, key=lambda failure: failure.row),
     )

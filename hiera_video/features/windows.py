@@ -32,8 +32,8 @@ from hiera_video.runtime import make_accelerator, open_output, prepare_for_infer
 
 
 class FeatureExtractor:
-    """What a layer of the model says about clips: the tokens of ``stage``, from 1, as a map
-    ``(B, T, H, W, D)``; without one, the pooled and normalised output ``(B, D)``."""
+    """Computes the features of clips: the tokens of ``stage``, counted from 1, as a map
+    ``(B, T, H, W, D)``; if ``stage`` is None, the pooled and normalised output ``(B, D)``."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class FeatureExtractor:
             features = output.reshaped_hidden_states[self.stage]
         self.outputs.see(features, clips.rows)
         features = features.float().cpu()
-        self.outputs.look(wait=True)  # which is there, since the features are
+        self.outputs.look(wait=True)  # no further wait: the features have arrived already
         return features
 
 
@@ -72,15 +72,15 @@ def extract_features(
     clip: Mapping[str, Any],
     features: FeatureSettings,
 ) -> None:
-    """Extract the features of every video of ``data.manifest`` that is not finished yet.
+    """Extract the features of every video of ``data.manifest`` that has none yet.
 
     Args:
-        clip: fields of :class:`ClipSettings` in place of the checkpoint's own.
+        clip: fields of :class:`ClipSettings` that replace the checkpoint's own.
 
     Raises:
-        UserError: for anything that does not fit, before devices and workers start, and for the
-            first bad video under ``data.on_error=raise``; and, whatever that is, for features that
-            are not finite, before any of their video is written.
+        UserError: if settings and data do not fit, before devices and workers start; for the first
+            bad video under ``data.on_error=raise``; and, for any ``data.on_error``, if features are
+            not finite, before anything of their video is written.
     """
     check_decoder(data.decoder)
     model = HieraModel.from_pretrained(checkpoint)
@@ -95,7 +95,7 @@ def extract_features(
 
 
 class Extraction(NamedTuple):
-    """What features depend on: a model, the clips that it takes, and settings."""
+    """Everything that features depend on: a model, its clips, and settings."""
 
     model: HieraModel
     clip: ClipSettings
@@ -104,7 +104,7 @@ class Extraction(NamedTuple):
     features: FeatureSettings
 
     def describe(self) -> dict[str, str]:
-        """What is stored with features, and compared on a second run."""
+        """A description that is stored with features, and compared on a second run."""
         return {
             "weights": _digest(self.model),
             "decoder": self.data.decoder,
@@ -117,22 +117,22 @@ class Extraction(NamedTuple):
 
 
 def _extract_features(extraction: Extraction, manifest: Manifest, output_dir: Path) -> None:
-    """What :func:`extract_features` does when the folder is its own."""
+    """Extract into ``output_dir``, which is locked against other runs."""
     model, clip, run, data, settings = extraction
     writer = FeatureWriter(output_dir, extraction.describe())
     writer.check_locations(manifest)
     failures = FailurePolicy(data.on_error, output_dir)
-    # Processes meet when the last one is done, which may have hours of video left.
+    # All processes wait for the last one, which may have hours of video left.
     accelerator = make_accelerator(run, longest_wait=timedelta(days=1))
     if accelerator.is_main_process:
         failures.forget()
     accelerator.wait_for_everyone()
 
-    # Looked for by all processes, and what is left is divided anew.
-    shares = range(accelerator.process_index, len(manifest), accelerator.num_processes)
-    found = writer.find_finished(manifest, shares)
-    unfinished = sorted(gather_object([row for row, entry in found.items() if entry is None]))
-    entries = [entry for entry in found.values() if entry is not None]
+    # All processes share the search for finished videos; then the unfinished ones are divided.
+    share = range(accelerator.process_index, len(manifest), accelerator.num_processes)
+    finished = writer.find_finished(manifest, share)
+    unfinished = sorted(gather_object([row for row, entry in finished.items() if entry is None]))
+    entries = [entry for entry in finished.values() if entry is not None]
     windows = VideoWindows(
         manifest,
         extraction_order(
@@ -170,8 +170,8 @@ def _extract_features(extraction: Extraction, manifest: Manifest, output_dir: Pa
             f"{len(entries)} videos: {len(unfinished) - failed} extracted, "
             f"{len(entries) - len(unfinished)} were there already, {failed} failed  -> {output_dir}"
         )
-        if told := failures.summary():
-            print(told)
+        if summary := failures.summary():
+            print(summary)
     accelerator.end_training()
 
 
@@ -182,7 +182,7 @@ def _extract(
     writer: FeatureWriter,
     failures: FailurePolicy,
 ) -> Iterator[IndexEntry]:
-    """Run the model over all windows; write each video when its last window is through."""
+    """Run the model on all windows; write each video after its last window."""
     extractor.model.eval()
     pending: dict[int, VideoFeatures] = {}
     is_quiet = not extractor.accelerator.is_main_process
@@ -191,14 +191,14 @@ def _extract(
         clips = batch.clips
         if len(clips):
             features = extractor(clips)
-            for place, row in enumerate(clips.rows.tolist()):
-                number, total = batch.numbers[place], batch.totals[place]
+            for i, row in enumerate(clips.rows.tolist()):
+                number, total = batch.numbers[i], batch.totals[i]
                 if number == 0:
                     pending[row] = VideoFeatures(total, features.shape[1:])
                 video = pending[row]
-                video.features[number] = features[place]
-                video.starts[number] = clips.start_seconds[place]
-                video.ends[number] = clips.end_seconds[place]
+                video.features[number] = features[i]
+                video.starts[number] = clips.start_seconds[i]
+                video.ends[number] = clips.end_seconds[i]
                 if number == total - 1:
                     yield writer.write(manifest[row], pending.pop(row))
             bar.update(len(clips))
@@ -211,7 +211,7 @@ def _extract(
 
 
 def _digest(model: nn.Module) -> str:
-    """A fingerprint of the weights, wherever they were loaded from."""
+    """A fingerprint of the weights, independent of the file that they came from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

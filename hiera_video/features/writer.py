@@ -28,14 +28,14 @@ from hiera_video.files import atomic_path
 
 INDEX_FILE = "index.parquet"
 
-#: What a folder is called, below that of the features, that stands for a ``..`` of a path.
+#: The name of a folder, below that of the features, that stands for a ``..`` of a path.
 _PARENT = "__parent__"
 
-#: As long as a name may be on the file systems of Linux, macOS and Windows.
+#: The longest name on the file systems of Linux, macOS and Windows.
 _LONGEST_NAME_BYTES = 255
 
-#: Files that are looked at side by side: each takes milliseconds on a network's file system.
-_PARALLEL_LOOKS = 32
+#: Number of threads that read files: each read takes milliseconds on a network file system.
+_PARALLEL_READS = 32
 
 _INDEX_SCHEMA = pa.schema(
     [
@@ -50,7 +50,7 @@ _INDEX_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """What became of a manifest row: where its features are, or why there are none."""
+    """A row of the index: where the features of a manifest row are, or why it has none."""
 
     row: int
     path: str
@@ -63,7 +63,7 @@ class IndexEntry:
 class VideoFeatures:
     """Features ``(N, ...)`` of a video's windows ``[starts, ends)``, in seconds ``(N,)``.
 
-    They are filled in window by window, so that maps of a long video are in memory once.
+    They are filled in window by window, so that memory holds the maps of a long video only once.
     """
 
     def __init__(self, num_windows: int, shape: Sequence[int]) -> None:
@@ -75,24 +75,24 @@ class VideoFeatures:
 class FeatureWriter:
     """Writes and finds the features of a video at its path below ``output_dir``.
 
-    ``settings``, the row's segment, and size and time of the video are stored with the features: a
-    file counts as finished only if it was made with the same ones.
+    A file also stores ``settings``, the row's segment, and size and time of the video: it counts as
+    finished only if these are the same.
     """
 
     def __init__(self, output_dir: Path, settings: dict[str, str]) -> None:
         self.output_dir = output_dir
         self.settings = settings
-        #: What several paths of the manifest would be placed at.
+        #: Places that several paths of the manifest would share.
         self._contested: set[str] = set()
 
     def location(self, path: str) -> str:
-        """Where the features of a manifest's ``path`` go, relative to ``output_dir``.
+        """The file, relative to ``output_dir``, for the features of a manifest's ``path``.
 
-        It is the path itself; of one that leads out of the data root, :func:`_place_inside`. Where
-        such a place is that of another path, too, a hash of its own path goes before it. A name
-        that the suffix would make too long for file systems ends in a hash of the whole path.
+        It is the path itself, or :func:`_place_inside` of a path that leads out of the data root.
+        If two paths would have the same place, a folder named by a hash of the path goes before it.
+        If the suffix makes a name too long for file systems, it ends in a hash of the whole path.
         """
-        # Paths as text take a tenth of the time, which shows at a million rows.
+        # Text takes a tenth of the time of Path objects, which matters at a million rows.
         path = os.path.normpath(path)
         place = _place_inside(path)
         if place in self._contested and place != path:
@@ -103,7 +103,7 @@ class FeatureWriter:
         """Give every path a place of its own.
 
         Raises:
-            ManifestError: naming the first row that has none, since its path stands there twice.
+            ManifestError: if two rows have the same path; the message names the first such row.
         """
         places = Counter(map(_place_inside, set(map(os.path.normpath, manifest.paths))))
         self._contested = {place for place, count in places.items() if count > 1}
@@ -119,14 +119,15 @@ class FeatureWriter:
     def find_finished(
         self, manifest: Manifest, rows: Sequence[int]
     ) -> dict[int, IndexEntry | None]:
-        """The entries of ``rows`` whose features are there already, whole and made alike."""
+        """The entry of each of ``rows`` whose features exist, complete and with the same settings;
+        None for the others."""
 
-        def look(share: Sequence[int]) -> list[tuple[int, IndexEntry | None]]:
+        def read(share: Sequence[int]) -> list[tuple[int, IndexEntry | None]]:
             return [(row, self._finished(manifest[row])) for row in share]
 
-        shares = (rows[first::_PARALLEL_LOOKS] for first in range(_PARALLEL_LOOKS))
-        with ThreadPoolExecutor(_PARALLEL_LOOKS) as pool:
-            return dict(chain.from_iterable(pool.map(look, shares)))
+        shares = (rows[first::_PARALLEL_READS] for first in range(_PARALLEL_READS))
+        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+            return dict(chain.from_iterable(pool.map(read, shares)))
 
     def _finished(self, row: Row) -> IndexEntry | None:
         location = self.location(row.path)
@@ -149,7 +150,7 @@ class FeatureWriter:
             "start_seconds": video.starts,
             "end_seconds": video.ends,
         }
-        # A file that was cut off is noticed, and made again.
+        # Not durable: a truncated file is detected, and made again.
         with atomic_path(target, durable=False) as temporary:
             save_file(tensors, temporary, metadata=self._metadata(row))
         num_windows, *shape = video.features.shape
@@ -172,8 +173,8 @@ class FeatureWriter:
 
 
 def _place_inside(path: str) -> str:
-    """A normalised path without what leads out of a folder: an absolute one loses its first slash,
-    and each ``..``, all of which stand first, becomes a folder called ``_PARENT``."""
+    """A normalised path that stays inside a folder: an absolute path loses its first slash, and
+    each ``..``, all of which come first, becomes a folder called ``_PARENT``."""
     depth = 0
     while path.startswith("../", 3 * depth):
         depth += 1
@@ -181,8 +182,8 @@ def _place_inside(path: str) -> str:
 
 
 def _short_enough(path: str, suffix: str) -> str:
-    """``path`` with ``suffix``; its name is cut where it would be too long with it, and a hash of
-    the whole path then tells it from others that begin alike."""
+    """``path`` with ``suffix``. A name that would be too long is cut, and a hash of the whole path
+    distinguishes it from others with the same beginning."""
     folder, slash, name = path.rpartition("/")
     if len(name.encode()) + len(suffix) <= _LONGEST_NAME_BYTES:
         return path + suffix
@@ -192,7 +193,7 @@ def _short_enough(path: str, suffix: str) -> str:
 
 
 def _identity(file: Path | ShardMember) -> str:
-    """What tells a video from another one at its path."""
+    """Text that distinguishes a video from an earlier one at the same path."""
     if isinstance(file, ShardMember):
         shard = PurePosixPath(file.shard).name
         return f"{file.size_bytes} bytes from {file.offset_bytes} of {shard}"
@@ -204,12 +205,12 @@ def _identity(file: Path | ShardMember) -> str:
 
 
 def _read_header(path: Path) -> dict[str, Any]:
-    """The header of a whole file of safetensors.
+    """The header of a complete safetensors file.
 
-    ``safe_open`` reads it, too, but threads that call it wait for each other's files.
+    ``safe_open`` reads it, too, but its threads wait for each other.
 
     Raises:
-        OSError, ValueError: if it cannot be read, or is cut off.
+        OSError, ValueError: if the file cannot be read, or is cut off.
     """
     with path.open("rb") as file:
         num_bytes = os.fstat(file.fileno()).st_size

@@ -1,1 +1,1 @@
-"""Looking at videos before anything is trained on them."""
+"""Examining the videos of a dataset before training on them."""

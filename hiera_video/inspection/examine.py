@@ -1,4 +1,4 @@
-"""What a video file is: its frames, its bytes, and whether it can be read."""
+"""Examining one video file: its frames, its bytes, and whether it can be read."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hiera_video.decoding.source import check_regular
 from hiera_video.errors import VideoError, reason_of
 from hiera_video.files import sha256
 
-#: Frames that a look without ``decode`` takes, besides the first one.
+#: Without ``decode``, this many frames are decoded besides the first one.
 _STEPS = 5
 
 
 @dataclass
 class Examined:
-    """What was found out about ``file``; None is what could not be.
+    """The facts about ``file``; None means unknown.
 
-    ``width`` and ``height`` are those of the stored picture, which players turn clockwise by
-    ``rotation_degrees``. ``decoded``: whether all frames were decoded. ``reason``: why it cannot be
-    read.
+    ``width`` and ``height`` are those of the stored picture, which players rotate clockwise by
+    ``rotation_degrees``. ``decoded``: whether all frames were decoded. ``reason``: why the file
+    cannot be read.
     """
 
     file: str
@@ -40,42 +40,42 @@ class Examined:
 
 
 def examine(file: Path, decode: bool, options: DecodingOptions | None = None) -> Examined:
-    """Find out about a video; ``decode`` decodes every frame, else a few from its first to its
-    last."""
-    found = Examined(str(file), decode)
+    """Examine a video. ``decode`` decodes every frame; otherwise a few are decoded, from the first
+    to the last."""
+    facts = Examined(str(file), decode)
     try:
         check_regular(file)
         status = file.stat()
-        found.size_bytes, found.modified_ns = status.st_size, status.st_mtime_ns
-        found.sha256 = sha256(file)
+        facts.size_bytes, facts.modified_ns = status.st_size, status.st_mtime_ns
+        facts.sha256 = sha256(file)
         with VideoReader(file, options) as reader:
             try:
-                _look(found, reader, decode)
-            except IndexDisprovedError:  # it has other frames than its packets promised
-                _look(found, reader, decode)
+                _decode(facts, reader, decode)
+            except IndexDisprovedError:  # decoding found other frames than the packets promised
+                _decode(facts, reader, decode)
     except VideoError as error:
-        found.reason = error.reason
-    except Exception as error:  # whatever it is about, it must not keep the others from their turn
-        found.reason = reason_of(error)
-    return found
+        facts.reason = error.reason
+    except Exception as error:  # no fault of one file may stop the examination of the others
+        facts.reason = reason_of(error)
+    return facts
 
 
-def _look(found: Examined, reader: VideoReader, decode: bool) -> None:
-    """Decode frames, and take note of what they are.
+def _decode(facts: Examined, reader: VideoReader, all_frames: bool) -> None:
+    """Decode frames, and record the facts about them.
 
     Raises:
-        VideoError: if one cannot be decoded, is damaged, or has another size.
-        IndexDisprovedError: if there are other frames than the packets promise.
+        VideoError: if a frame cannot be decoded, is damaged, or has another size.
+        IndexDisprovedError: if decoding finds other frames than the packets promise.
     """
     index = reader.index
-    found.num_frames = index.num_frames
-    found.frames_per_second = float(index.frames_per_second)
-    found.duration_seconds = float(index.duration_seconds)
-    found.codec = index.facts.codec
+    facts.num_frames = index.num_frames
+    facts.frames_per_second = float(index.frames_per_second)
+    facts.duration_seconds = float(index.duration_seconds)
+    facts.codec = index.facts.codec
     first = reader.stored_frame(0)
-    found.width, found.height = first.width, first.height
-    found.rotation_degrees = -first.rotation % 360
+    facts.width, facts.height = first.width, first.height
+    facts.rotation_degrees = -first.rotation % 360
     last = index.num_frames - 1
-    some = sorted({last * place // _STEPS for place in range(_STEPS + 1)})
-    for _ in reader.stream(range(last + 1) if decode else some):
+    spread = sorted({last * step // _STEPS for step in range(_STEPS + 1)})
+    for _ in reader.stream(range(last + 1) if all_frames else spread):
         pass

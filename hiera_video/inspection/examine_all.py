@@ -1,4 +1,4 @@
-"""Many files, examined by the workers that training has: none stops the others."""
+"""Examining many files in supervised workers, as training has: no file stops the others."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from hiera_video.inspection.examine import Examined, examine
 def examine_all(
     files: Sequence[Path], num_workers: int, decode: bool, options: DecodingOptions
 ) -> Iterator[Examined]:
-    """What is found out about each file, as it comes.
+    """Examine files in parallel; results come in the order in which they are ready.
 
-    A file cannot be read if its worker dies of it, or if it takes ``options.timeout_seconds``.
+    A file counts as unreadable if its worker dies, or takes longer than
+    ``options.timeout_seconds``.
     """
     dataset = ExaminedFiles(files, decode, options)
     done: set[str] = set()
 
     def start() -> Workers[Examined]:
-        rest = [index for index, file in enumerate(files) if str(file) not in done]
+        unfinished = [index for index, file in enumerate(files) if str(file) not in done]
         return Workers(
             *(dataset, num_workers, torch.device("cpu")),
             batch_size=None,
-            sampler=rest,
+            sampler=unfinished,
             in_order=False,
         )
 
-    yield from WatchedLoader(start, lambda found: done.add(found.file))
+    yield from WatchedLoader(start, lambda examined: done.add(examined.file))
 
 
 class ExaminedFiles(Dataset[Examined]):
-    """The place of a file in ``files`` -> what is found out about it."""
+    """Maps the index of a file in ``files`` to the facts about it."""
 
     def __init__(self, files: Sequence[Path], decode: bool, options: DecodingOptions) -> None:
         self.files = files

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader
 from hiera_video.files import atomic_path
 
 REPORT_FILE = "report.html"
-#: The frames that a clip of 16 at stride 4 spans: in shorter videos the last frame is repeated.
+#: The span of a clip of 16 frames at stride 4: shorter videos have their last frame repeated.
 CLIP_SPAN = 64
 _MOST_LISTED = 200
 _MOST_VALUES = 8
@@ -24,7 +24,7 @@ _BINS = 32
 
 
 class Bar(NamedTuple):
-    """A part of a chart: what it counts, how many were kept, how many left out."""
+    """A bar of a chart: its name, the number of videos kept, and the number left out."""
 
     name: str
     kept: int
@@ -32,7 +32,7 @@ class Bar(NamedTuple):
 
 
 def write_report(table: pa.Table, source: Path, passed_over: str, path: Path) -> None:
-    """Write the page about an inspection's table; ``passed_over`` tells of what is not in it."""
+    """Write the page about an inspection's table; ``passed_over`` describes the other files."""
     environment = Environment(
         loader=PackageLoader("hiera_video.inspection"), autoescape=True, trim_blocks=True
     )
@@ -44,7 +44,7 @@ def write_report(table: pa.Table, source: Path, passed_over: str, path: Path) ->
 
 
 def summarize(table: pa.Table) -> dict[str, Any]:
-    """The figures of the page. Charts of lengths and sizes are about what is kept."""
+    """The figures of the page. Charts of lengths and sizes count only videos that are kept."""
     kept = table.filter(pc.is_null(table["left_out"]))
     left_out = table.filter(pc.is_valid(table["left_out"]))
     classes = class_balance(table)
@@ -74,10 +74,10 @@ def summarize(table: pa.Table) -> dict[str, Any]:
 
 
 def histogram(values: np.ndarray) -> list[Bar]:
-    """How many ``values`` lie in each of up to 32 equal ranges; the last one takes the longest."""
+    """The number of ``values`` in each of 32 equal ranges; the last one includes longer ones."""
     if not len(values):
         return []
-    # A few very long videos would press all others into one column.
+    # A few very long videos would squeeze all others into one bar.
     top = max(float(np.quantile(values, 0.99)), 1e-6)
     counts, edges = np.histogram(np.minimum(values, top), bins=_BINS, range=(0, top))
     names = [f"{low:.3g} to {high:.3g} s" for low, high in pairwise(edges)]
@@ -86,7 +86,7 @@ def histogram(values: np.ndarray) -> list[Bar]:
 
 
 def most_common(values: list[str]) -> list[Bar]:
-    """The most frequent values, and how many videos have others."""
+    """The most frequent values, and the number of videos with other values."""
     counts = Counter(values).most_common()
     bars = [Bar(name, count) for name, count in counts[:_MOST_VALUES]]
     others = sum(count for _, count in counts[_MOST_VALUES:])
@@ -108,7 +108,7 @@ def _ends(bars: list[Bar]) -> list[Bar]:
 
 
 def _kind(reason: str) -> str:
-    """A reason without what belongs to one video: numbers, names and what is in parentheses."""
+    """A reason without the details of one video: numbers, and text in parentheses."""
     words = reason.partition(" (")[0].split()
     return " ".join("N" if word.isdecimal() else word for word in words)
 

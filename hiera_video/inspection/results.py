@@ -1,4 +1,4 @@
-"""The result of an inspection: what is left out and why, as Parquet and as a clean manifest."""
+"""The results of an inspection: a Parquet table of all rows, and a clean manifest of good ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hiera_video.data.manifest import CLASSES_FILE, write_classes, written_paths
-from hiera_video.files import atomic_path
+from hiera_video.data.class_list import CLASSES_FILE, write_classes
+from hiera_video.data.manifest import written_paths
+from hiera_video.files import atomic_path, write_csv
 from hiera_video.inspection.examine import Examined
-from hiera_video.inspection.source import Source, Video
-from hiera_video.preparation.lists import write_csv
+from hiera_video.inspection.rows import InspectedRow, RowsToInspect
 
 TABLE_FILE = "videos.parquet"
 CLEAN_FILE = "clean.csv"
@@ -37,59 +37,60 @@ SCHEMA = pa.schema(
         ("sha256", pa.string()),
         ("decoded", pa.bool_()),
         ("reason", pa.string()),  # why the file cannot be read
-        ("duplicate_of", pa.string()),  # path of the first row with the same bytes and seconds
-        ("left_out", pa.string()),  # why the row is not in the clean manifest
+        ("duplicate_of", pa.string()),  # the path of the first row with the same bytes and seconds
+        ("left_out", pa.string()),  # why the clean manifest does not have the row
     ]
 )
 
 
 def inspection_table(
-    source: Source, examined: Mapping[str, Examined], *, keep_duplicates: bool
+    source: RowsToInspect, examined: Mapping[str, Examined], *, keep_duplicates: bool
 ) -> pa.Table:
-    """One row per row of the source, in its order; ``examined`` is by file."""
-    first: dict[tuple[str | None, float | None, float | None], Video] = {}
-    rows = []
-    for video in source.videos:
-        found = examined[str(video.file)]
-        original = video
-        left_out = _unusable(video, found, bool(source.classes))
+    """One row per row of ``source``, in the same order; ``examined`` maps files to their facts."""
+    first: dict[tuple[str | None, float | None, float | None], InspectedRow] = {}
+    table = []
+    for row in source.rows:
+        facts = examined[str(row.file)]
+        original = row
+        left_out = _unusable(row, facts, bool(source.classes))
         if left_out is None:
-            content = (found.sha256, video.start_seconds, video.end_seconds)
-            original = first.setdefault(content, video)
-            if original is not video and not keep_duplicates:
-                left_out = _duplicate(video, original)
-        rows.append(
+            content = (facts.sha256, row.start_seconds, row.end_seconds)
+            original = first.setdefault(content, row)
+            if original is not row and not keep_duplicates:
+                left_out = _duplicate(row, original)
+        table.append(
             {
-                **asdict(found),
-                **{name: getattr(video, name) for name in SCHEMA.names[:4]},
-                "duplicate_of": None if original is video else original.path,
+                **asdict(facts),
+                **{name: getattr(row, name) for name in SCHEMA.names[:4]},
+                "duplicate_of": None if original is row else original.path,
                 "left_out": left_out,
             }
         )
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return pa.Table.from_pylist(table, schema=SCHEMA)
 
 
-def _unusable(video: Video, found: Examined, labelled: bool) -> str | None:
-    if found.reason is not None:
-        return found.reason
-    if labelled and video.label is None:
+def _unusable(row: InspectedRow, facts: Examined, labelled: bool) -> str | None:
+    if facts.reason is not None:
+        return facts.reason
+    if labelled and row.label is None:
         return "is in no class folder"
-    if (video.start_seconds or 0) >= (found.duration_seconds or 0):
-        return f"starts past the video's end ({found.duration_seconds:.3f} s)"
+    if (row.start_seconds or 0) >= (facts.duration_seconds or 0):
+        return f"starts past the video's end ({facts.duration_seconds:.3f} s)"
     return None
 
 
-def _duplicate(video: Video, original: Video) -> str:
-    if video.label == original.label:
+def _duplicate(row: InspectedRow, original: InspectedRow) -> str:
+    if row.label == original.label:
         return "duplicate"
     return f"duplicate with another label ({original.label})"
 
 
-def write_table(table: pa.Table, source: Source, output_dir: Path) -> None:
-    """Write ``videos.parquet``, and ``clean.csv`` with ``classes.txt``: what is not left out.
+def write_table(table: pa.Table, source: RowsToInspect, output_dir: Path) -> None:
+    """Write ``videos.parquet``, and the rows that are not left out as ``clean.csv`` with
+    ``classes.txt``.
 
-    Paths in the clean manifest are as :func:`written_paths` says. Classes keep their indices, also
-    those that lost all their videos.
+    :func:`written_paths` gives the form of paths in the clean manifest. Classes keep their indices,
+    even if they lost all their videos.
     """
     with atomic_path(output_dir / TABLE_FILE) as path:
         pq.write_table(table, path)

@@ -1,1 +1,1 @@
-"""Figures from scores: pure functions, which know no manifest and no model."""
+"""Figures from scores: pure functions that know no manifest and no model."""

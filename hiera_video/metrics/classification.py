@@ -1,6 +1,6 @@
-"""Figures of classifications with one label a video, by torchmetrics.
+"""Figures of classification with one label per video, computed by torchmetrics.
 
-A video that could not be read counts as wrong: leaving it out would flatter the model.
+A video that could not be read counts as wrong: without it the figures would be too good.
 Axes: V videos that have scores, F videos that failed, K classes.
 """
 
@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_stat_scores
 
-#: Videos that are counted at a time: for the first five, torchmetrics takes 17 bytes a score.
+#: Videos that are counted at a time: for top 5, torchmetrics needs 17 bytes per score.
 _VIDEOS_AT_ONCE = 4096
-#: Figures are rounded to so many digits.
+#: Figures are rounded to this many digits.
 _DIGITS = 6
 
 
@@ -25,12 +25,12 @@ def classification_figures(
 ) -> dict[str, Any]:
     """``top1``, ``top5``, ``loss``, ``num_videos``, ``num_failed``, and accuracies ``per_class``.
 
-    With fewer than five classes, ``top5`` counts the first K.
+    With fewer than five classes, ``top5`` is the accuracy among the best K.
 
     Args:
         scores: probabilities ``(V, K)``.
         labels: class indices ``(V,)``.
-        failed_labels: those of the videos that have no scores ``(F,)``.
+        failed_labels: class indices of the videos that have no scores ``(F,)``.
         classes: K names.
     """
     num_failed = len(failed_labels)
@@ -50,7 +50,7 @@ def classification_figures(
 
 def top_k_accuracy(scores: Tensor, labels: Tensor, k: int, num_failed: int = 0) -> float | None:
     """The share of videos whose label ``(V,)`` is among the ``k`` largest of their scores
-    ``(V, K)``; None where there is no video at all. ``num_failed`` further ones count as wrong."""
+    ``(V, K)``; None without any video. ``num_failed`` further videos count as wrong."""
     total = len(labels) + num_failed
     return _count_correct(scores, labels, k).sum().item() / total if total else None
 
@@ -58,10 +58,9 @@ def top_k_accuracy(scores: Tensor, labels: Tensor, k: int, num_failed: int = 0) 
 def per_class_accuracies(
     scores: Tensor, labels: Tensor, failed_labels: Tensor
 ) -> list[float | None]:
-    """The share of each class's videos that have their largest score for it.
+    """For each class, the share of its videos whose largest score is that of the class.
 
-    Videos with the labels ``failed_labels`` ``(F,)`` count as wrong. A class without a video has no
-    accuracy (None).
+    The videos of ``failed_labels`` ``(F,)`` count as wrong. A class without videos has None.
     """
     correct = _count_correct(scores, labels, 1).tolist()
     total = torch.cat([labels, failed_labels]).bincount(minlength=scores.shape[1]).tolist()
@@ -73,16 +72,16 @@ def mean_cross_entropy(scores: Tensor, labels: Tensor) -> float | None:
     without a video."""
     if not len(labels):
         return None
-    of_labels = scores.gather(1, labels[:, None])
-    # Finite where a probability is too small for its type.
-    return -of_labels.clamp_min(torch.finfo(scores.dtype).tiny).double().log().mean().item()
+    probabilities = scores.gather(1, labels[:, None])
+    # Clamped: the loss stays finite if a probability is too small for its type.
+    return -probabilities.clamp_min(torch.finfo(scores.dtype).tiny).double().log().mean().item()
 
 
 def _count_correct(scores: Tensor, labels: Tensor, k: int) -> Tensor:
-    """How many videos have their label among the ``k`` largest scores: of each class ``(K,)`` for
-    the largest, of all of them ``(1,)`` for more."""
+    """The number of videos whose label is among their ``k`` largest scores: per class ``(K,)`` for
+    ``k=1``, over all classes ``(1,)`` for larger ``k``."""
     num_classes = scores.shape[1]
-    width = max(num_classes, 2)  # torchmetrics wants two classes at least
+    width = max(num_classes, 2)  # torchmetrics needs at least two classes
     counts = torch.zeros(num_classes if k == 1 else 1, dtype=torch.int64)
     parts = zip(scores.split(_VIDEOS_AT_ONCE), labels.split(_VIDEOS_AT_ONCE), strict=True)
     for some_scores, some_labels in parts:

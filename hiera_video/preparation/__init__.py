@@ -1,1 +1,1 @@
-"""What makes manifests and shards."""
+"""Making manifests and shards of a user's videos, and the demo dataset."""

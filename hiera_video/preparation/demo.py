@@ -1,4 +1,4 @@
-"""The demo dataset: its files, and what it refuses to replace."""
+"""The demo dataset: writes its files, and refuses to replace other ones."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from functools import partial
 from pathlib import Path
 
 from hiera_video.errors import UserError
+from hiera_video.files import atomic_path
 from hiera_video.preparation.demo_videos import CLASSES, SPLITS, DemoSettings, write_video
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file beside its place, then rename it."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Write a small text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def ignore_interrupt() -> None:
-    """Leave Ctrl-C to the main process, which then stops its workers."""
+    """Let only the main process handle Ctrl-C; it then stops its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def generate_demo(settings: DemoSettings, output_dir: Path, num_workers: int) -> int:
-    """Write what is not there yet; the number of videos that had to be rendered."""
+    """Write the files that do not exist yet; returns the number of videos that it rendered."""
     finished, started = output_dir / "dataset.json", output_dir / "dataset.unfinished.json"
     check_output_dir(settings, output_dir, finished, started)
     clips = settings.clips()
@@ -43,13 +43,17 @@ def generate_demo(settings: DemoSettings, output_dir: Path, num_workers: int) ->
         rows = [f"{clip.path.as_posix()},{clip.label}" for clip in clips if clip.split == split]
         write_text(output_dir / f"{split}.csv", "\n".join(["path,label", *rows]) + "\n")
     write_text(output_dir / "classes.txt", "\n".join(CLASSES) + "\n")
-    # Renamed last: it says that everything before it is there.
+    # Renamed last: this file says that the dataset is complete.
     started.replace(finished)
     return len(missing)
 
 
 def check_output_dir(settings: DemoSettings, output_dir: Path, *descriptions: Path) -> None:
-    """Refuse a folder that holds, or began to hold, anything but this very dataset."""
+    """Refuse a folder that holds a whole or unfinished dataset with other settings, or other files.
+
+    Raises:
+        UserError: if it does, or ``output_dir`` is a file.
+    """
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"{output_dir} is a file: name a folder")
     described = [path for path in descriptions if path.exists()]

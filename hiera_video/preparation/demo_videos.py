@@ -1,18 +1,18 @@
-"""The videos of the demo: what they show, drawn and encoded.
+"""Drawing and encoding the videos of the demo.
 
 Eight classes in four opposite pairs: moving left / right, moving up / down, rotating clockwise /
 counterclockwise, approaching / receding. One textured object is in front of a textured background.
 
-The pose of the object has four coordinates: x, y, angle and log size. The one that makes the class
-sweeps through a span of its range, one way; the others stay where they are drawn. Opposite classes
-are exact time reversals of each other, and every coordinate has the same distribution over all
-frames of every class: no single frame tells the class, nor does a bag of frames without their order
-tell a class from its opposite.
+The pose of the object has four coordinates: x, y, angle and log size. The coordinate of the class
+sweeps in one direction through a span of its range; the others keep a random value. Opposite
+classes are exact time reversals of each other, and every coordinate has the same distribution over
+all frames of every class: no single frame shows the class, and frames without their order do not
+distinguish a class from its opposite.
 
-Shape, texture, colours, background, speeds and starting points are drawn at random, as are small
-nuisances: drift of background and brightness, and sensor noise. A video's randomness is a function
-of (seed, split, index) only, so the number of workers changes nothing and the same seed gives the
-same bytes.
+Shape, texture, colours, background, speeds and starting points are random, as are small
+disturbances: drift of background and brightness, and sensor noise. A video's randomness is a
+function of (seed, split, index) only, so the number of workers changes nothing and the same seed
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from hiera_video.files import atomic_path
+
 FloatArray = NDArray[np.float32]
 
 # Raise this when the videos drawn for a seed change, so that old and new are never mixed.
 GENERATOR_VERSION = 1
 
 SPLITS = ("train", "val")
-# Class -> the coordinate that goes one way, and which way (y points down, as in images).
+# Class -> the coordinate that changes, and its direction (y points down, as in images).
 CLASSES = {
     "moving_left": ("x", -1),
     "moving_right": ("x", 1),
@@ -54,15 +56,15 @@ COORDINATES = {
 TEXTURE_SIZE = 128
 SUPERSAMPLING = 2
 BACKGROUND_MARGIN = 0.05
-# A fixed pattern of B-frames and two key frames in a default video: decoders that seek carelessly
-# fail on these videos as they do on real ones. One thread and no macroblock tree: the vectorised
-# tree of x264 gives other bytes from run to run on frames this small.
+# A fixed pattern of B-frames, and two key frames in a default video: decoders that seek wrongly
+# fail on these videos as they do on real ones. One thread and no macroblock tree: on frames this
+# small, x264's vectorised tree gives different bytes from run to run.
 X264_PARAMETERS = "bframes=2:b-adapt=0:keyint=12:scenecut=0:threads=1:mbtree=0:log-level=none"
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What decides every byte of the dataset."""
+    """Settings that determine every byte of the dataset."""
 
     num_train: int
     num_val: int
@@ -174,7 +176,7 @@ def draw_outline(rng: np.random.Generator, angle: FloatArray) -> NDArray[np.floa
 def draw_colours(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Two dull colours for the background, two bright ones for the object.
 
-    A small model finds such an object within a minute; colours drawn freely hide it for hours.
+    A small model learns to find such an object within a minute; with any colours it takes hours.
     """
     background = rng.uniform(0.1, 0.3) + rng.uniform(-0.08, 0.08, (2, 3))
     colours = rng.uniform(0.6, 1, (2, 3))
@@ -198,7 +200,7 @@ def draw_object(rng: np.random.Generator, colours: FloatArray) -> FloatArray:
 def draw_background(
     rng: np.random.Generator, colours: FloatArray, settings: DemoSettings
 ) -> FloatArray:
-    """The background of every frame, (T, H, W, 3): a texture that drifts slowly some way."""
+    """The background of every frame, (T, H, W, 3): a texture that drifts slowly in a direction."""
     size = settings.size
     pattern = draw_pattern(rng, round(size * (1 + 2 * BACKGROUND_MARGIN)), (2.0, 6.0))[..., None]
     texture = colours[0] + (colours[1] - colours[0]) * pattern
@@ -251,11 +253,13 @@ def render(clip: Clip, settings: DemoSettings) -> NDArray[np.uint8]:
 
 
 def write_video(clip: Clip, settings: DemoSettings, output_dir: Path) -> None:
-    """Render and encode one video: H.264 with B-frames, written beside and renamed."""
+    """Render and encode one video, H.264 with B-frames, and write it atomically."""
     target = output_dir / clip.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.part")
-    with av.open(str(temporary), "w", format="mp4") as container:
+    with (
+        atomic_path(target, durable=False) as temporary,
+        av.open(str(temporary), "w", format="mp4") as container,
+    ):
         options = {"preset": "veryfast", "crf": "18", "x264-params": X264_PARAMETERS}
         stream = container.add_stream("libx264", rate=settings.frame_rate, options=options)
         stream.width = stream.height = settings.size
@@ -263,4 +267,3 @@ def write_video(clip: Clip, settings: DemoSettings, output_dir: Path) -> None:
         for image in render(clip, settings):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
-    temporary.replace(target)

@@ -1,8 +1,8 @@
-"""A tree of class folders, or a manifest, split into manifests; and into folds.
+"""Splitting a tree of class folders, or a manifest, into train and val manifests, and into folds.
 
 ``VIDEOS/<class name>/.../<any name>.mp4`` goes to ``train.csv`` or ``val.csv``. The split is
-stratified: each class gives its share of videos to validation, at least one where it has two or
-more. Videos whose names agree in what a pattern matches are one group, and stay together.
+stratified: each class gives its share of videos to validation, at least one if it has two or more.
+Videos form a group, which stays together, if a pattern matches the same text in their names.
 """
 
 from __future__ import annotations
@@ -15,22 +15,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.file_search import VIDEO_SUFFIXES, describe_passed_over, search_files
 from hiera_video.data.manifest import Manifest
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.labels import normalize_label, order_classes
 from hiera_video.preparation.lists import (
-    VIDEO_SUFFIXES,
     Entry,
-    describe_passed_over,
-    search_files,
     write_dataset,
 )
 
 
 class Split(NamedTuple):
-    """How videos are split: the share of each class to validate on, the seed of what is drawn, what
-    names of one group agree in, and how many folds there are besides, 0 for none."""
+    """How to split: the share of each class for validation, the seed of the random choice, the
+    pattern whose match is the name of a video's group, and the number of folds (0: none)."""
 
     val_share: float = 0.2
     seed: int = 0
@@ -41,8 +39,8 @@ class Split(NamedTuple):
 def prepare_folder(videos: Path, output_dir: Path, split: Split, images: bool = False) -> None:
     """Write the manifests of a tree of class folders, or of the videos of a manifest.
 
-    With folds, ``fold_0/train.csv``, ``fold_0/val.csv`` and so on are written besides, each pair
-    with its ``classes.txt``: every video is in one fold's validation part.
+    With folds, ``fold_0/train.csv``, ``fold_0/val.csv`` and so on are written too, each pair with
+    its ``classes.txt``: every video is in the validation part of exactly one fold.
 
     Raises:
         UserError: if there is nothing to split, the split cannot be made, or files of the
@@ -62,33 +60,33 @@ def prepare_folder(videos: Path, output_dir: Path, split: Split, images: bool = 
 
 
 def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
-    """Files below each class folder of ``root``; folders without any are left out.
+    """The files of each class folder of ``root``; folders without files are left out.
 
-    Prints what else there is.
+    Prints what other files there are.
 
     Raises:
         UserError: if no class folder has such a file.
     """
     classes: dict[str, list[Path]] = {}
-    found = search_files(root, suffixes)
-    num_beside = 0
-    for path in found.files:
+    files, others = search_files(root, suffixes)
+    num_outside = 0
+    for path in files:
         folder, *below = path.relative_to(root.absolute()).parts
         if below:
             classes.setdefault(normalize_label(folder), []).append(path)
         else:
-            num_beside += 1
-    told = [describe_passed_over(found.passed_over)] if found.passed_over else []
-    if num_beside:
-        told.append(f"{num_beside} beside the class folders")
-    passed_over = f"passed over: {', '.join(told)}" if told else ""
+            num_outside += 1
+    counts = [describe_passed_over(others)] if others else []
+    if num_outside:
+        counts.append(f"{num_outside} beside the class folders")
+    passed_over = f"passed over: {', '.join(counts)}" if counts else ""
     if not classes:
         kind = "image" if ".png" in suffixes else "video"
         raise UserError(
             f"{root}: wanted one folder per class with {kind} files in it, found none"
-            + (f" ({passed_over})" if told else "")
+            + (f" ({passed_over})" if counts else "")
         )
-    if told:
+    if counts:
         print(passed_over)
     return {name: classes[name] for name in order_classes(classes)}
 
@@ -113,15 +111,15 @@ def split_classes(
 ) -> list[Entry]:
     """The entries of all classes; a function of all names, ``val_share`` and ``seed``.
 
-    Each class is split in the same proportion, and a group is on one side only, whatever the
-    classes of its videos.
+    Each class is split in the same proportion. A group is on one side only, even if its videos have
+    several classes.
 
     Raises:
         ConfigError: if ``group`` matches no name, or leaves nothing to validate on.
     """
     groups = {name: _grouped(videos, group) for name, videos in classes.items()}
     sides: dict[str, str] = {}
-    for name in sorted(groups, key=lambda name: len(groups[name])):  # those with least choice first
+    for name in sorted(groups, key=lambda name: len(groups[name])):  # least choice goes first
         _draw(name, groups[name], val_share, seed, sides)
     entries = [
         Entry(sides[key], str(video), name)
@@ -152,17 +150,17 @@ def _draw(
     seed: int,
     sides: dict[str, str],
 ) -> None:
-    """Put the groups of a class on ``sides``, those that are on none yet."""
+    """Choose the side of each group of a class that has none in ``sides`` yet."""
     shuffled = random.Random(f"{seed}/{name}").sample(list(groups), len(groups))
-    wanted = round(sum(map(len, groups.values())) * val_share)
+    most_val = round(sum(map(len, groups.values())) * val_share)
     if len(groups) > 1 and val_share > 0:
-        wanted = max(wanted, 1)
+        most_val = max(most_val, 1)
     num_val = sum(len(groups[key]) for key in shuffled if sides.get(key) == "val")
     open_keys = [key for key in shuffled if key not in sides]
     has_train = any(sides.get(key) == "train" for key in shuffled)
-    for place, key in enumerate(open_keys):
-        is_last = place == len(open_keys) - 1  # one group at least is left to train on
-        if num_val < wanted and (has_train or not is_last):
+    for number, key in enumerate(open_keys, start=1):
+        is_last = number == len(open_keys)  # at least one group is left to train on
+        if num_val < most_val and (has_train or not is_last):
             sides[key] = "val"
             num_val += len(groups[key])
         else:
@@ -191,8 +189,8 @@ def split_into_folds(
     """The entries of each fold, a function of all names and ``seed``.
 
     Each group is in the validation part of one fold, and in the training part of all others. The
-    largest groups go first, each to the fold that has least of its classes so far; so every fold
-    gets as even a part of each class as the groups allow.
+    largest groups go first, each to the fold that has the least of its classes so far: so the folds
+    share each class as evenly as the groups allow.
 
     Raises:
         ConfigError: if there are more folds than groups.
@@ -211,7 +209,7 @@ def split_into_folds(
     shuffled = random.Random(f"{seed}/folds").sample(sorted(members), len(members))
     for key in sorted(shuffled, key=lambda key: -members[key].total()):
         counts = members[key]
-        # What this adds to the sum of squares of the folds' shares of each class.
+        # The increase of the sum of squares of the folds' shares of each class.
         costs = [
             (sum(fold[n] * count / totals[n] ** 2 for n, count in counts.items()), fold.total())
             for fold in sums

@@ -1,128 +1,37 @@
-"""From a dataset's own annotations to manifests: what the scripts in ``datasets/`` share.
+"""From a dataset's own annotations to manifests: code that the scripts in ``datasets/`` share.
 
-A script turns annotations into entries; here they meet the files that there are. An entry without
-a file is left out, counted, and listed in ``missing.csv``.
+A script turns annotations into entries; this file matches them with the files on disk. An entry
+without a file is left out, counted, and listed in ``missing.csv``.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hiera_video.data.manifest import CLASSES_FILE, write_classes, written_paths
+from hiera_video.data.class_list import CLASSES_FILE, write_classes
+from hiera_video.data.manifest import written_paths
 from hiera_video.errors import ManifestError, UserError, suggest
-from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
+from hiera_video.files import check_not_replaced, make_output_directory, reading, write_csv
 from hiera_video.labels import normalize_label, similar_labels
 
-#: What files are taken for videos by: the names of what FFmpeg reads pictures from, old and new.
-# fmt: off
-VIDEO_SUFFIXES = frozenset([
-    ".264", ".265", ".3g2", ".3gp", ".asf", ".avc", ".avi", ".dav", ".divx", ".dv", ".dvr-ms",
-    ".evo", ".f4v", ".flv", ".gif", ".h264", ".h265", ".hevc", ".ismv", ".ivf", ".m1v", ".m2p",
-    ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4",
-    ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt",
-    ".rm", ".rmvb", ".tod", ".ts", ".vob", ".vro", ".webm", ".wmv", ".wtv", ".xvid", ".y4m",
-])
-# fmt: on
 MISSING_FILE = "missing.csv"
 SPLITS = ("train", "val", "test")
 
 
-#: Kinds of files that were passed over, named one by one.
-_MOST_KINDS = 8
-
-
 class Entry(NamedTuple):
-    """A file that annotations name: one of the ``SPLITS``, the key of its file, its class.
+    """An entry of the annotations: one of the ``SPLITS``, the key of its file, and its class.
 
-    The class is None where it is kept secret, as in some test splits.
+    The class is None if it is not published, as in some test splits.
     """
 
     split: str
     key: str
     label: str | None
-
-
-class Found(NamedTuple):
-    """Files that were searched for, and how many others there are of each suffix."""
-
-    files: list[Path]
-    passed_over: Counter[str]
-
-
-def find_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> list[Path]:
-    """The files of :func:`search_files`."""
-    return search_files(root, suffixes).files
-
-
-def search_files(root: Path, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> Found:
-    """Files below ``root`` with these suffixes, as sorted absolute paths, and a count of others.
-
-    Links are followed; a folder that is reached by several ways is searched once. What is hidden,
-    with a dot before its name, is passed over and not counted.
-
-    Raises:
-        UserError: if there is no such folder, one cannot be read, or a name is not in UTF-8, as
-            manifests are.
-    """
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder")
-    suffixes, files, passed_over = frozenset(suffixes), [], Counter[str]()
-    for folder, names in _walk(root.absolute()):
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - speed
-            if name[0] == ".":
-                continue
-            if suffix in suffixes:
-                files.append(Path(folder, name))
-            else:
-                passed_over[suffix] += 1
-    _check_names(files)
-    return Found(sorted(files), passed_over)
-
-
-def describe_passed_over(passed_over: Counter[str]) -> str:
-    """Such as ``12 .txt, 3 .jpg``, the most frequent suffix first; empty if there is nothing."""
-    kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
-    told = [f"{count} {suffix or 'without a suffix'}" for suffix, count in kinds[:_MOST_KINDS]]
-    if others := kinds[_MOST_KINDS:]:
-        told.append(f"{sum(count for _, count in others)} of {len(others)} other kinds")
-    return ", ".join(told)
-
-
-def _check_names(files: Iterable[Path]) -> None:
-    for file in files:
-        try:
-            str(file).encode()
-        except UnicodeEncodeError:
-            raise UserError(
-                f"{str(file)!a}: its name is not in UTF-8, as manifests are; rename it"
-            ) from None
-
-
-def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Folders with the names of their files. Links may lead back to a folder above them."""
-
-    def complain(error: OSError) -> None:
-        raise UserError(f"{error.filename}: cannot be read ({error.strerror})")
-
-    searched = set()
-    for folder, folders, names in os.walk(root, onerror=complain, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in searched:
-            folders.clear()
-            continue
-        searched.add((status.st_dev, status.st_ino))
-        folders[:] = [name for name in folders if name[0] != "."]  # bins, thumbnails
-        # The folder itself goes before links to it that stand beside it.
-        folders.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
-        yield folder, names
 
 
 def write_dataset(
@@ -134,18 +43,18 @@ def write_dataset(
 ) -> None:
     """Write a manifest for each split, ``classes.txt``, and ``missing.csv`` if files are missing.
 
-    ``files`` has the path of each key whose file is there; ``inputs`` are the files that entries
-    and classes came from. Paths are written as :func:`written_paths` says. A split without labels
-    gets a manifest with paths only, a split without files none. Replaces what an earlier run wrote.
-    Prints how many files there are and how many are missing, and which labels may have been meant
-    to be one. Labels and classes are normalised.
+    ``files`` maps the key of each existing file to its path; ``inputs`` are the files that entries
+    and classes came from. :func:`written_paths` gives the form of paths. A split without labels
+    gets a manifest with paths only; a split without files gets none. Replaces the files of an
+    earlier run. Prints how many files exist and how many are missing, and which labels may be two
+    spellings of one class. Labels and classes are normalised.
 
     Raises:
-        UserError: if a label is no class, a class is listed twice, no file is there, or
-            ``output_dir`` cannot be written to, or has files of these names that are the user's
-            own, or of a split that is written no more.
+        UserError: if a label is no class, a class is listed twice, no file exists, or
+            ``output_dir`` cannot be written to, has files of these names that are the user's own,
+            or has the manifest of a split that now has no files.
     """
-    found: dict[str, list[tuple[Path, str | None]]] = {split: [] for split in SPLITS}
+    existing: dict[str, list[tuple[Path, str | None]]] = {split: [] for split in SPLITS}
     missing: list[Entry] = []
     classes = _normalized(classes)
     known, counts = frozenset(classes), Counter[str]()
@@ -161,12 +70,12 @@ def write_dataset(
             missing.append(entry)
         else:
             counts.update([] if entry.label is None else [entry.label])
-            found[entry.split].append((files[entry.key], entry.label))
-    splits = {split: _rows(pairs, output_dir) for split, pairs in found.items()}
-    num_found = sum(map(len, splits.values()))
-    if not num_found:
-        wanted = f", such as {missing[0].key}" if missing else ""
-        raise UserError(f"none of the {len(missing)} files in the annotations was found{wanted}")
+            existing[entry.split].append((files[entry.key], entry.label))
+    splits = {split: _rows(pairs, output_dir) for split, pairs in existing.items()}
+    num_existing = sum(map(len, splits.values()))
+    if not num_existing:
+        example = f", such as {missing[0].key}" if missing else ""
+        raise UserError(f"none of the {len(missing)} files in the annotations was found{example}")
     _check_outputs(output_dir, classes, [split for split, rows in splits.items() if rows], inputs)
     make_output_directory(output_dir)
     for split, rows in splits.items():
@@ -177,14 +86,14 @@ def write_dataset(
     sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
     print(f"{len(classes)} classes: {sizes}  -> {output_dir}")
     print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
-    _report_missing(output_dir / MISSING_FILE, missing, num_found + len(missing))
+    _report_missing(output_dir / MISSING_FILE, missing, num_existing + len(missing))
 
 
 def _normalized(classes: Sequence[str]) -> list[str]:
-    """The names of classes, in their order.
+    """The normalised names of classes, in their order.
 
     Raises:
-        ManifestError: if two of them are one.
+        ManifestError: if two of them are the same.
     """
     written: dict[str, str] = {}
     for name in classes:
@@ -195,7 +104,7 @@ def _normalized(classes: Sequence[str]) -> list[str]:
 
 
 def _rows(pairs: Sequence[tuple[Path, str | None]], output_dir: Path) -> list[tuple[str, ...]]:
-    """The rows of a manifest in ``output_dir``: files and, where they are known, their classes."""
+    """The rows of a manifest in ``output_dir``: paths and, if known, classes."""
     paths = written_paths((file for file, _ in pairs), output_dir)
     labels = [label for _, label in pairs]
     return [
@@ -207,14 +116,14 @@ def _rows(pairs: Sequence[tuple[Path, str | None]], output_dir: Path) -> list[tu
 def _check_outputs(
     output_dir: Path, classes: Sequence[str], written: Sequence[str], inputs: Iterable[Path]
 ) -> None:
-    """Make sure that no file is lost but those of an earlier run, which their headers tell, and
+    """Check that only files of an earlier run would be replaced; their headers show that, and a
     ``classes.txt`` beside them."""
     manifests = {output_dir / f"{split}.csv": ["path", "path,label"] for split in SPLITS}
     outputs = manifests | {output_dir / MISSING_FILE: [",".join(Entry._fields)]}
     inputs, classes_file = list(inputs), output_dir / CLASSES_FILE
     for path in filter(Path.exists, outputs):
         check_not_replaced(inputs, path)
-        with _reading(path), path.open(encoding="utf-8", errors="replace") as file:
+        with reading(path), path.open(encoding="utf-8", errors="replace") as file:
             header = file.readline().rstrip("\n")
         if header not in outputs[path] or not classes_file.exists():
             raise _something_else(path)
@@ -244,21 +153,13 @@ def _report_missing(path: Path, missing: Sequence[Entry], num_entries: int) -> N
     )
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A CSV file with a header, whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header that has these columns, and perhaps others.
+    """The rows of a CSV file whose header has at least these columns.
 
     Raises:
         UserError: if it cannot be read, or a column is missing.
     """
-    with _reading(path), path.open(newline="", encoding="utf-8-sig") as file:
+    with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         header = reader.fieldnames or []
         if not set(columns) <= set(header):
@@ -269,18 +170,18 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, without empty ones.
+    """The lines of a text file that are not empty, without the white space around them.
 
     Raises:
         UserError: if it cannot be read.
     """
-    with _reading(path):
+    with reading(path):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
 def read_pairs(path: Path, example: str) -> list[tuple[str, str]]:
-    """The first word, and what follows it, of each line of a text file.
+    """The first word and the rest of each line of a text file.
 
     Raises:
         UserError: if it cannot be read, or a line is not like ``example``.
@@ -295,20 +196,10 @@ def read_pairs(path: Path, example: str) -> list[tuple[str, str]]:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """The value in a JSON file.
 
     Raises:
-        UserError: if it cannot be read, or is no JSON.
+        UserError: if it cannot be read, or is not JSON.
     """
-    with _reading(path):
+    with reading(path, UserError, ValueError):
         return json.loads(path.read_text(encoding="utf-8-sig"))
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # of text that is no UTF-8, or no JSON
-        raise UserError(f"{path}: cannot be read ({error})") from None

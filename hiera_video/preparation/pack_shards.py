@@ -1,7 +1,7 @@
 """From videos in files to tar shards, and from tar shards to a manifest of them.
 
-Shards are written by ``webdataset`` and grouped into samples by its rules, so that they are the
-same to whoever streams them with it.
+``webdataset`` writes the shards, and its rules group files into samples, so that programs that
+stream the shards with ``webdataset`` see the same samples.
 """
 
 from __future__ import annotations
@@ -18,28 +18,33 @@ from webdataset import TarWriter
 
 from hiera_video import compat
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.class_list import CLASSES_FILE, write_classes
+from hiera_video.data.file_search import VIDEO_SUFFIXES
 from hiera_video.data.manifest import (
-    CLASSES_FILE,
     Manifest,
     Row,
     has_labels,
-    write_classes,
     written_paths,
 )
 from hiera_video.data.shards import SHARD_COLUMNS
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError, reason_of
-from hiera_video.files import atomic_path, check_not_replaced, make_output_directory
+from hiera_video.files import (
+    atomic_path,
+    check_not_replaced,
+    make_output_directory,
+    reading,
+    write_csv,
+)
 from hiera_video.labels import normalize_label
-from hiera_video.preparation.lists import VIDEO_SUFFIXES, write_csv
 
 MANIFEST_FILE = "manifest.csv"
 
-#: What stands beside the video of a sample.
+#: Suffixes of the files that describe the video of a sample.
 _DESCRIPTIONS = ("json", "cls", "txt")
 
-#: Shows how far a loop has come.
-Progress: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+#: Wraps a sequence in an iterable that shows the progress of a loop.
+ProgressBar: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -71,19 +76,19 @@ def make_shards(
     layout: ShardLayout,
     *,
     root: Path | None = None,
-    progress: Progress = iter,
+    progress: ProgressBar = iter,
 ) -> tuple[int, int]:
     """Write the videos of a manifest as shards, with a manifest of them, and ``classes.txt``.
 
-    Rows keep their order, paths and labels. Shards that are there already are kept. The manifest
-    names shards by where they will be, ``layout.url``, or else as beside it.
+    Rows keep their order, paths and labels. Shards that exist already are kept. The manifest names
+    shards below ``layout.url``, or without it as files beside the manifest.
 
     Returns:
-        How many videos there are, and in how many shards.
+        The number of videos, and the number of shards.
 
     Raises:
-        UserError: if a file is missing, ``output_dir`` has shards of something else, or the
-            manifest lies where that of the shards goes.
+        UserError: if a file is missing, ``output_dir`` has shards of other videos, or the manifest
+            of the shards would replace the manifest at ``path``.
     """
     output = output_dir / MANIFEST_FILE
     check_not_replaced([path], output)
@@ -104,11 +109,11 @@ def make_shards(
     samples = []
     for shard, rows in zip(shards, plan, strict=True):
         name = shard if layout.url is None else f"{layout.url.rstrip('/')}/{shard}"
-        found = list(read_shard(str(output_dir / shard), name))
-        said = [(s.path, s.label, s.start_seconds, s.end_seconds) for s in found]
-        if said != [tuple(_describe(manifest[row], classes).values()) for row in rows]:
+        in_shard = list(read_shard(str(output_dir / shard), name))
+        described = [(s.path, s.label, s.start_seconds, s.end_seconds) for s in in_shard]
+        if described != [tuple(_describe(manifest[row], classes).values()) for row in rows]:
             raise _other_shard(output_dir / shard, path)
-        samples += found
+        samples += in_shard
     if classes:
         write_classes(output_dir / CLASSES_FILE, classes)
     write_samples(output, samples)
@@ -123,7 +128,7 @@ def _other_shard(shard: Path, manifest: Path) -> UserError:
 
 
 def plan_shards(sizes: Sequence[int], max_bytes: int, max_videos: int) -> list[range]:
-    """The rows of each shard: as many as fit, in order; a video larger than that has its own."""
+    """The rows of each shard: as many as fit, in order; a video that is too large gets its own."""
     plan: list[range] = []
     begin, filled = 0, 0
     for row, size in enumerate(sizes):
@@ -137,7 +142,7 @@ def plan_shards(sizes: Sequence[int], max_bytes: int, max_videos: int) -> list[r
 def write_shard(
     shard: Path, manifest: Manifest, classes: Sequence[str], rows: Iterable[int]
 ) -> None:
-    """Write files as they are, each with what the manifest says of it; the same bytes each time."""
+    """Write unchanged files, each with the data of its row as JSON; the same bytes each time."""
     with (
         atomic_path(shard) as temporary,
         temporary.open("wb") as file,
@@ -146,20 +151,15 @@ def write_shard(
         for index in rows:
             row = manifest[index]
             path = row.local_file
+            with reading(path):
+                data = path.read_bytes()
             tar.write(
                 {
                     "__key__": f"{index:08d}",
-                    path.suffix.removeprefix(".") or "video": _read(path),
+                    path.suffix.removeprefix(".") or "video": data,
                     "json": json.dumps(_describe(row, classes)).encode(),
                 }
             )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({reason_of(error)})") from None
 
 
 def _describe(row: Row, classes: Sequence[str]) -> dict[str, Any]:
@@ -171,14 +171,14 @@ def _describe(row: Row, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def index_shards(shards: Sequence[str], manifest: Path, progress: Progress = iter) -> int:
-    """Write a manifest of shards that others made; how many samples there are.
+def index_shards(shards: Sequence[str], manifest: Path, progress: ProgressBar = iter) -> int:
+    """Write a manifest of existing shards; returns the number of samples.
 
     A label is ``label`` in a sample's ``.json``, or else the text of its ``.cls`` or ``.txt``.
 
     Raises:
         UserError: if ``manifest`` is not called NAME.csv, a shard cannot be read, or a sample does
-            not have one video or image.
+            not have exactly one video or image.
     """
     if manifest.suffix != ".csv":  # a shard, perhaps, and the manifest was forgotten
         raise UserError(f"{manifest}: wanted the manifest to write, NAME.csv, before the shards")
@@ -200,10 +200,10 @@ def index_shards(shards: Sequence[str], manifest: Path, progress: Progress = ite
 
 
 def read_shard(url: str, name: str) -> Iterator[Sample]:
-    """The samples of a shard, which manifests call ``name``: one pass over it.
+    """The samples of the shard at ``url``, from one pass over it; ``name`` is for the manifest.
 
     Raises:
-        UserError: if it cannot be read, or a sample does not have one video or image.
+        UserError: if it cannot be read, or a sample does not have exactly one video or image.
     """
     try:
         with fsspec.open(url, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
@@ -217,7 +217,7 @@ def read_shard(url: str, name: str) -> Iterator[Sample]:
                 raise tarfile.ReadError("unexpected end of data")
     except UserError:
         raise
-    except Exception as error:  # each kind of storage has its own
+    except Exception as error:  # each storage library has exceptions of its own
         raise UserError(f"{url}: is no shard that can be read ({reason_of(error)})") from None
 
 
@@ -228,7 +228,7 @@ def _read_sample(sample: dict[str, Any], tar: tarfile.TarFile, shard: str) -> Sa
         return [info for info in infos.values() if Path(info.name).suffix.lower() in suffixes]
 
     others = [info for kind, info in infos.items() if kind not in _DESCRIPTIONS]
-    # A .gif beside a video shows what is in it; alone, it is the video.
+    # A .gif beside a video is its preview; alone, it is the video.
     videos = of_kind(VIDEO_SUFFIXES - {".gif"}) or of_kind([".gif"])
     videos = videos or of_kind(IMAGE_SUFFIXES) or others
     if len(videos) != 1:
@@ -242,16 +242,16 @@ def _read_sample(sample: dict[str, Any], tar: tarfile.TarFile, shard: str) -> Sa
         file = tar.extractfile(infos[kind]) if kind in infos else None
         return file.read().decode().strip() if file else None
 
-    said = json.loads(text("json") or "{}")
-    said = said if isinstance(said, dict) else {}
-    label = said.get("label")
+    metadata = json.loads(text("json") or "{}")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    label = metadata.get("label")
     if label is None:
         label = text("cls") or text("txt")
     return Sample(
-        path=said.get("path", f"{Path(shard).name}/{video.name}"),
+        path=metadata.get("path", f"{Path(shard).name}/{video.name}"),
         label=None if label is None else normalize_label(str(label)),
-        start_seconds=said.get("start_seconds"),
-        end_seconds=said.get("end_seconds"),
+        start_seconds=metadata.get("start_seconds"),
+        end_seconds=metadata.get("end_seconds"),
         shard=shard,
         member=video.name,
         offset_bytes=video.offset,
@@ -260,7 +260,7 @@ def _read_sample(sample: dict[str, Any], tar: tarfile.TarFile, shard: str) -> Sa
 
 
 def write_samples(path: Path, samples: Sequence[Sample]) -> None:
-    """Write a manifest of shards; without labels and seconds where there are none."""
+    """Write a manifest of shards; columns of labels and seconds only if a sample has them."""
     columns = ["path"]
     for key in ("label", "start_seconds", "end_seconds"):
         if any(getattr(sample, key) is not None for sample in samples):

@@ -1,11 +1,11 @@
-"""Lists of ``path label`` lines, as PySlowFast, VideoMAE and mmaction2 have, become manifests."""
+"""From lists of ``path label`` lines (PySlowFast, VideoMAE, mmaction2) to manifests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hiera_video.data.manifest import read_classes
+from hiera_video.data.class_list import read_classes
 from hiera_video.errors import UserError
 from hiera_video.labels import order_classes
 from hiera_video.preparation.lists import Entry, read_lines, write_dataset
@@ -23,14 +23,14 @@ def prepare_lists(
 
     Args:
         lists: the file of each split, ``train``, ``val`` or ``test``.
-        classes_file: class names, one a line, that numbers are indices into. Without it, names are
-            sorted, and numbers are names in the order of their value.
-        root: where relative paths start, if not in the working directory.
-        separator: what stands between path and label, if not white space.
+        classes_file: class names, one a line; labels that are numbers are indices into them.
+            Without this file, names are sorted, and numbers are names in the order of their value.
+        root: folder to which relative paths are relative; default: the working directory.
+        separator: the text between path and label; default: white space.
 
     Raises:
-        UserError: if a list cannot be read, or there is nothing in them, or files of the user's own
-            would be replaced.
+        UserError: if a list cannot be read, all lists are empty, or files of the user's own would
+            be replaced.
     """
     classes = read_classes(classes_file) if classes_file else None
     entries: list[Entry] = []
@@ -47,7 +47,7 @@ def prepare_lists(
 def read_entries(
     path: Path, split: str, separator: str | None, classes: list[str] | None
 ) -> Iterator[Entry]:
-    """A path, the separator, a label on each line; paths may contain the separator."""
+    """Parse lines of path, separator and label; paths may contain the separator."""
     for number, line in enumerate(read_lines(path), start=1):
         video, *label = line.rsplit(separator, maxsplit=1)
         if not label:

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 
 from hiera_video.config.groups import ClipSettings, DataSource, TrainData
+from hiera_video.data.class_list import write_classes
 from hiera_video.data.manifest import (
     Manifest,
     has_labels,
     open_manifest,
-    write_classes,
     written_paths,
 )
 from hiera_video.errors import ManifestError
@@ -122,7 +122,7 @@ def test_an_encoder_makes_targets_of_the_columns_that_it_names(tmp_path: Path) -
         ("path,label\n", "the manifest has a header and no rows"),
         ("a.mp4 3\nb.mp4 4\n", "got a.mp4 3 (other kinds of lists: see datasets/lists)"),
         ("path,label\na.mp4\n", "is not a manifest (CSV parse error: Expected 2 columns, got 1"),
-        ("path,label,start_seconds\na,b,x\n", "is not a manifest (In CSV column #2"),
+        ("path,label,start_seconds\na,b,x\n", "is not a manifest (in CSV column #2"),
         ("path,label,label\na,b,c\n", "the column label is there twice"),
         ("path,label\na,run\nb,\n", "line 3: has no label, and others have"),
         ("path,label,start_seconds,end_seconds\na,b,2,1\n", "line 2: wanted 0 <= start_seconds"),

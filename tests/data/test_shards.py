@@ -248,7 +248,7 @@ def test_a_manifest_is_not_replaced_by_that_of_its_shards(
         make_shards(own, tmp_path, ShardLayout(10**9, 9))
     assert own.read_bytes() == tiny_dataset.val.read_bytes()
     assert files_below(tmp_path) == [MANIFEST_FILE]
-    with pytest.raises(UserError, match=r"gone\.csv: manifest cannot be read"):
+    with pytest.raises(UserError, match=r"gone\.csv: cannot be read"):
         make_shards(tmp_path / "gone.csv", tmp_path, ShardLayout(10**9, 9))
 
 
@@ -263,7 +263,7 @@ def test_the_script(
     assert run_here(script, tiny_dataset.val, folder, "--shard-megabytes=0") == 2
     assert "--shard-megabytes=0: wanted at least 1" in capsys.readouterr().err
     assert run_here(script, folder / MANIFEST_FILE, tmp_path / "twice") == 2
-    wanted = "s3://b/v/000000.tar/00000000.mp4: lies in a shard, and wanted are videos in files"
+    wanted = "s3://b/v/000000.tar/00000000.mp4: is inside a tar shard; this command needs videos in"
     assert wanted in capsys.readouterr().err
 
 

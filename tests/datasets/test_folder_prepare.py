@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_read_is_named(
 
     monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
     line = complaint(capsys, "folder", tmp_path / "videos", tmp_path / "out")
-    assert line == f"{locked}: cannot be read (Permission denied)"
+    assert line == f"{locked}: cannot be read (permission denied)"
 
 
 @pytest.mark.parametrize("name", ["train.csv", "test.csv"])

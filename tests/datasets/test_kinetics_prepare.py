@@ -118,7 +118,7 @@ def test_files_that_are_not_there_are_named(
     csv = tmp_path / "none.csv"
     arguments = (tmp_path, tmp_path / "out", "--annotations", csv)
     line = complaint(capsys, "kinetics", *arguments)
-    assert line == f"{csv}: cannot be read (No such file or directory)"
+    assert line == f"{csv}: cannot be read (no such file or directory)"
     write(csv, TRAIN)
     arguments = (tmp_path / "nowhere", tmp_path / "out", "--annotations", csv)
     assert complaint(capsys, "kinetics", *arguments) == f"{tmp_path / 'nowhere'}: no such folder"

@@ -112,7 +112,7 @@ def test_ssv2(tmp_path: Path, prefix: str) -> None:
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ("[", "train.json: cannot be read (Expecting value"),
+        ("[", "train.json: cannot be read (expecting value"),
         (["78687"], "train.json: wanted objects with id and template, got 78687"),
         ("7", "train.json: wanted objects with id and template, got 7"),
         (

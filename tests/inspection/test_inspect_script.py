@@ -379,7 +379,7 @@ def test_a_name_that_no_manifest_can_hold(tmp_path: Path) -> None:
     ("source", "more", "message"),
     [
         ("empty", [], "empty: no video files in it, nor in folders below"),
-        ("none.csv", [], "none.csv: manifest cannot be read (No such file or directory)"),
+        ("none.csv", [], "none.csv: cannot be read (no such file or directory)"),
         ("empty", ["--num-workers=0"], "--num-workers=0: wanted at least 1"),
         ("empty", ["--timeout-seconds=0"], "-seconds=0: wanted a number of seconds above 0"),
     ],

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from hiera_video.config.groups import InspectData
+from hiera_video.data.file_search import VIDEO_SUFFIXES, search_files
 from hiera_video.errors import UserError
 from hiera_video.inspection.run import inspect_videos
-from hiera_video.preparation.lists import VIDEO_SUFFIXES, search_files
 from tests.datasets.preparation import complaint, prepare, rows, touch
 from tests.support import HANG_SECONDS, coloured_frames, write_video
 

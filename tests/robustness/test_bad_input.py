@@ -208,7 +208,7 @@ def test_predict_names_a_bad_video(bad_videos: Path, tiny_checkpoint: Path) -> N
 
 # Manifests: content -> message.
 MANIFESTS: dict[str, tuple[str | None, str]] = {
-    "missing": (None, r"videos\.csv: manifest cannot be read \(No such file or directory\)"),
+    "missing": (None, r"videos\.csv: cannot be read \(no such file or directory\)"),
     "empty": ("", r"videos\.csv: is not a manifest \(it is empty\)"),
     "header only": ("path,label\n", r"videos\.csv: the manifest has a header and no rows"),
     "wrong header": ("file,class\na.mp4,red\n", r"wanted a header with path.*, got file,class"),

@@ -1,4 +1,4 @@
-"""What is to be inspected: the rows of a manifest, or the videos of a folder."""
+"""The rows that an inspection examines: those of a manifest, or the videos of a folder."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.file_search import describe_passed_over, search_files
 from hiera_video.data.manifest import Manifest, has_labels
 from hiera_video.errors import UserError
 from hiera_video.labels import normalize_label, order_classes
-from hiera_video.preparation.lists import describe_passed_over, search_files
 
 
 @dataclass(frozen=True)
-class Video:
-    """A row: its path as given, its file, its class, and the seconds ``[start, end)`` of it."""
+class InspectedRow:
+    """A row: its path as given, its file, its class, its segment ``[start, end)`` in seconds."""
 
     path: str
     file: Path
@@ -26,22 +26,22 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Rows, and their class names in index order (none where there are no labels).
+class RowsToInspect:
+    """Rows, and their class names in index order (none without labels).
 
     ``passed_over`` counts the other files of a folder, by suffix.
     """
 
-    videos: Sequence[Video]
+    rows: Sequence[InspectedRow]
     classes: Sequence[str]
     passed_over: Counter[str] = field(default_factory=Counter)
 
 
-def read_source(path: Path, root: Path | None = None) -> Source:
-    """Read a manifest, with or without labels, or go through a folder.
+def read_rows(path: Path, root: Path | None = None) -> RowsToInspect:
+    """Read a manifest, with or without labels, or search a folder.
 
-    The class of a file is the folder below ``path`` that it is in; a file beside such folders has
-    none.
+    The class of a file is the folder directly below ``path`` that contains it; a file outside such
+    folders has no class.
 
     Raises:
         UserError: if there is nothing to inspect.
@@ -49,27 +49,29 @@ def read_source(path: Path, root: Path | None = None) -> Source:
     return _read_folder(path) if path.is_dir() else _read_manifest(path, root)
 
 
-def _read_folder(folder: Path) -> Source:
+def _read_folder(folder: Path) -> RowsToInspect:
     files, passed_over = search_files(folder)
     if not files:
         others = f" (passed over: {describe_passed_over(passed_over)})" if passed_over else ""
         raise UserError(f"{folder}: no video files in it, nor in folders below{others}")
-    below = [file.relative_to(folder.absolute()) for file in files]
-    videos = [
-        Video(str(path), file, normalize_label(path.parts[0]) if len(path.parts) > 1 else None)
-        for path, file in zip(below, files, strict=True)
+    paths = [file.relative_to(folder.absolute()) for file in files]
+    rows = [
+        InspectedRow(
+            str(path), file, normalize_label(path.parts[0]) if len(path.parts) > 1 else None
+        )
+        for path, file in zip(paths, files, strict=True)
     ]
-    classes = order_classes(video.label for video in videos if video.label is not None)
-    return Source(videos, classes, passed_over)
+    classes = order_classes(row.label for row in rows if row.label is not None)
+    return RowsToInspect(rows, classes, passed_over)
 
 
-def _read_manifest(path: Path, root: Path | None) -> Source:
+def _read_manifest(path: Path, root: Path | None) -> RowsToInspect:
     labels = ClassLabels() if has_labels(path) else None
     manifest = Manifest(path, targets=labels, root=root)
     rows = (manifest[index] for index in range(len(manifest)))
-    return Source(
+    return RowsToInspect(
         [
-            Video(
+            InspectedRow(
                 row.path,
                 row.local_file.absolute(),
                 labels.classes[row.targets["labels"]] if labels else None,
