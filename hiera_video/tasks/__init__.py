@@ -1,1 +1,1 @@
-"""What can be learned: targets, losses, figures."""
+"""Tasks: what is learned, with its targets, losses and figures."""

@@ -1,4 +1,4 @@
-"""Columns of predictions: a value for each manifest row, null for those that have none.
+"""Columns of predictions: one value per manifest row, null for rows without scores.
 
 Axes: V rows that have values, K values of each.
 """

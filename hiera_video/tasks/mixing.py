@@ -15,11 +15,11 @@ from hiera_video.config.groups import AugmentSettings
 
 
 class Mixing:
-    """Mixes each batch by mixup or cutmix, whichever are on, with equal chances.
+    """Mixes each batch by mixup or cutmix; if both are on, each has an equal chance.
 
-    Draws from torch's global generator. All frames of two clips are mixed alike. A clip is mixed
-    with one of another video, if the batch has any: ``repeats`` says how many clips of each video
-    stand side by side in it.
+    Draws from torch's global generator. All frames of two clips are mixed alike. ``repeats`` is the
+    number of neighbouring clips in a batch that are of one video: a clip is mixed with a clip of
+    another video, if the batch has any.
     """
 
     def __init__(self, augment: AugmentSettings, num_classes: int, repeats: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""The tasks that a checkpoint may have been trained for, by name."""
+"""Tasks by name: those that a checkpoint may have been trained for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def task_of(config: HieraConfig, classes: Sequence[str] | None, clip: ClipSettin
     """The task that a model with this ``config`` was trained for.
 
     Raises:
-        CheckpointError: if there is no such task.
+        CheckpointError: if its name is unknown.
     """
     name = getattr(config, "problem_type", None) or "single_label"
     if name not in TASKS:

@@ -26,7 +26,7 @@ _MOST_NAMED = 5
 
 
 class SingleLabel(Task):
-    """Which one of K classes a video shows.
+    """Classification of videos that have exactly one of K labels.
 
     Args:
         classes: names in index order; None takes those of the manifest.
@@ -92,7 +92,7 @@ class SingleLabel(Task):
         )
 
     def doubts(self, table: ScoreTable) -> list[str]:
-        """Where accuracies say little: of one class, or of classes that could not be read."""
+        """Reasons why accuracies say little: a single class, or classes without readable videos."""
         if not len(table.rows):
             return [
                 f"none of {len(table.manifest)} videos could be read, and each counts as wrong: "

@@ -1,4 +1,4 @@
-"""The clips of an optimizer step: its gradient is their mean, however they fell into batches."""
+"""Makes the gradient of an optimizer step the mean over its clips, whatever their batches."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 
 
 class StepShares:
-    """Which share of the clips that an optimizer step asks for it has, over all processes.
+    """The share of its clips that an optimizer step really has, over all processes.
 
-    Losses are divided by the numbers that batches ask for (``Task.batch_loss``), since how many
-    clips a step has is known with its last batch only. The gradient is put right once it is whole:
-    :meth:`rescale`. Where no video failed, that has nothing to do.
+    Losses are divided by the number of clips of a whole batch (``Task.batch_loss``), because the
+    number of clips in a step is known only with its last batch. :meth:`rescale` corrects the
+    gradient once it is complete; if no video failed, there is nothing to correct.
     """
 
     def __init__(self, accelerator: Accelerator, on_error: Literal["raise", "skip"]) -> None:
@@ -29,9 +29,9 @@ class StepShares:
         self._under_way: torch.distributed.Work | None = None
 
     def begin(self, counts: Sequence[int], wanted: Sequence[int]) -> None:
-        """Start to add up this process's ``counts``, of as many as are ``wanted`` of each.
+        """Start to add up the ``counts`` of all processes; ``wanted`` is the whole number of each.
 
-        All processes have to call this, with the same ``wanted``.
+        All processes must call this, with the same ``wanted``.
         """
         self._wanted = [number * self._num_processes for number in wanted]
         self._counts = torch.tensor(counts)
@@ -41,8 +41,8 @@ class StepShares:
             )
 
     def finish(self) -> list[float]:
-        """Of each, the share that is there: 1 where all are, and where none is, for then there is
-        nothing to put right."""
+        """The share of each count in the whole number: 1 if all are there, and also if none is,
+        because there is nothing to correct then."""
         if self._under_way is not None:
             self._under_way.wait()
             self._under_way = None
@@ -52,8 +52,8 @@ class StepShares:
         ]
 
     def rescale(self, model: nn.Module) -> None:
-        """Divide the whole gradient of a step by the share of the clips that :meth:`begin` was
-        told of, before it is clipped. (A scaler's factor, with fp16, makes no difference.)"""
+        """Divide the complete gradient of a step by the share of its clips, before it is clipped.
+        (With fp16, the scaler's factor makes no difference.)"""
         (share,) = self.finish()
         if share == 1:
             return

@@ -24,7 +24,7 @@ Origin: TypeAlias = tuple[Rows, Tensor]
 
 @dataclass
 class _Seen:
-    """A value on its way to the host. ``copied`` is None where it is there already."""
+    """A value on its way to the host; ``copied`` is None once it has arrived."""
 
     step: int
     name: str
@@ -36,13 +36,14 @@ class _Seen:
 class StopTogether:
     """Lets all processes stop at the end of the same step.
 
-    No step waits for it: a loss is looked at when the step after it is under way, and what a
-    process has to tell goes round by an all-reduce on the CPU that is waited for another step
-    later. So training goes on for up to two steps after a loss that is not finite. Before anything
-    is saved, :meth:`settle` catches up, so that no checkpoint holds what came of such a loss.
+    No step waits for this. The host checks a loss while the next step runs, and the processes
+    exchange their findings by an all-reduce on the CPU, whose result is read one step later. So
+    training continues for up to two steps after a loss that is not finite. :meth:`settle` catches
+    up before anything is saved: no checkpoint holds weights that such a loss has changed.
 
-    A loss may be finite where its gradient is not: the norm is looked at as well, where there is
-    one. (``gradient_norm`` is the one of the last step.) With fp16, the scaler does that.
+    A finite loss may have a gradient that is not finite, so the norm of the gradient is checked,
+    too, if gradients are clipped (``gradient_norm`` is that of the last step). With fp16, the
+    scaler checks gradients.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class StopTogether:
         self._seen.append(_Seen(step, name, host, list(origins), copied))
 
     def agree(self, step: int) -> int:
-        """At the end of ``step``: the signal that some process received, or 0. The same in all.
+        """At the end of ``step``: the signal that any process received, or 0; the same in all.
 
         Raises:
             TrainingError: in all processes, if a loss of an earlier step was not finite.
@@ -91,7 +92,7 @@ class StopTogether:
         return signal
 
     def settle(self) -> None:
-        """Look at all losses so far, in all processes, and wait for the answer.
+        """Check all losses so far, in all processes, and wait for the result.
 
         Raises:
             TrainingError: in all processes, if one was not finite.

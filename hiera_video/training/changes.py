@@ -1,4 +1,4 @@
-"""What a run that goes on has otherwise than before, by the rules in ``rules.py``."""
+"""Differences between a resumed run and its checkpoint, by the rules in ``rules.py``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hiera_video.training.saving import Progress
 
 
 def digest(manifest: Manifest | None) -> tuple[str, str]:
-    """What tells the videos of a manifest, in their order, from others; and their targets.
+    """Digests of a manifest's videos, in order, and of their targets; empty without a manifest.
 
-    Paths count from the folder that all are in, so that videos may be moved.
+    Paths are relative to the folder that contains all videos, so that this may be moved.
     """
     if manifest is None:
         return "", ""
@@ -44,7 +44,7 @@ def first_progress(
     images: Manifest | None,
     validation: Manifest | None,
 ) -> Progress:
-    """Where a run begins that takes ``repeats`` clips of each video in a pass."""
+    """The progress of a new run that takes ``repeats`` clips of each video in a pass."""
     files, labels = digest(videos)
     return Progress(
         num_rows=len(videos),
@@ -59,10 +59,10 @@ def first_progress(
 
 
 def refuse_settings(before: Mapping[str, Any], now: Mapping[str, Any], source: Path) -> None:
-    """Make sure that settings that may not change did not. (The model is compared by itself.)
+    """Make sure that no setting changed that may not. (``check_same_model`` compares the model.)
 
     Raises:
-        CheckpointError: naming all that did, and both values.
+        CheckpointError: naming each that changed, with both values.
     """
     differences = [
         f"{key}={now[key]} instead of {before[key]}"
@@ -82,7 +82,7 @@ def refuse_settings(before: Mapping[str, Any], now: Mapping[str, Any], source: P
 
 
 def _fits(key: str, before: Any, now: Any) -> bool:
-    """Whether a setting may be ``now`` where it was ``before``."""
+    """Whether a setting may change from ``before`` to ``now``."""
     if key == "optimizer.layer_decay":  # of 1: groups of parameters are others
         return (before < 1) == (now < 1)
     of_model = key.startswith(("model.", "images.model."))
@@ -92,12 +92,14 @@ def _fits(key: str, before: Any, now: Any) -> bool:
 def go_on(
     saved: Progress, begin: Progress, epochs: int, source: Path
 ) -> tuple[Progress, list[str]]:
-    """Where a run of ``epochs`` stands that goes on from ``saved`` with what ``begin`` has; what is
-    other now.
+    """Continue a run of ``epochs`` from ``saved``; ``begin`` is where it would begin anew.
+
+    Returns:
+        Its progress, and a line for each manifest whose contents changed.
 
     Raises:
-        CheckpointError: in the middle of a pass, if that cannot be gone on with.
-        ConfigError: if what is left is not whole passes.
+        CheckpointError: in the middle of a pass that cannot continue with these videos.
+        ConfigError: if the remaining epochs are not whole passes.
     """
     _check_within_pass(saved, begin, source)
     left = epochs - saved.epochs
@@ -161,7 +163,7 @@ def _check_within_pass(saved: Progress, begin: Progress, source: Path) -> None:
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What a run sets otherwise than ``before``: ``key old -> new``."""
+    """Settings that differ from those the run was started with, as ``key old -> new``."""
     # A field of the model stands there only where it was given. (Other keys that one side lacks
     # are another version's.)
     fields = [key for key in {**before, **now} if key.startswith(("model.", "images.model."))]
@@ -174,7 +176,8 @@ def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 
 def is_judged_otherwise(saved: Progress, begin: Progress, changed: Sequence[str]) -> bool:
-    """Whether validation measures something else than it did, by :func:`changed_settings`."""
+    """Whether earlier figures of validation are not comparable with those to come; ``changed`` is
+    the result of :func:`changed_settings`."""
     keys = [change.partition(" ")[0] for change in changed]
     others = bool(saved.validation) and saved.validation != begin.validation
     return others or any(rule_of(key).new_best for key in keys if key != "data.val.manifest")

@@ -1,4 +1,4 @@
-"""``curves.png``, drawn while a run goes on."""
+"""``curves.png``, drawn while a run trains."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class CurvesTracker(GeneralTracker):
-    """Draws what is in the log after each validation, and where there is none, after each epoch.
+    """Draws the log after each validation, or after each epoch if nothing is validated.
 
-    Where these follow each other so quickly that drawing would take more than a hundredth of the
-    time, some are passed over; a run that ends or is stopped is drawn in any case.
+    Drawing takes at most a hundredth of the run's time: where epochs are shorter, some are skipped.
+    The end of a run is always drawn, also when it is stopped.
     """
 
     name = "curves"
@@ -45,7 +45,7 @@ class CurvesTracker(GeneralTracker):
 
     @on_main_process
     def log(self, values: dict[str, Any], step: int | None = None, **_: Any) -> None:
-        """Draw, if this ends something. The tracker of the log comes first, and has written it."""
+        """Draw, if a validation or an epoch ends here. The log has been written by then."""
         epoch = int(values.get("epoch", 0))
         is_due = epoch > self._epoch or any(name.startswith("val/") for name in values)
         self._epoch = epoch

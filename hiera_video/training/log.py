@@ -1,4 +1,4 @@
-"""``log.jsonl``: what a run has logged, and going back in it."""
+"""``log.jsonl``: the figures that a run logs, and how a resumed run rewinds them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ LOG_FILE = "log.jsonl"
 
 
 def rewind_log(path: Path, step: int, goes_on_counting: bool = False) -> None:
-    """Drop what was logged after ``step``: a run that resumes there will log it again.
+    """Drop the records after ``step``: a run that resumes there will log them again.
 
-    Where it ``goes_on_counting``, the line of ``step`` itself has but the beginning of what the
-    next one will have.
+    With ``goes_on_counting``, the training record of ``step`` goes, too: it holds only a part of
+    the clips that the next record will count.
     """
     records = [
         record

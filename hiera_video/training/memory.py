@@ -1,8 +1,8 @@
-"""The memory that a training step needs, from its shapes alone, and what the machine has.
+"""The memory that a training step needs, computed from shapes alone, and the memory at hand.
 
-The step, forward and backward, goes through the real model in tensors that have shapes and no
-content. What is alive of them at once, at most, is what the device has to hold beside weights,
-moments and averages.
+A forward and a backward pass run through the real model on tensors that have shapes and no
+content. The most of these that are alive at once is the memory that the device needs in addition to
+weights, moments and averages.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class StepMemory:
     """Bytes that a process needs for a training step.
 
-    ``state``: weights, moments of the optimizer, and the average of weights; ``step``: the most
-    that gradients, clips and intermediate results take at once. On a CPU, there are besides
-    ``kept``, what is freed and not given back, and ``read_ahead``, clips that workers have ready.
+    ``state``: weights, moments of the optimizer, and the average of weights. ``step``: the peak of
+    gradients, clips and intermediate results. On a CPU also ``kept``, memory that is freed and not
+    returned to the system, and ``read_ahead``, clips that workers hold ready.
     """
 
     state: int
@@ -52,7 +52,7 @@ class StepMemory:
     read_ahead: int
 
     def on(self, device: torch.device) -> int:
-        """What the device's memory has to hold."""
+        """Bytes that the memory of this device must hold."""
         besides = self.kept + self.read_ahead if device.type == "cpu" else 0
         return self.state + self.step + besides
 
@@ -70,7 +70,7 @@ class _LiveBytes:
             self._seen[tensor.untyped_storage()] = 0
 
     def count(self, tensor: Tensor) -> None:
-        """Take account of a tensor that was just made, or is another view of a known one."""
+        """Count a tensor that was just made; a view of a known one adds nothing."""
         storage = tensor.untyped_storage()
         if storage not in self._seen:
             num_bytes = storage.nbytes()
@@ -85,8 +85,8 @@ class _LiveBytes:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What a training step is made of: ``batches`` are the shapes ``(B, C, T, H, W)`` of its uint8
-    clips, and in joint training of its images."""
+    """A training step: ``batches`` are the shapes ``(B, C, T, H, W)`` of its uint8 clips and, in
+    joint training, of its images."""
 
     batches: Sequence[tuple[int, ...]]
     train: LoopSettings
@@ -96,10 +96,10 @@ class StepPlan:
 
 
 def describe_memory(plan: StepPlan, model: PretrainedModel, accelerator: Accelerator) -> str:
-    """What a step needs and what is there, in words.
+    """The memory that a step needs and the memory at hand, in words.
 
     Raises:
-        ConfigError: under ``train.check_memory``, if that is not enough.
+        ConfigError: under ``train.check_memory``, if the memory does not suffice.
     """
     device = accelerator.device
     needed = estimate_memory(plan, model, accelerator).on(device)
@@ -112,7 +112,7 @@ def describe_memory(plan: StepPlan, model: PretrainedModel, accelerator: Acceler
 
 
 def estimate_memory(plan: StepPlan, model: PretrainedModel, accelerator: Accelerator) -> StepMemory:
-    """What a step needs in each process.
+    """The memory that a step needs in each process.
 
     Not counted: the memory of PyTorch, of the processes themselves and of their decoders, copies
     of the state while it is saved, validation, and with FSDP the weights that are gathered.
@@ -142,7 +142,7 @@ def estimate_memory(plan: StepPlan, model: PretrainedModel, accelerator: Acceler
 
 
 def _num_shards(accelerator: Accelerator) -> int:
-    """Processes that share a copy of the state: with hybrid sharding, those of a machine."""
+    """How many processes share one copy of the state: with hybrid sharding, those of a machine."""
     if not accelerator.is_fsdp2:
         return 1
     config = accelerator.parallelism_config
@@ -177,7 +177,7 @@ def _peak_of_step(
 
 
 def _loss(model: nn.Module, batch: Tensor) -> Tensor:
-    """Something to go backward from, for clips that are normalised as a ``ClipBatch`` does it."""
+    """A scalar for the backward pass, of clips that are normalised as a ``ClipBatch`` does it."""
     scale = torch.ones(batch.shape[1], 1, 1, 1, device=batch.device)
     output = model(model_input(batch * scale - scale))
     loss = getattr(output, "loss", None)
@@ -185,9 +185,9 @@ def _loss(model: nn.Module, batch: Tensor) -> Tensor:
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that this process can have, of a GPU's memory, or of the machine's that is free or can
-    be freed; within the limits of control groups, and shared by the processes that were started
-    here together."""
+    """Bytes that this process can use: the GPU's free memory; on a CPU, its share of the memory
+    that is free or can be freed within the limits of control groups, since all processes of the run
+    on this machine divide it."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)
@@ -196,8 +196,7 @@ def available_memory(device: torch.device) -> int:
 
 
 def _free_in_groups(listing: Path, root: Path = Path("/sys/fs/cgroup")) -> list[int]:
-    """What the control groups of a process, as ``listing`` names them, leave to it, in bytes; of
-    each that has a limit.
+    """Bytes that each control group with a limit leaves to a process; ``listing`` names its groups.
 
     A container may see its own group as the root.
     """
@@ -231,7 +230,7 @@ def _free_in_group(folder: Path, limit: str, usage: str, freeable: str) -> list[
 
 
 def check_memory(plan: StepPlan, needed: int, there: int, is_main_process: bool) -> None:
-    """Warn of a step that needs more memory than is there; with ``train.check_memory`` refuse it.
+    """Warn if a step needs more memory than there is; with ``train.check_memory`` refuse to start.
 
     Raises:
         ConfigError: naming the settings that lower it.

@@ -1,4 +1,4 @@
-"""Means over all processes of what is logged, which a run takes with it when it goes on."""
+"""Means over all processes of the figures that are logged; a resumed run continues them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 class ClipMean:
-    """The mean over clips of values that are means over batches."""
+    """The mean over all clips, from means over batches."""
 
     def __init__(self, device: torch.device) -> None:
         self.sums = torch.zeros(2, device=device)  # of values times clips, and of clips
 
     def update(self, value: Tensor, num_clips: int) -> None:
-        """Take in a batch's mean ``value``."""
+        """Add a batch's mean ``value``."""
         self.sums[0] += value.detach() * num_clips
         self.sums[1] += num_clips
 
@@ -38,17 +38,17 @@ class Meters:
         self._means = {name: ClipMean(device) for name in names}
 
     def update(self, means: Mapping[str, tuple[Tensor, int]]) -> None:
-        """Take in means of a batch, each with the number of clips that it is over."""
+        """Add the means of a batch, each with the number of clips it was taken over."""
         for name, (value, num_clips) in means.items():
             self._means[name].update(value, num_clips)
 
     def read(self) -> dict[str, float]:
-        """The means since the last reading, over all processes; without those of no clips."""
+        """The means since the last reading, over all processes, as far as there were clips."""
         means = {name: mean.read() for name, mean in self._means.items()}
         return {name: value for name, value in means.items() if value is not None}
 
     def read_tallies(self, num_failed: int) -> list[list[float]]:
-        """What each process has counted since the last reading, one list per process."""
+        """The sums and counts since the last reading, one list per process; failures come last."""
         sums = [mean.sums for mean in self._means.values()]
         counted = torch.cat([*sums, torch.tensor([num_failed], device=sums[0].device)])
         return gather(counted[None]).tolist()
@@ -56,9 +56,9 @@ class Meters:
     def restore_tallies(
         self, tallies: list[list[float]], num_processes: int, process_index: int
     ) -> int:
-        """Put what :meth:`read_tallies` gave back; return the failures.
+        """Continue from the result of :meth:`read_tallies`; return the failures.
 
-        With another number of processes than it was counted by, the first one takes over all of it.
+        If the number of processes has changed, the first one takes over all counts.
         """
         if len(tallies) != num_processes:
             total = torch.tensor(tallies).sum(0)
@@ -72,5 +72,5 @@ class Meters:
 
 
 def has_clips(tallies: list[list[float]]) -> bool:
-    """Whether :meth:`Meters.read_tallies` found any clips that had not been read."""
+    """Whether the result of :meth:`Meters.read_tallies` counts any clips."""
     return any(any(counted[1:-1:2]) for counted in tallies)

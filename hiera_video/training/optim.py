@@ -36,11 +36,11 @@ def layer_indices(names: Sequence[str]) -> dict[str, int]:
 
 
 def parameter_groups(model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
-    """Parameters that share weight decay and rate.
+    """Parameters that share weight decay and learning rate.
 
-    Biases, norms and position embeddings do not decay. With ``layer_decay``, the rate of a layer is
-    that factor times the one of the layer after it (BEiT; used by the paper's fine-tuning recipes).
-    ``lr_scale`` of a group is its rate relative to the schedule's.
+    Biases, norms and position embeddings do not decay. ``layer_decay`` is the learning rate of a
+    layer divided by that of the next layer (BEiT; used by the paper's fine-tuning recipes).
+    ``lr_scale`` of a group is its learning rate relative to the schedule's.
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     layers = layer_indices(list(named))
@@ -73,7 +73,7 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim
 
 
 def scale_to_batch(settings: OptimizerSettings, clips_per_step: int) -> OptimizerSettings:
-    """The settings with rates for ``clips_per_step``, linear in them (paper, App. A)."""
+    """The settings with learning rates scaled linearly to ``clips_per_step`` (paper, App. A)."""
     if settings.lr_batch_size is None:
         return settings
     factor = clips_per_step / settings.lr_batch_size
@@ -82,7 +82,7 @@ def scale_to_batch(settings: OptimizerSettings, clips_per_step: int) -> Optimize
 
 
 def learning_rate(settings: OptimizerSettings, epoch: float, num_epochs: int) -> float:
-    """The rate at a (fractional) epoch: linear warm-up from 0, then a cosine down to ``min_lr``.
+    """The learning rate at a (fractional) epoch: linear warm-up from 0, then a cosine to ``min_lr``.
 
     A function of the epoch alone, so that nothing has to be saved to resume.
     """
@@ -94,7 +94,7 @@ def learning_rate(settings: OptimizerSettings, epoch: float, num_epochs: int) ->
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give each parameter group its share of this rate."""
+    """Set each parameter group's learning rate to ``rate`` times its ``lr_scale``."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
 

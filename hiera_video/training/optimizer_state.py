@@ -1,7 +1,7 @@
-"""An optimizer's tensors in a checkpoint: safetensors, of which each process has its part.
+"""An optimizer's tensors in a checkpoint: safetensors files; under FSDP each process has a part.
 
-``torch.distributed.checkpoint`` knows what part that is, with FSDP or without. Its format without
-pickles is used, since those could run code when they are read.
+``torch.distributed.checkpoint`` divides them, with FSDP or without. Its format without pickles is
+used, because reading a pickle may run code.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ _BYTES_PER_FILE = 1 << 29
 
 
 def plain_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimizer itself, of one that Accelerator prepared."""
+    """The optimizer inside one that Accelerator prepared."""
     return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
 
 
 def optimizer_tensors(tensors: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
-    """An optimizer's tensors by their names in a checkpoint, such as ``head.weight.exp_avg``, of
-    those by parameter and key."""
+    """Flatten tensors by parameter and key to names in a checkpoint: ``head.weight.exp_avg``."""
     return {
         f"{parameter}.{key}": tensor
         for parameter, of_parameter in tensors.items()
@@ -41,11 +40,11 @@ def optimizer_tensors(tensors: dict[str, dict[str, Tensor]]) -> dict[str, Tensor
 def write_optimizer(
     tensors: dict[str, Tensor], folder: Path | None, group: ProcessGroup | None
 ) -> None:
-    """Write an optimizer's tensors into ``folder``: all of them, or, in each process of ``group``,
-    those that it holds.
+    """Write an optimizer's tensors into ``folder``; with a ``group``, each process writes those
+    that it holds.
 
-    All processes of ``group`` have to call this; the first one gives the folder. It returns when
-    all have written and flushed.
+    All processes of ``group`` must call this; the first one gives the folder. It returns when all
+    have written and flushed.
 
     Raises:
         OSError: in all processes, if one of them cannot write.
@@ -68,8 +67,8 @@ def write_optimizer(
 
 
 def read_optimizer(state: dict[str, Any], folder: Path) -> None:
-    """Replace the tensors in what ``get_optimizer_state_dict`` gave by those of a checkpoint, each
-    process its part; drop those of parameters that had none there yet."""
+    """Replace the tensors in ``state``, from ``get_optimizer_state_dict``, by those of a
+    checkpoint; each process reads its part. Parameters without tensors there are dropped."""
     reader = dcp.HuggingFaceStorageReader(str(folder))
     saved = reader.read_metadata().state_dict_metadata
     state["state"] = {

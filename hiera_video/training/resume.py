@@ -38,7 +38,7 @@ from hiera_video.training.saving import (
     verify_checksums,
 )
 
-#: Fields that weights for pre-training bring with them, which mean nothing to a classifier.
+#: Fields that weights for pre-training bring with them and a classifier does not use.
 _PRETRAINING_FIELDS = {
     "decoder_hidden_size",
     "decoder_depth",
@@ -53,9 +53,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class SavedState:
-    """What a checkpoint held beside the weights that are shared.
+    """The training state of a checkpoint: everything but the weights that users share.
 
-    ``settings`` are those of the run that saved it; empty where they cannot be told.
+    ``settings`` are those of the run that saved it; empty if they are not known.
     """
 
     checkpoint: Path
@@ -68,7 +68,7 @@ class SavedState:
 
 
 def find_resume(resume: str, output_dir: Path) -> list[Path]:
-    """Where to go on from, best candidate first; empty for a fresh start.
+    """The checkpoints to resume from, best candidate first; empty for a fresh start.
 
     Args:
         resume: ``auto`` (this run's own checkpoints, newest first), ``never``, or a checkpoint
@@ -105,13 +105,13 @@ def find_resume(resume: str, output_dir: Path) -> list[Path]:
 def read_saved(
     candidates: Sequence[Path], settings: Mapping[str, Any] | None = None
 ) -> SavedState | None:
-    """What the first whole candidate holds; None where there are no candidates.
+    """Read the training state of the first whole candidate; None if there are no candidates.
 
-    Damaged ones are passed over with a warning. Weights are not read here.
+    Damaged candidates are skipped with a warning. Weights are not read here.
 
     Args:
-        settings: of the run that goes on, under dotted keys: what a checkpoint of version 0.1.0 is
-            completed by, if its own cannot be found.
+        settings: of the resumed run, under dotted keys; they complete a checkpoint of version 0.1.0
+            whose own settings are not found.
 
     Raises:
         CheckpointError: if there are candidates and none is whole.
@@ -133,11 +133,10 @@ def read_saved(
 
 
 def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: SavedState) -> None:
-    """Load what :func:`~hiera_video.training.saving.take_snapshot` took of the optimizer of
-    ``model``'s parameters.
+    """Load the saved state into the optimizer of ``model``'s parameters.
 
-    With FSDP, every process reads its part of each tensor, whatever the sharding was that it was
-    saved with.
+    With FSDP, every process reads its part of each tensor, however the tensors were sharded when
+    they were saved.
 
     Raises:
         CheckpointError: if it is another optimizer, or has its parameters in other groups.
@@ -167,10 +166,10 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, saved: Sa
 def check_unfinished(
     epochs: int, progress: Progress, changed: Sequence[str], output_dir: Path
 ) -> None:
-    """Make sure that a run of ``epochs`` that is finished is not begun again with other settings.
+    """Make sure that a finished run of ``epochs`` is not started again with changed settings.
 
     Raises:
-        ConfigError: naming them, since nothing would come of them.
+        ConfigError: naming them, since they would have no effect.
     """
     if changed and progress.epochs >= epochs:
         raise ConfigError(
@@ -180,10 +179,10 @@ def check_unfinished(
 
 
 def check_same_step(saved: SavedState | None) -> None:
-    """All processes, of all machines, have to go on from the same checkpoint.
+    """Make sure that all processes, on all machines, resume from the same step.
 
     Raises:
-        CheckpointError: in all of them, if they found different ones.
+        CheckpointError: in all of them, if they found different steps.
     """
     steps = gather_object([saved.progress.step if saved else 0])
     if len(set(steps)) > 1:
@@ -206,7 +205,7 @@ def _check_same_optimizer(optimizer: torch.optim.Optimizer, saved: SavedState) -
 
 
 def check_same_model(saved: Checkpoint, model: type[PretrainedModel], config: HieraConfig) -> None:
-    """Make sure that the weights of ``saved`` go on as a ``model`` of ``config``.
+    """Make sure that the weights of ``saved`` fit a ``model`` with this ``config``.
 
     Raises:
         ConfigError: naming the fields that differ and may not.
@@ -242,8 +241,8 @@ def _read_state(checkpoint: Path, settings: Mapping[str, Any]) -> SavedState:
 
 
 def _complete(state: dict[str, Any], checkpoint: Path, settings: Mapping[str, Any]) -> None:
-    """Add what version 0.1.0 did not store, from the settings beside the checkpoint; where there
-    are none, from ``settings``."""
+    """Add the values that version 0.1.0 did not store, from the settings beside the checkpoint, or
+    else from ``settings``."""
     state["settings"] = before = flat_settings(settings_beside(checkpoint))
     known = before or settings
     repeats = known.get("train.repeated_sampling", 1)
@@ -254,7 +253,7 @@ def _complete(state: dict[str, Any], checkpoint: Path, settings: Mapping[str, An
 
 
 def settings_beside(checkpoint: Path) -> dict[str, Any]:
-    """The settings of the run that saved a checkpoint, in groups; none where it was moved away.
+    """The settings of the run that saved a checkpoint, in groups; empty if it was moved elsewhere.
 
     Raises:
         ConfigError: if they cannot be read.

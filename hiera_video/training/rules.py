@@ -1,4 +1,4 @@
-"""What may change when a run goes on: one rule for every setting of training and pre-training.
+"""Which settings a resumed run may change: a rule for every setting of training and pre-training.
 
 ``resume.py`` follows these rules, and ``docs/scaling.md`` shows them.
 """
@@ -13,13 +13,13 @@ from hiera_video.config.machinery import Settings
 
 
 class Rule(NamedTuple):
-    """What becomes of a changed setting; ``keys`` may hold ``*``.
+    """How a resumed run treats a changed setting; ``keys`` may contain ``*``.
 
-    ``free``: the new value holds from here on, and where the run stands does not depend on it.
-    ``converted``: so it does, and where the run stands is counted in units that do not depend on
-    it, or is converted. ``refused``: the run does not go on. With ``between_passes``, it is refused
-    in the middle of a pass. With ``new_best``, checkpoints that were measured before are not
-    compared with those to come.
+    ``free``: the new value holds from here on; the run's progress does not depend on it.
+    ``converted``: the new value holds from here on, and progress is kept in units that do not
+    depend on it, or is converted. ``refused``: the run does not resume. ``between_passes``: refused
+    in the middle of a pass. ``new_best``: checkpoints that were measured before are not compared
+    with later ones.
     """
 
     keys: str

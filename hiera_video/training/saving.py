@@ -12,8 +12,8 @@ A checkpoint is written beside, flushed and renamed, so it is complete or absent
 later damage. There is no random state to save: see ``seeding.py``. ``resume.py`` reads what is
 written here.
 
-Whatever is sharded (FSDP) is left to ``torch.distributed.checkpoint``: weights are gathered, since
-users share them; the optimizer stays sharded (``optimizer_state.py``).
+``torch.distributed.checkpoint`` handles shards (FSDP): weights are gathered, because users share
+them; the optimizer's tensors stay sharded (``optimizer_state.py``).
 """
 
 from __future__ import annotations
@@ -56,17 +56,19 @@ CHECKSUMS_FILE = "checksums.json"
 
 @dataclass
 class Progress:
-    """Where a run stands, in units that do not depend on batches and processes.
+    """How far a run has come, in units that do not depend on batches and processes.
 
-    Optimizer steps done; passes over the videos done, and how many clips these took of each video
-    (``epochs``); rows done of the pass begun, which goes through ``num_rows`` in the order of
-    ``seed`` and takes ``repeats`` clips of each (or, between passes, did); ``images`` that went
-    with them, of ``num_images``, one permutation after the other. Rows and images are counted over
-    all processes.
-
-    ``videos``, ``labels``, ``image_files`` and ``validation`` tell the contents of the manifests
-    apart (:func:`~hiera_video.training.changes.digest`); empty where an older version saved this.
-    What was validated up to step ``judged_after`` was measured otherwise than what came after it.
+    Attributes:
+        step: optimizer steps done.
+        passes, epochs: passes over the videos done, and the clips these took of each video.
+        rows: rows done of the current pass, over all processes. It goes through ``num_rows`` in the
+            order of ``seed`` and takes ``repeats`` clips of each; between passes, ``repeats`` is
+            that of the last pass.
+        images: images done, over all processes, of permutations of ``num_images``, one after the
+            other.
+        videos, labels, image_files, validation: digests of the manifests' contents
+            (:func:`~hiera_video.training.changes.digest`); empty if an older version saved this.
+        judged_after: figures of validation up to this step are not comparable with later ones.
     """
 
     step: int = 0
@@ -87,11 +89,11 @@ class Progress:
 
 @dataclass
 class TrainingState:
-    """What changes while a run trains: all that a checkpoint has to hold.
+    """The state that changes while a run trains: everything that a checkpoint must hold.
 
-    ``model`` and ``optimizer`` are those that Accelerator prepared; ``average``, if there is one,
-    is the moving average of the weights, which is then what is evaluated and shared. ``template``
-    is the model without weights (on the meta device), as it was before it was prepared.
+    ``model`` and ``optimizer`` are those that Accelerator prepared. ``average`` is the moving
+    average of the weights, if the run keeps one; it is then evaluated and shared in their place.
+    ``template`` is the model before it was prepared, without weights (on the meta device).
     ``settings`` are those of the run, under dotted keys.
     """
 
@@ -104,19 +106,19 @@ class TrainingState:
 
 
 def unwrapped(model: nn.Module, accelerator: Accelerator) -> nn.Module:
-    """The model itself, of one that Accelerator prepared.
+    """The model inside one that Accelerator prepared.
 
-    Not with ``keep_torch_compile``, which takes a compiled model out of DDP for good: it would
+    ``keep_torch_compile`` is off: it would take a compiled model out of DDP for good, which would
     then reduce the gradients of every accumulated batch.
     """
     return accelerator.unwrap_model(model, keep_torch_compile=False)
 
 
 def evaluated_model(state: TrainingState, accelerator: Accelerator) -> nn.Module:
-    """The model to validate by.
+    """The model to validate.
 
-    Where each process holds a shard (FSDP), it is a whole copy in each of them: processes validate
-    different numbers of batches, and shards are gathered by all at once.
+    With FSDP, every process gets a whole copy: processes validate different numbers of batches, and
+    shards can only be gathered by all processes at once.
     """
     if state.average is not None:
         return state.average.module
@@ -131,10 +133,10 @@ def evaluated_model(state: TrainingState, accelerator: Accelerator) -> nn.Module
 
 @dataclass
 class Snapshot:
-    """A state in host memory: ``model`` is what users share, ``values`` the rest.
+    """A training state in host memory: ``model`` is the part that users share, ``values`` the rest.
 
     The main process has both, and the ``optimizer``'s tensors by their names in the checkpoint.
-    With FSDP, every process has those, sharded.
+    With FSDP, every process has its shards of these tensors.
     """
 
     model: Checkpoint | None
@@ -145,11 +147,11 @@ class Snapshot:
 def take_snapshot(
     accelerator: Accelerator, state: TrainingState, tallies: list[list[float]]
 ) -> Snapshot:
-    """Copy ``state`` to host memory: of the main process, and the optimizer's tensors, where they
-    are sharded (FSDP), of every process.
+    """Copy ``state`` to the host memory of the main process; with FSDP, every process copies its
+    shards of the optimizer's tensors.
 
-    All processes have to call this: sharded weights are gathered, one tensor at a time, so that
-    what users share is the same whatever made it.
+    All processes must call this: sharded weights are gathered, one tensor at a time, so that users
+    share the same files however a run was sharded.
     """
     main = accelerator.is_main_process
     trained = unwrapped(state.model, accelerator)
@@ -177,7 +179,7 @@ def take_snapshot(
 
 
 def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the whole weights in host memory; empty in all processes but the main one."""
+    """A copy of all weights in the host memory of the main process; empty in other processes."""
     whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights: dict[str, Any] = get_model_state_dict(model, options=whole)
     # On a CPU, these are the weights themselves, which training goes on to change.
@@ -188,9 +190,9 @@ def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
 class Checkpoints:
     """The checkpoints of one run: the latest ``keep``, and the best one.
 
-    A thread of the main process writes, with FSDP one of each process; training waits only if the
-    checkpoint before is not finished. What goes wrong there is raised by the next
-    :meth:`check` or :meth:`wait`. ``newest`` is the newest checkpoint that is known to be whole.
+    A thread of the main process writes them (with FSDP, a thread of every process). Training waits
+    only if the previous checkpoint is not finished. The next :meth:`check` or :meth:`wait` raises
+    an error of the thread. ``newest`` is the newest checkpoint that is known to be whole.
     """
 
     def __init__(self, output_dir: Path, keep: int, newest: Path | None = None) -> None:
@@ -209,9 +211,8 @@ class Checkpoints:
     def rewind(self, progress: Progress) -> None:
         """Prepare a folder for a run that starts at ``progress``.
 
-        Removes later checkpoints (damaged ones that were passed over, or what came of another
-        course; also of that step, unless it is the one that the run goes on from) and what an
-        interrupted save left behind.
+        Removes checkpoints of later steps, damaged or of another course of the run; one of this
+        step, unless the run resumes from it; and the remains of an interrupted save.
         """
         for checkpoint in saved_checkpoints(self.output_dir):
             if checkpoint >= self.directory(progress.step) and checkpoint != self.newest:
@@ -222,10 +223,10 @@ class Checkpoints:
     def save(
         self, accelerator: Accelerator, state: TrainingState, tallies: list[list[float]]
     ) -> None:
-        """Copy the state of this step, and have it written, unless it is there already.
+        """Copy the state of this step, and have it written, unless its checkpoint exists.
 
         Raises:
-            CheckpointError: if the one before could not be written.
+            CheckpointError: if the previous checkpoint could not be written.
         """
         self.wait()
         target = self.directory(state.progress.step)
@@ -238,12 +239,12 @@ class Checkpoints:
         self._writing = target, self._writer.submit(self._write, target, snapshot)
 
     def check(self) -> None:
-        """Raise what went wrong in the background, if something has; see :meth:`wait`."""
+        """Raise an error that the writing thread has met, if any; see :meth:`wait`."""
         if self._writing and self._writing[1].done():
             self.wait()
 
     def wait(self) -> None:
-        """Wait until the checkpoint that was saved last is on disk.
+        """Wait until the last checkpoint is on disk.
 
         Raises:
             CheckpointError: if it cannot be written.
@@ -261,7 +262,7 @@ class Checkpoints:
         self._remove_old()
 
     def _write(self, target: Path, snapshot: Snapshot) -> None:
-        """Write a checkpoint; in other processes than the main one, what they hold of it."""
+        """Write a checkpoint; processes other than the main one write their shards."""
         try:
             if snapshot.model is not None:
                 self._write_checkpoint(target, snapshot.model, snapshot)
@@ -287,11 +288,13 @@ class Checkpoints:
         self._remove_old()
 
     def _check_finite(self, target: Path, model: Checkpoint, snapshot: Snapshot) -> None:
-        """A gradient may be infinite where its loss was not, and what it makes of the weights, or
-        of their average, is only told by the next loss. It is looked for here, beside training.
+        """Make sure that all weights are finite, in the background, before anything is written.
+
+        A finite loss may have a gradient that is not finite; otherwise only the next loss would
+        show what it made of the weights.
 
         Raises:
-            CheckpointError: naming a weight that is not finite. Nothing was written then.
+            CheckpointError: naming a weight, or an average, that is not finite.
         """
         # What is shared is the average, where there is one; the trained weights are beside it.
         kinds = {"weight": model.weights}

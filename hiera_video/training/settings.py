@@ -56,7 +56,7 @@ _OF_CLASSIFIER = {name for name in HieraConfig.model_fields if name.partition("_
 
 
 class _NamedModel(ModelSettings):
-    """A variant whose name is looked up."""
+    """A variant whose name must be known."""
 
     @field_validator("name")
     @classmethod
@@ -78,12 +78,12 @@ class AutoencoderSettings(PretrainingModelSettings, _NamedModel):
 
 @with_fields_of(HieraConfig, "of model", leave_out=_DECIDED | _OF_PRETRAINING)
 class ImageClassifierSettings(GivenFields):
-    """What the model of images has otherwise than that of clips."""
+    """Fields in which the model of images differs from that of clips."""
 
 
 @with_fields_of(HieraConfig, "of model", leave_out=_DECIDED | _OF_CLASSIFIER)
 class ImageAutoencoderSettings(GivenFields):
-    """What the model of images has otherwise than that of clips."""
+    """Fields in which the model of images differs from that of clips."""
 
 
 class JointImages(Settings):
@@ -121,7 +121,7 @@ class LabelledImages(JointImages):
 
 
 class TrainingRun(RunSettings):
-    """What training and pre-training share."""
+    """The settings that training and pre-training share."""
 
     data: PretrainData = Field(default_factory=PretrainData)
     init_from: str | None = Field(

@@ -1,7 +1,7 @@
-"""What a run learns from and with: its manifests, its model, its task.
+"""Makes the sides of a run: manifests, model and task.
 
 A joint run has two sides, one of clips and one of images. The image side is a training run of its
-own, of which ``images`` says what differs.
+own; the settings under ``images`` say how it differs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ AdaptModel = Callable[[PretrainedModel], None]
 
 
 def classification_side(run: TrainRun, start: Start | None) -> Side:
-    """What fine-tuning learns from: one label for each video.
+    """The side of a fine-tuning run: videos with one label each.
 
     Raises:
         UserError: if manifests, settings or weights cannot be used or do not fit together.
@@ -85,7 +85,7 @@ def classification_side(run: TrainRun, start: Start | None) -> Side:
 
 
 def pretraining_side(run: PretrainRun, start: Start | None) -> Side:
-    """What pre-training learns from: videos without labels.
+    """The side of a pre-training run: videos without labels.
 
     Raises:
         UserError: as :func:`classification_side` does.
@@ -103,9 +103,10 @@ def _side(
 
 
 def _names_of_weights(start: Start | None, classes: Sequence[str]) -> list[str] | None:
-    """These classes in the order of the weights that the run starts from, if they have the same.
+    """``classes`` in the order that the weights have them, if the weights have the same classes.
 
-    For classes whose order nobody gave: another one would make the head useless, or be refused.
+    For classes whose order nobody gave: in any other order, the weights' head would be useless, or
+    a resumed run would be refused.
     """
     if start is None or not start.checkpoint.config.has_label_names:
         return None
@@ -116,7 +117,7 @@ def _names_of_weights(start: Start | None, classes: Sequence[str]) -> list[str] 
 
 
 def check_kind(run: TrainingRun) -> None:
-    """Make sure that a model of clips is given clips, and one of images images.
+    """Make sure that the model takes what the run reads: clips of several frames, or images.
 
     Raises:
         ConfigError: naming both settings.
@@ -138,7 +139,7 @@ def build_pretraining_model(run: PretrainRun, start: Start | None) -> Pretrained
     """The model that ``run.model`` describes, with the weights of ``start``.
 
     Raises:
-        ConfigError: if it is none to pre-train, or does not fit the clips.
+        ConfigError: if the model is not for pre-training, or does not fit the clips.
         CheckpointError: if the weights cannot be used.
     """
     if not parse_name(run.model.name).is_pretraining:
@@ -170,10 +171,9 @@ def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> 
 
 
 def build_model(run: TrainingRun, fields: dict[str, Any], start: Start | None) -> PretrainedModel:
-    """The model that ``run.model`` describes, but for ``fields``, on the CPU.
+    """The model that ``run.model`` describes, with ``fields`` in place of its own, on the CPU.
 
-    Its weights come from one place: the checkpoint that the run goes on from or starts from, or its
-    seed.
+    Its weights come from one place: the checkpoint of ``start``, or else the run's seed.
 
     Raises:
         ConfigError: if the model does not fit the clips, or a field does not fit.
@@ -232,7 +232,7 @@ def check_joint(run: TrainingRun) -> None:
     """Make sure that ``images`` fit a run, if there are any.
 
     Raises:
-        ConfigError: if its model takes images already, or images are validated and clips are not.
+        ConfigError: if the model takes images already, or images are validated and clips are not.
     """
     if run.images is None:
         return
@@ -253,7 +253,7 @@ def check_joint(run: TrainingRun) -> None:
 
 
 def image_run(run: R, init_from: str | None) -> R:
-    """The image side of a joint run: its data and views, and the twin of its model for images.
+    """The image side of a joint run as a run: its data, its views, the image twin of the model.
 
     Raises:
         ConfigError: if ``run`` has no images.

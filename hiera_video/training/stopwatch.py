@@ -26,7 +26,7 @@ class Stopwatch:
         self._clips = 0
 
     def waiting(self, batches: Iterable[T]) -> Iterator[T]:
-        """Iterate over ``batches`` and measure how long each one is waited for."""
+        """Iterate over ``batches`` and measure the wait for each one."""
         iterator = iter(batches)
         start, waited = time.perf_counter(), 0.0
         while True:
@@ -42,7 +42,7 @@ class Stopwatch:
             yield batch
 
     def count(self, num_clips: int) -> None:
-        """Take note of clips that were trained on."""
+        """Count clips that were trained on."""
         self._clips += num_clips
 
     def read(self, num_processes: int) -> dict[str, float]:

@@ -20,10 +20,10 @@ from hiera_video.training.saving import TrainingState
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Facts of a run that its sides do not tell.
+    """Facts of a run that its sides do not know.
 
-    ``memory`` is what a step needs; ``changed`` lists settings that differ from those that the run
-    was started with.
+    ``memory`` describes the memory that a step needs; ``changed`` lists settings that differ from
+    those the run was started with.
     """
 
     model_name: str
@@ -41,7 +41,7 @@ def print_summary(
     order: TrainingOrder,
     accelerator: Accelerator,
 ) -> None:
-    """Print, in the main process, what is about to happen."""
+    """Print the summary, in the main process."""
     clips, *images = sides
     train = clips.train
     clip, view, whole = (
@@ -89,7 +89,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _describe(side: Side) -> str:
-    """How many files of how many classes there are."""
+    """The number of files and of classes."""
     kind = "images" if side.clip.is_image else "videos"
     targets = side.manifest.targets
     classes = f", {len(targets.classes)} classes" if isinstance(targets, ClassLabels) else ""
@@ -97,7 +97,7 @@ def _describe(side: Side) -> str:
 
 
 def _describe_labels(side: Side) -> list[str]:
-    """Which label is which index, where nobody said it; labels that may be meant to be one."""
+    """The order of the classes, if nobody gave it, and warnings about similar labels."""
     targets = side.manifest.targets
     if not isinstance(targets, ClassLabels):
         return []
@@ -108,7 +108,7 @@ def _describe_labels(side: Side) -> list[str]:
 def _describe_rates(
     settings: OptimizerSettings, optimizer: torch.optim.Optimizer, clips_per_step: int
 ) -> list[str]:
-    """The highest rate of each parameter group."""
+    """The peak learning rate of each parameter group."""
     highest = scale_to_batch(settings, clips_per_step).lr
     groups = optimizer.param_groups
     tensors = sum(len(group["params"]) for group in groups)

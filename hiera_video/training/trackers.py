@@ -1,4 +1,4 @@
-"""Where figures go: ``log.jsonl``, beside the trackers that a run names."""
+"""Trackers: ``log.jsonl``, and those that a run names."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_trackers(names: Sequence[str]) -> None:
     """Make sure that Accelerate knows these trackers, and that they are installed.
 
     Raises:
-        ConfigError: naming those that there are, or what to install.
+        ConfigError: listing the known trackers, or naming the package to install.
     """
     installed = [str(tracker) for tracker in get_available_trackers()]
     for name in names:
