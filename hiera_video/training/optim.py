@@ -82,7 +82,7 @@ def scale_to_batch(settings: OptimizerSettings, clips_per_step: int) -> Optimize
 
 
 def learning_rate(settings: OptimizerSettings, epoch: float, num_epochs: int) -> float:
-    """The learning rate at a (fractional) epoch: linear warm-up from 0, then a cosine to ``min_lr``.
+    """The learning rate at a (fractional) epoch: linear warm-up from 0, then cosine to ``min_lr``.
 
     A function of the epoch alone, so that nothing has to be saved to resume.
     """

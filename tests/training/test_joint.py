@@ -154,8 +154,8 @@ def test_two_processes_come_to_the_weights_of_one(
         return arguments(tiny_dataset, tiny_images, tmp_path / name, *slow)
 
     share = ["train.batch_size=3", "images.batch_size=2"]
-    process = start_forked("train", values("two", *share), tmp_path / "log", num_processes=2)
-    assert process.wait() == [0, 0], process.output
+    both = start_forked("train", values("two", *share), tmp_path / "log", num_processes=2)
+    assert both.wait() == [0, 0], both.output
     train(parse_settings(TrainRun, values("one")))
     for part in (".", "images"):
         one, two = weights(tmp_path / "one", part), weights(tmp_path / "two", part)
