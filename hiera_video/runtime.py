@@ -25,7 +25,7 @@ from torch import nn
 from tqdm import tqdm
 
 from hiera_video import compat
-from hiera_video.config.groups import RunSettings
+from hiera_video.config.groups import JobSettings
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.files import make_output_directory
 from hiera_video.locks import locked
@@ -112,7 +112,7 @@ def progress_bar(**arguments: Any) -> tqdm[Any]:
 
 
 def make_accelerator(
-    run: RunSettings, longest_wait: timedelta = timedelta(minutes=30), **arguments: Any
+    run: JobSettings, longest_wait: timedelta = timedelta(minutes=30), **arguments: Any
 ) -> Accelerator:
     """Start devices and processes with the settings of ``run``.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hiera_video.config.groups import ClipSettings, RunSettings
-from hiera_video.config.machinery import GivenFields, with_fields_of
+from hiera_video.config.groups import ClipSettings
+from hiera_video.config.machinery import GivenFields, Settings, with_fields_of
 
 #: What ``--help`` says of ``checkpoint``.
 CHECKPOINT = "directory, file or hub id of a trained model"
@@ -16,8 +16,8 @@ class CheckpointClip(GivenFields):
     """Settings of clips in place of the checkpoint's own; its model takes one size of clips."""
 
 
-class CheckpointRun(RunSettings):
-    """A run over the videos of a manifest with a trained model."""
+class TrainedModel(Settings):
+    """A trained model, and the clips that it is given."""
 
     checkpoint: str = Field(description=CHECKPOINT)
     clip: CheckpointClip = Field(default_factory=CheckpointClip)

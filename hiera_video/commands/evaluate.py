@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
-from hiera_video.commands.checkpoint import CheckpointRun
-from hiera_video.config.groups import EvaluateData, EvaluateSettings
+from hiera_video.commands.checkpoint import TrainedModel
+from hiera_video.config.groups import EvaluateData, EvaluateSettings, RunSettings
 
 
-class EvaluateRun(CheckpointRun):
+class EvaluateRun(TrainedModel, RunSettings):
     """Evaluate a trained model on labelled videos."""
 
     data: EvaluateData = Field(default_factory=EvaluateData)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hiera_video.commands.checkpoint import CheckpointRun
-from hiera_video.config.groups import FeatureData, FeatureSettings
+from hiera_video.commands.checkpoint import TrainedModel
+from hiera_video.config.groups import FeatureData, FeatureSettings, JobSettings
 
 
-class FeatureRun(CheckpointRun):
+class FeatureRun(TrainedModel, JobSettings):
     """Extract features of whole videos."""
 
     data: FeatureData = Field(default_factory=FeatureData)

@@ -28,13 +28,23 @@ _INSPECT_TIMEOUT_SECONDS = 600.0
 INDEX_FOLDER = ".index"
 
 
-class RunSettings(Settings):
+class JobSettings(Settings):
     """Where a command writes, and how it computes."""
 
     output_dir: Path = Field(description="folder that everything is written to")
-    seed: int = Field(0, ge=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     compile: bool = Field(False, description="torch.compile the model")
+
+    @property
+    def plain(self) -> JobSettings:
+        """These three alone, for a function that takes groups and no command's settings."""
+        return JobSettings(**{name: getattr(self, name) for name in JobSettings.model_fields})
+
+
+class RunSettings(JobSettings):
+    """The same, where something is drawn at random."""
+
+    seed: int = Field(0, ge=0)
 
     @property
     def plain(self) -> RunSettings:

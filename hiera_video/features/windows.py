@@ -17,7 +17,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings, FeatureData, FeatureSettings, RunSettings
+from hiera_video.config.groups import ClipSettings, FeatureData, FeatureSettings, JobSettings
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import extraction_order, window_batches
 from hiera_video.data.manifest import Manifest, open_manifest
@@ -67,7 +67,7 @@ class FeatureExtractor:
 
 def extract_features(
     checkpoint: str,
-    run: RunSettings,
+    run: JobSettings,
     data: FeatureData,
     clip: Mapping[str, Any],
     features: FeatureSettings,
@@ -99,7 +99,7 @@ class Extraction(NamedTuple):
 
     model: HieraModel
     clip: ClipSettings
-    run: RunSettings
+    run: JobSettings
     data: FeatureData
     features: FeatureSettings
 

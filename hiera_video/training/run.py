@@ -16,7 +16,7 @@ from hiera_video.runtime import open_output
 from hiera_video.training.changes import refuse_settings
 from hiera_video.training.learning import Learning
 from hiera_video.training.preparing import prepare, settings_of_run
-from hiera_video.training.resume import SavedState, find_resume, read_saved, settings_beside
+from hiera_video.training.resume import SavedState, find_resume, read_saved
 from hiera_video.training.settings import PretrainRun, TrainingRun, TrainRun
 from hiera_video.training.sides import (
     AdaptModel,
@@ -92,6 +92,8 @@ def _make_sides(run: R, saved: SavedState | None, make_side: MakeSide[R]) -> tup
     starts_inflated = clips.model.inflated or saved is not None
     twin = image_run(run, run.init_from if starts_inflated else None)
     twin, start = _weights_of(twin, saved, "images.")
+    # Recorded as it is used, so that a resumed run knows it without the weights.
+    run = run.model_copy(update={"images": run.images.model_copy(update={"clip": twin.clip})})
     images = make_side(twin, start)
     return run, Learning(clips, images, HieraForJointTraining(images.model, clips.model))
 
@@ -101,12 +103,11 @@ def _weights_of(run: R, saved: SavedState | None, prefix: str = "") -> tuple[R, 
     if saved is None:
         return start_run(run, prefix)
     folder = saved.checkpoint / "model"
-    before = settings_beside(saved.checkpoint)
-    if prefix:
-        folder, before = folder / IMAGES_FOLDER, before.get("images") or {}
-    checkpoint = read_checkpoint(folder)
+    of_images = folder / IMAGES_FOLDER
+    images = read_checkpoint(of_images) if of_images.exists() else None
+    checkpoint = images if prefix and images is not None else read_checkpoint(folder)
     start = Start(str(saved.checkpoint), checkpoint, [], resumes=True, prefix=prefix)
-    return resume_run(run, checkpoint, before), start
+    return resume_run(run, checkpoint, images), start
 
 
 def _report(trainer: Trainer, output_dir: Path) -> None:

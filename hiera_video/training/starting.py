@@ -126,14 +126,11 @@ def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
     return started, weights._replace(notes=notes)
 
 
-def resume_run(run: R, checkpoint: Checkpoint, before: Mapping[str, Any]) -> R:
-    """Fill the settings that ``run`` leaves open as they were when it began.
+def resume_run(run: R, checkpoint: Checkpoint, images: Checkpoint | None = None) -> R:
+    """Fill the settings that ``run`` leaves open as its own ``checkpoint`` has them.
 
-    Only a run that starts reads ``init_from``. One that goes on has the architecture of its own
-    ``checkpoint``, and the settings of clips that its ``config.yaml`` records.
-
-    Args:
-        before: the run's settings when it began, as its ``config.yaml`` has them.
+    Only a run that starts reads ``init_from``. One that goes on finds its architecture and the
+    settings of its clips in its checkpoint, and those of its images in that of ``images``.
 
     Raises:
         ConfigError: if the settings of clips that it began with do not fit those that are set now.
@@ -151,8 +148,13 @@ def resume_run(run: R, checkpoint: Checkpoint, before: Mapping[str, Any]) -> R:
         own = HieraConfig(**named).to_dict()
         found = _found_fields(name, checkpoint, takes_clips)
         taken = {key: v for key, v in found.items() if key not in given and v != own[key]}
-    clip = _with_defaults(run.clip, before.get("clip") or {})
-    update = {"model": type(run.model)(**{**taken, **given, "name": name}), "clip": clip}
+    update: dict[str, Any] = {
+        "model": type(run.model)(**{**taken, **given, "name": name}),
+        "clip": _with_defaults(run.clip, known_clip(checkpoint, checkpoint.source)),
+    }
+    if run.images is not None and images is not None:
+        clip = _with_defaults(run.images.clip, known_clip(images, images.source))
+        update["images"] = run.images.model_copy(update={"clip": clip})
     return run.model_copy(update=update)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hiera_video.batch import ClipBatch, Failure
 from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.config.groups import ClipSettings
-from hiera_video.config.machinery import parse_settings
+from hiera_video.config.machinery import load_yaml, parse_settings
 from hiera_video.data.paired_loader import PairedBatch
 from hiera_video.errors import ConfigError
 from hiera_video.models.preprocessor import load_preprocessor
@@ -302,3 +303,25 @@ def test_what_does_not_fit_is_named(
     with pytest.raises(ConfigError, match=message):
         train(parse_settings(TrainRun, values))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_joint_run_resumes_when_the_weights_it_began_with_are_gone(
+    joint: Path, tiny_dataset: TinyDataset, tiny_images: TinyDataset, tmp_path: Path
+) -> None:
+    """With the clips and images of these weights, which the checkpoint has as well."""
+    source = tmp_path / "source"
+    shutil.copytree(joint / "best" / "images", source)
+    clip = json.loads((source / "preprocessor.json").read_text()) | {"mean": [0.1, 0.2, 0.3]}
+    (source / "preprocessor.json").write_text(json.dumps(clip))
+    start = [f"init_from={source}", "train.epochs=1"]
+    values = arguments(tiny_dataset, tiny_images, tmp_path / "run", *start)
+    train(parse_settings(TrainRun, values))
+    began = load_yaml(tmp_path / "run" / "config.yaml")
+    assert began["clip"]["mean"] == began["images"]["clip"]["mean"] == [0.1, 0.2, 0.3]
+    shutil.rmtree(source)
+    forget_accelerator()
+    train(parse_settings(TrainRun, [*values, "train.epochs=2"]))
+    resumed = load_yaml(tmp_path / "run" / "config.yaml")
+    assert resumed["train"].pop("epochs") == 2
+    del began["train"]["epochs"]
+    assert resumed == began
