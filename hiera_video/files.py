@@ -35,9 +35,10 @@ def reading(
     Raises:
         UserError: of ``error_type``: "PATH: cannot be read (REASON)".
     """
+    expected: tuple[type[Exception], ...] = (OSError, UnicodeDecodeError, *unreadable)
     try:
         yield
-    except (OSError, UnicodeDecodeError, *unreadable) as error:
+    except expected as error:
         raise error_type(f"{path}: cannot be read ({reason_of(error)})") from None
 
 
@@ -48,7 +49,7 @@ def check_not_replaced(inputs: Iterable[Path], output: Path) -> None:
         UserError: if it would; the message names it.
     """
     if output.exists() and any(path.exists() and path.samefile(output) for path in inputs):
-        raise UserError(f"{output}: would be replaced by what is made of it; name another folder")
+        raise UserError(f"{output}: is an input that an output would replace; name another folder")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ NOTICES_FILE = "notices.jsonl"
 
 
 class ReadResult(Protocol):
-    """What the policy needs of a batch, or of a pair of batches."""
+    """The failures and notices of a batch, or of a pair of batches."""
 
     @property
     def failures(self) -> list[Failure]:

@@ -128,7 +128,7 @@ def _open(
 
 
 def _notes(labels: TargetEncoder | None) -> list[str]:
-    """What a user should know about the labels of the manifest."""
+    """Notes for the user about the labels of the manifest."""
     if not isinstance(labels, ClassLabels):
         return []
     notes = [f"warning: {warning}" for warning in labels.warnings]

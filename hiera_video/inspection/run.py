@@ -44,7 +44,7 @@ def inspect_videos(
     print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
     log = make_output_directory(output_dir) / EXAMINED_FILE
     files = list(dict.fromkeys(str(row.file) for row in source.rows))
-    known = _read_examined(log)
+    known = read_examined(log)
     examined = {file: known[file] for file in files if _is_current(known.get(file), decode)}
     waiting = [Path(file) for file in files if file not in examined]
     options = DecodingOptions(timeout_seconds=data.timeout_seconds, index_dir=data.index_dir)
@@ -67,7 +67,7 @@ def inspect_videos(
         print(f"passed over: {passed_over}")
 
 
-def _read_examined(log: Path) -> dict[str, Examined]:
+def read_examined(log: Path) -> dict[str, Examined]:
     """The facts that earlier runs recorded, by file; incomplete records are skipped."""
     known: dict[str, Examined] = {}
     for record in read_lines(log):

@@ -1,4 +1,4 @@
-"""Activation functions by the names that configs use."""
+"""Activation functions by their names in configs."""
 
 from __future__ import annotations
 

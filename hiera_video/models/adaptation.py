@@ -1,9 +1,9 @@
-"""Weights of a checkpoint on their way into a model that differs from the checkpoint's own.
+"""Adapting the weights of a checkpoint to a model that differs from the checkpoint's own.
 
-A model may be of another class, of another input size, with other labels or another head. What the
-model has no use for is left out, position tables are resized, and parts that have no weights start
-anew: each with a warning, and only where the user's wish or the checkpoint's kind explains it.
-Everything else is left to strict loading, which names it.
+The model may have another class, another input size, other labels or another head. Weights that it
+does not use are left out, position tables are resized, and parts without weights start anew: each
+with a warning, and only if the user's settings or the checkpoint's kind explain it. Strict loading
+then reports every other difference by name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hiera_video.models.heads import HEADS, name_of_head
 from hiera_video.models.kinds import Kind
 from hiera_video.models.layouts.base import Checkpoint
 
-#: Position tables that are resized where the user asks for another input size.
+#: Position tables that are resized if the user sets another input size.
 _TABLES = (
     "position_embedding.joint",
     "position_embedding.spatial",
@@ -35,7 +35,7 @@ logger = logging.getLogger("hiera_video.models.pretrained")
 
 
 class ModelClass(NamedTuple):
-    """What a subclass of :class:`~hiera_video.models.pretrained.PretrainedModel` says of itself."""
+    """Declarations of a :class:`~hiera_video.models.pretrained.PretrainedModel` subclass."""
 
     name: str
     kind: Kind
@@ -44,8 +44,8 @@ class ModelClass(NamedTuple):
 
 
 def part_of(name: str) -> str:
-    """The part of a model that a weight of this bare name belongs to; each norm of a backbone is
-    one of its own."""
+    """The part of a model to which the weight with this bare name belongs; each norm of a backbone
+    is a part of its own."""
     first, _, rest = name.partition(".")
     return f"norms.{rest.partition('.')[0]}" if first == "norms" else first
 
@@ -54,12 +54,12 @@ def adapted_config(kind: Kind, checkpoint: Checkpoint, overrides: Mapping[str, A
     """The configuration of a model of ``kind`` with the checkpoint's weights.
 
     Raises:
-        ConfigError: if ``overrides`` are no fields of it, or do not fit.
+        ConfigError: if ``overrides`` are no fields of a configuration, or do not fit.
     """
     fields: dict[str, Any] = {}
     if kind == "classification" and checkpoint.kind == "pretraining":
-        # Pre-training leaves out the pooling before the last stage; its weights fit with it too,
-        # and published classifiers were fine-tuned so.
+        # Pre-training leaves out the pooling before the last stage. Its weights also fit a model
+        # with that pooling, which published classifiers have.
         fields["num_query_pool"] = len(checkpoint.config.depths) - 1
     if not fields and not overrides:
         return checkpoint.config
@@ -68,19 +68,19 @@ def adapted_config(kind: Kind, checkpoint: Checkpoint, overrides: Mapping[str, A
 
 @dataclass
 class Adaptation:
-    """One checkpoint and the model that its weights are to fit.
+    """A checkpoint, and the model to which its weights are adapted.
 
     Args:
         model_class: the class of the model.
-        config: of the model.
-        wanted: the model's tensors under bare names, of which only shapes count.
-        overrides: the fields that the user asked for.
+        config: the configuration of the model.
+        targets: the model's tensors under bare names; only their shapes matter.
+        overrides: the fields that the user set.
     """
 
     checkpoint: Checkpoint
     model_class: ModelClass
     config: HieraConfig
-    wanted: Mapping[str, Tensor]
+    targets: Mapping[str, Tensor]
     overrides: Mapping[str, Any]
 
     def __post_init__(self) -> None:
@@ -88,26 +88,26 @@ class Adaptation:
         self._same_class = self.checkpoint.architecture == self.model_class.name
 
     def weights(self) -> dict[str, Tensor]:
-        """The checkpoint's weights, tables resized, without what only other classes have."""
+        """The checkpoint's weights, with resized tables, and without parts of other classes."""
         weights = dict(self.checkpoint.weights)
         if "image_size" in self.overrides:
             weights |= self._resized_tables()
-        parts = {part_of(name) for name in self.wanted}
+        parts = {part_of(name) for name in self.targets}
         return {
             name: tensor
             for name, tensor in weights.items()
-            if part_of(name) in parts or not self._may_be_too_much(name)
+            if part_of(name) in parts or not self._may_be_unused(name)
         }
 
     def fresh_parts(self, weights: Mapping[str, Tensor]) -> set[str]:
-        """Parts that start anew since ``weights`` have none that fit, each with a warning.
+        """Parts that start anew because no ``weights`` fit them; logs a warning for each.
 
         Raises:
-            CheckpointError: if a classifier would start anew and nobody asked for one.
+            CheckpointError: if a classifier would start anew and the user did not ask for that.
         """
-        missing = {part_of(name) for name in self.wanted} - {part_of(name) for name in weights}
+        missing = {part_of(name) for name in self.targets} - {part_of(name) for name in weights}
         reasons = dict(self._fresh_parts(missing))
-        if "classifier" in {part_of(name) for name in self.wanted} and (
+        if "classifier" in {part_of(name) for name in self.targets} and (
             reason := self._why_a_new_classifier("classifier" in missing)
         ):
             reasons = {"classifier": reason, **reasons}
@@ -116,9 +116,9 @@ class Adaptation:
         return set(reasons)
 
     def _resized_tables(self) -> Iterator[tuple[str, Tensor]]:
-        """Position tables at the sizes of the model, where they differ."""
+        """Position tables whose sizes differ from the model's, resized."""
         for name in _TABLES:
-            table, target = self.checkpoint.weights.get(name), self.wanted.get(name)
+            table, target = self.checkpoint.weights.get(name), self.targets.get(name)
             if table is None or target is None or table.shape == target.shape:
                 continue
             if table.ndim == target.ndim and table.shape[-1] == target.shape[-1]:
@@ -131,14 +131,14 @@ class Adaptation:
                 )
                 yield name, resize_table(table, tuple(target.shape[:-1]))
 
-    def _may_be_too_much(self, name: str) -> bool:
-        """Whether a weight that the model has no part for is no fault: another class's head,
-        decoder or pooler; within one class, what a model of that class can be without."""
+    def _may_be_unused(self, name: str) -> bool:
+        """Whether a weight without a part in the model may be left out: the head, decoder or pooler
+        of another class; within the same class, an optional part."""
         first = name.partition(".")[0]
         return not self._same_class or first in self.model_class.optional_parts
 
     def _fresh_parts(self, missing: set[str]) -> Iterator[tuple[str, str]]:
-        """What is ``missing`` and may be, but for the classifier, and why."""
+        """The ``missing`` parts, except the classifier, that may start anew, with the reasons."""
         for part in sorted(missing - {"classifier"}):
             may_be_fresh = part.partition(".")[0] in self.model_class.fresh_parts
             if part == "norm" and self.checkpoint.kind == "classification":
@@ -171,9 +171,9 @@ class Adaptation:
         return self._why_other_labels() if asked and head == self.config.head else None
 
     def _why_other_labels(self) -> str | None:
-        """Why the checkpoint's head, which is of the kind that is wanted, has other labels."""
+        """The reason why the labels of the checkpoint's head differ from the model's, or None."""
         name = f"classifier.{HEADS[self.config.head].label_weight}"
-        before, now = len(self.checkpoint.weights[name]), len(self.wanted[name])
+        before, now = len(self.checkpoint.weights[name]), len(self.targets[name])
         if before != now:
             return f"{now} labels instead of {before}"
         saved = self.checkpoint.config

@@ -16,9 +16,9 @@ _LARGEST_BATCH = 65_535
 class Attention(nn.Module):
     """Multi-head attention with optional query pooling (paper, Sec. 3: "Mask Unit Attention").
 
-    ``within_units`` chooses who attends to whom: the tokens of each mask unit, or all tokens. Both
-    reach ``scaled_dot_product_attention`` as a 4-D ``(batch, h, L, d)``: with more axes, as in the
-    official code, PyTorch leaves its fused kernels.
+    With ``within_units``, tokens attend within their mask unit, otherwise to all tokens. Both give
+    ``scaled_dot_product_attention`` 4-D tensors ``(batch, h, L, d)``: with more axes, as in the
+    official code, PyTorch does not use its fused kernels.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class Attention(nn.Module):
         """``(B, U, n, D_in) -> (B, U, n / p, D_out)``, and the attention weights if asked for.
 
         ``head_mask`` (h,) scales each head's attention weights. Weights are ``(B, U, h, n / p, n)``
-        inside units and ``(B, 1, h, U n / p, U n)`` globally; asking for them leaves the fused
-        kernels.
+        inside units and ``(B, 1, h, U n / p, U n)`` globally; with ``need_weights``, no fused
+        kernel is used.
         """
         B, U, n, _ = x.shape  # noqa: N806 - the axes of the legend
         groups = U if self.within_units else 1
@@ -54,7 +54,7 @@ class Attention(nn.Module):
         query = pool_tokens(query, self.query_pool, dim=1)
         query, key, value = (t.transpose(1, 2) for t in (query, key, value))
         if head_mask is not None:
-            # Weights times a number per head, times values: the number may go to the values.
+            # (weights * mask) @ value == weights @ (mask * value), as the mask is one per head.
             head_mask = head_mask.to(value.dtype)[:, None, None]
             value = value * head_mask
 
@@ -73,11 +73,11 @@ class Attention(nn.Module):
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """PyTorch's attention, ``(batch, h, L, d)``, in parts where the batch is larger than it takes.
+    """PyTorch's attention, ``(batch, h, L, d)``, in several calls if the batch is too large for it.
 
-    Kernels of CUDA have the batch on an axis of their grid that ends at 65,535, and fail past it
+    CUDA kernels put the batch on a grid axis of at most 65,535, and fail beyond that
     (pytorch/pytorch#146704). A batch counts mask units here: 392 for a clip of 16 frames. A graph
-    that is exported for batches of any size has one part.
+    that is exported for any batch size makes one call.
     """
     if torch.compiler.is_exporting() or len(query) <= _LARGEST_BATCH:
         return F.scaled_dot_product_attention(query, key, value)
@@ -86,15 +86,16 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def pool_tokens(x: Tensor, query_pool: int, dim: int) -> Tensor:
-    """Maximum over groups of ``query_pool`` tokens that are neighbours in memory along ``dim``."""
+    """Maximum over groups of ``query_pool`` consecutive tokens along ``dim``."""
     return x.unflatten(dim, (-1, query_pool)).amax(dim + 1) if query_pool > 1 else x
 
 
 def _fused_kernel_is_slower(query: Tensor, key: Tensor) -> bool:
-    """Whether to multiply matrices one by one: CPU training on few tokens (docs/benchmarks.md).
+    """Whether separate matrix products are faster: in CPU training on few tokens
+    (docs/benchmarks.md).
 
     PyTorch's fused kernel for CPUs saves memory, but its backward pass is slow on short sequences,
-    such as the tokens of a mask unit; more so in bfloat16.
+    such as the tokens of a mask unit, above all in bfloat16.
     """
     longest = 392 if query.dtype == torch.bfloat16 else 128
     return query.device.type == "cpu" and query.requires_grad and key.shape[-2] <= longest

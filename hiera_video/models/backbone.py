@@ -1,4 +1,4 @@
-"""Feature maps of chosen stages, for detectors, segmenters and the like.
+"""Feature maps of chosen stages, for detection, segmentation and similar models.
 
 Axes: B batch, D width, T H W tokens along time, height and width.
 """
@@ -18,8 +18,8 @@ from hiera_video.models.pretrained import PretrainedModel
 class HieraBackbone(PretrainedModel):
     """The encoder, and a norm for each stage in ``config.out_features`` (or ``out_indices``).
 
-    Feature maps are the ``reshaped_hidden_states`` of :class:`HieraModel`, normalised. (The class
-    of this name in ``transformers`` never puts tokens in mask-unit order, so its maps are not.)
+    Feature maps are the normalised ``reshaped_hidden_states`` of :class:`HieraModel`. (Those of the
+    class of this name in ``transformers`` are not, as it never puts tokens in mask-unit order.)
     """
 
     kind = "backbone"

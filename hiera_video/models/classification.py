@@ -20,14 +20,14 @@ from hiera_video.models.pretrained import PretrainedModel
 
 
 class HieraClassifier(PretrainedModel):
-    """What both classifiers share. The head is the one that ``config.head`` names; with
-    ``num_labels=0`` there is none: logits are the pooled features."""
+    """Base of both classifiers. ``config.head`` names the head; with ``num_labels=0`` there is
+    none: logits are the pooled features."""
 
     kind = "classification"
     fresh_parts = ("norm", "classifier")
     optional_parts = ("norm", "classifier")
 
-    #: Whether it takes clips rather than images.
+    #: Whether the class takes clips rather than images.
     takes_clips: ClassVar[bool]
 
     def __init__(self, config: HieraConfig) -> None:
@@ -36,7 +36,7 @@ class HieraClassifier(PretrainedModel):
             needs = "clips need [T, H, W]" if self.takes_clips else "images need [H, W]"
             raise ConfigError(f"image_size={config.image_size}: {needs}")
         head = head_class(config)
-        # A head of tokens makes no use of the pooler; DDP waits for gradients of all that is there.
+        # A head on tokens does not use the pooler, and DDP waits for gradients of every parameter.
         self.hiera = HieraModel(config, add_pooling_layer=not head.takes_tokens)
         self.classifier = head(config)
         self.classifier.apply(self._initialize)
@@ -67,9 +67,9 @@ class HieraClassifier(PretrainedModel):
             interpolate_pos_encoding=interpolate_pos_encoding,
             return_dict=True,
         )
-        of_tokens = self.classifier.takes_tokens
+        takes_tokens = self.classifier.takes_tokens
         logits = self.classifier(
-            features.last_hidden_state if of_tokens else features.pooler_output
+            features.last_hidden_state if takes_tokens else features.pooler_output
         )
         output = HieraClassificationOutput(
             loss=None if labels is None else self._loss(logits, labels),

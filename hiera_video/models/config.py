@@ -1,4 +1,4 @@
-"""The model's configuration: documented fields, checked when it is made."""
+"""The configuration of a model: documented fields, checked on construction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hiera_video.config.machinery import Settings
 from hiera_video.errors import ConfigError, suggest
 
 _AXES = {2: "HW", 3: "THW"}
-#: The names of ``activations.ACTIVATIONS``, which are told without importing torch.
+#: The names in ``activations.ACTIVATIONS``; listed here so that a config needs no torch.
 ACTIVATION_NAMES = (
     "gelu",
     "gelu_pytorch_tanh",
@@ -35,13 +35,13 @@ class HieraConfig(Settings):
 
     ``image_size`` is ``(H, W)`` for images and ``(T, H, W)`` for clips, in pixels and frames; every
     other per-axis field has the same length. Field names and defaults are those documented for
-    Hiera in ``transformers``. A config is checked once, when it is made, and does not change after
-    that: :meth:`from_dict` makes another one from it.
+    Hiera in ``transformers``. A config is checked on construction, and is then immutable:
+    :meth:`from_dict` makes a changed copy.
 
     Raises:
         ConfigError: for unknown fields, wrong types, and sizes that the patch stride, mask units or
-            query strides do not divide (with the nearest sizes that would do); and where a field of
-            a config is set.
+            query strides do not divide (with the nearest valid sizes); and when a field of an
+            existing config is set.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -116,7 +116,7 @@ class HieraConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _complete_labels(cls, values: Any) -> Any:
-        """``num_labels`` and ``id2label`` from the names, where only these are given."""
+        """Derive missing ``num_labels`` and ``id2label`` from the given names."""
         if not isinstance(values, dict):
             return values
         values = dict(values)
@@ -220,7 +220,7 @@ class HieraConfig(Settings):
         for axis, kernel, stride, padding in zip(
             axes, self.patch_size, self.patch_stride, self.patch_padding, strict=True
         ):
-            # With this, a size of n strides gives exactly n tokens.
+            # Then a size of n strides gives exactly n tokens.
             if not 0 < kernel - 2 * padding <= stride:
                 raise ValueError(
                     f"patch_size={kernel}, patch_stride={stride}, patch_padding={padding} on axis "
@@ -237,10 +237,10 @@ class HieraConfig(Settings):
         self.check_input_size(self.image_size, "image_size")
 
     def check_input_size(self, size: list[int] | tuple[int, ...], name: str) -> None:
-        """Refuse a pixel size that does not split into whole mask units.
+        """Check that a pixel size splits into whole mask units.
 
         Raises:
-            ConfigError: naming the nearest sizes that would do.
+            ConfigError: if not; the message names the nearest sizes that do.
         """
         units = [
             stride * unit
@@ -297,22 +297,22 @@ class HieraConfig(Settings):
 
     @property
     def stage_names(self) -> list[str]:
-        """What ``out_features`` and ``out_indices`` choose from: embeddings, then stages."""
+        """The valid ``out_features``, in the order of ``out_indices``: embeddings, then stages."""
         return ["stem", *(f"stage{stage}" for stage in range(1, len(self.depths) + 1))]
 
     @property
     def stages_out(self) -> list[str]:
-        """The stages that a backbone gives, in the order of the network; default: the last one."""
+        """The stages that a backbone returns, in network order; default: the last one."""
         names = self.stage_names
         if self.out_features:
-            wanted = set(self.out_features)
+            chosen = set(self.out_features)
         else:
-            wanted = {names[index] for index in self.out_indices or [-1]}
-        return [name for name in names if name in wanted]
+            chosen = {names[index] for index in self.out_indices or [-1]}
+        return [name for name in names if name in chosen]
 
     @property
     def has_label_names(self) -> bool:
-        """Whether labels are more than numbers: published weights often come without names."""
+        """Whether labels have names; those of published weights often have only numbers."""
         return self.id2label != _unnamed_labels(self.num_labels)
 
     @property
@@ -346,16 +346,17 @@ class HieraConfig(Settings):
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> HieraConfig:
         """The inverse of :meth:`to_dict`, with some fields replaced.
 
-        ``num_labels``, ``id2label`` and ``label2id`` are replaced together: those not given follow,
-        unless there are as many labels as before. So are ``out_features`` and ``out_indices``.
+        ``num_labels``, ``id2label`` and ``label2id`` are replaced together: those not given are
+        derived, unless the number of labels stays the same. So are ``out_features`` and
+        ``out_indices``.
         """
         labels = {"num_labels", "id2label", "label2id"}
-        as_many = overrides.get("num_labels") == values.get("num_labels")
-        if as_many and labels & overrides.keys() == {"num_labels"}:
+        same_number = overrides.get("num_labels") == values.get("num_labels")
+        if same_number and labels & overrides.keys() == {"num_labels"}:
             labels = set()
-        for together in (labels, {"out_features", "out_indices"}):
-            if together & overrides.keys():
-                values = {name: value for name, value in values.items() if name not in together}
+        for group in (labels, {"out_features", "out_indices"}):
+            if group & overrides.keys():
+                values = {name: value for name, value in values.items() if name not in group}
         return cls(**{**values, **overrides})
 
     def to_json_file(self, path: str | Path) -> None:
@@ -364,9 +365,9 @@ class HieraConfig(Settings):
 
     @classmethod
     def from_json_file(cls, path: str | Path) -> HieraConfig:
-        """Read what :meth:`to_json_file` wrote, or the ``config.json`` of a checkpoint of ours."""
+        """Read a file of :meth:`to_json_file`, or a ``config.json`` in our layout."""
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-        values.pop("architecture", None)  # which a checkpoint adds
+        values.pop("architecture", None)  # added by checkpoints
         return cls.from_dict(values)
 
 
@@ -375,6 +376,6 @@ def _unnamed_labels(num_labels: int) -> dict[int, str]:
 
 
 def _nearest(value: int, step: int) -> str:
-    """The multiples of ``step`` just below and above ``value``, without zero, for a message."""
+    """The positive multiples of ``step`` just below and above ``value``, for a message."""
     below = value // step * step
     return " or ".join(str(n) for n in (below, below + step) if n > 0)

@@ -1,4 +1,4 @@
-"""From one layout of checkpoints to another one."""
+"""Converting checkpoints from one layout to another."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hiera_video.models.registry import load_model
 
 
 def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path]:
-    """Read a checkpoint in any layout and write it in ``layout``; returns what was written.
+    """Read a checkpoint in any layout and write it in ``layout``; returns the written files.
 
-    The weights are first loaded strictly into the model they are for, so that nothing is written
-    that could not be read again. What is known about pixels (``preprocessor.json``) comes along.
+    The weights are first loaded strictly into their model, so that nothing is written that could
+    not be read again. ``preprocessor.json`` is kept.
 
     Raises:
-        CheckpointError: if it cannot be read, a weight is not finite, or ``layout`` cannot express
-            the model.
+        CheckpointError: if the checkpoint cannot be read, a weight is not finite, or ``layout``
+            cannot express the model.
     """
     model = load_model(source)
     if fault := describe_not_finite_weight(model.state_dict()):

@@ -1,4 +1,4 @@
-"""The table of variants: sizes and costs counted on the models themselves.
+"""The table of variants: sizes and costs, counted on the models themselves.
 
 ``hiera-video models`` prints it.
 """
@@ -19,7 +19,7 @@ from hiera_video.models.variants import VARIANTS, list_models, parse_name, varia
 class VariantCost:
     """``multiply_adds`` is for one view: a 224x224 image, or 16 frames of that size.
 
-    ``top1_percent`` is what was published for the fine-tuned model; pre-training has none.
+    ``top1_percent`` is the published accuracy of the fine-tuned model; None for pre-training.
     """
 
     name: str
@@ -31,7 +31,7 @@ class VariantCost:
 def variant_cost(name: str) -> VariantCost:
     """Count a named variant's parameters and multiply-adds, without allocating its weights.
 
-    Multiply-adds are those of matrix products and convolutions, attention included.
+    Multiply-adds count matrix products and convolutions, attention included.
     """
     config = variant_config(name)
     with torch.device("meta"):

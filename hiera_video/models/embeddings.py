@@ -21,9 +21,8 @@ from hiera_video.models.mask_units import TokenGrid, UnitMask
 class PatchEmbedding(nn.Module):
     """A strided convolution with overlapping kernels (paper, Sec. 3 and App. A).
 
-    Takes images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)``, gives tokens in mask-unit order
-    ``(B, U, n, D)``; with a mask, those of visible units only, ``(B, V, n, D)``, and computes no
-    others.
+    Maps images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)`` to tokens in mask-unit order
+    ``(B, U, n, D)``. With a mask, it computes only the tokens of visible units, ``(B, V, n, D)``.
     """
 
     def __init__(self, config: HieraConfig) -> None:
@@ -52,37 +51,37 @@ class PatchEmbedding(nn.Module):
         return rearrange(tokens, "(b v) 1 n d -> b v n d", b=len(pixel_values))
 
     def _visible_windows(self, pixel_values: Tensor, grid: TokenGrid, mask: UnitMask) -> Tensor:
-        """The pixels that the tokens of each visible unit see: its own, and a border that the
-        kernel reaches over. ``(B V, C, [T,] H, W)``."""
-        # F.pad wants the last axis first, and both of its ends.
+        """The pixels under the kernels of each visible unit: its own, and a border around them,
+        ``(B V, C, [T,] H, W)``."""
+        # F.pad takes the last axis first, with a size for each of its ends.
         padding = [size for size in reversed(self.padding) for _ in range(2)]
         windows = F.pad(pixel_values, padding)
         axes = zip(grid.unit_size, self.stride, self.kernel_size, strict=True)
         for axis, (unit, stride, kernel) in enumerate(axes, start=2):
             windows = windows.unfold(axis, (unit - 1) * stride + kernel, unit * stride)
-        # (B, C, *units, *window) -> each sample's visible units. Only these are copied.
+        # (B, C, *units, *window) -> the visible units of each sample; only these are copied.
         windows = windows.movedim(1, 1 + len(grid.units))
         batch = torch.arange(len(pixel_values), device=pixel_values.device)[:, None]
-        places = (batch, *_unravel(mask.visible, grid.units))
-        return windows[places].flatten(0, 1)
+        indices = (batch, *_unravel(mask.visible, grid.units))
+        return windows[indices].flatten(0, 1)
 
 
-def _unravel(places: Tensor, size: Sequence[int]) -> list[Tensor]:
-    """Places in a flattened grid -> places along each of its axes.
+def _unravel(indices: Tensor, size: Sequence[int]) -> list[Tensor]:
+    """Indices into a flattened grid -> indices along each of its axes.
 
-    (``torch.unravel_index`` makes tensors of ``size`` on the device, and waits for it to do so.)
+    (``torch.unravel_index`` puts tensors of ``size`` on the device, and waits for that.)
     """
     along: list[Tensor] = []
     for length in reversed(size):
-        along.insert(0, places % length)
-        places = places // length
+        along.insert(0, indices % length)
+        indices = indices // length
     return along
 
 
 def zero_hidden_units(pixel_values: Tensor, grid: TokenGrid, mask: UnitMask) -> Tensor:
-    """``pixel_values`` with zeros where units are hidden.
+    """``pixel_values`` with zeros in hidden units.
 
-    Kernels overlap, so without this, the visible tokens at a border would see hidden pixels. The
+    Kernels overlap: without the zeros, visible tokens at a border would see hidden pixels. The
     reference implementations do the same; weights depend on it.
     """
     keep = mask.keep_mask.unflatten(1, grid.units).unsqueeze(1).to(pixel_values.dtype)
@@ -132,15 +131,15 @@ class PositionEmbedding(nn.Module):
         if not self.window_aware:
             return resize_table(table, size)
         repeats = [n // unit for n, unit in zip(size, self.window.shape, strict=False)]
-        # Antialiased, as the weights published with this option (`timm`) expect.
+        # Antialiased, because the weights published with this option (`timm`) need that.
         return resize_table(table, size, antialias=True) + self.window.repeat(*repeats, 1)
 
 
 def sine_cosine_table(size: Sequence[int], width: int) -> Tensor:
     """Positions as sines and cosines, ``(*size, width)``: a share of the width for each axis.
 
-    Wavelengths go from 4 positions to 8 times the axis, in equal ratios. Values lie within 0.5, as
-    large as what patch embeddings start with.
+    Wavelengths go from 4 positions to 8 times the axis, in equal ratios. Values are at most 0.5, as
+    large as the initial patch embeddings.
     """
     axes = [axis for axis, length in enumerate(size) if length > 1]
     table = torch.zeros(*size, width)
@@ -158,7 +157,7 @@ def sine_cosine_table(size: Sequence[int], width: int) -> Tensor:
 def resize_table(table: Tensor, size: tuple[int, ...], antialias: bool = False) -> Tensor:
     """A table ``([T,] H, W, D)`` at another size: bicubic over space, linear over time.
 
-    The table itself where it has that size already.
+    Returns the table itself if it has that size already.
     """
     *time, height, width = size
     if table.shape[-3:-1] != (height, width):

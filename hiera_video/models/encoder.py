@@ -1,4 +1,4 @@
-"""The encoder that images and clips share. It knows flat sizes only.
+"""The encoder that images and clips share. It knows only flat sizes.
 
 Axes: B batch, U mask units, n tokens in a unit (fewer after each query pooling), D width.
 """
@@ -34,8 +34,8 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """A transformer block; the first one of a stage widens the tokens and may pool them.
 
-    Where the width changes, the skip path is a projection of the *normalised* input, then pooled by
-    maximum like the queries (official implementation; weights depend on it).
+    If the width changes, the skip path is a projection of the *normalised* input, then max-pooled
+    like the queries (official implementation; weights depend on it).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Blocks one after the other, whose results may be recomputed in the backward pass."""
+    """A sequence of blocks, whose results may be recomputed in the backward pass."""
 
     def __init__(self, blocks: Iterable[Block]) -> None:
         super().__init__(blocks)
@@ -96,8 +96,8 @@ class Stage(nn.ModuleList):
 class Encoder(nn.Module):
     """Stages of blocks (paper, Sec. 3).
 
-    Query pooling and widening happen in a stage's first block. Mask-unit attention lags behind by
-    that block: the block that pools into a stage still attends as the stage before did.
+    Query pooling and widening happen in a stage's first block. Mask-unit attention changes one
+    block later: the block that pools into a stage still attends like the stage before.
     """
 
     def __init__(self, config: HieraConfig) -> None:

@@ -1,8 +1,8 @@
-"""Values that are not finite: in what a model says of clips, and in its weights.
+"""Detecting values that are not finite, in a model's outputs and in its weights.
 
-Clips are bytes, so what a model makes of them is finite unless a weight is not, or the numbers
-outgrow the precision (fp16). Neither is a fault of the file: no run skips it. Where all clips of a
-batch have such values, the model is to blame; where some have, those clips are named.
+Clips are bytes, so outputs are finite unless a weight is not, or numbers overflow the precision
+(fp16). The file is not at fault in either case, so no run skips it. If all clips of a batch have
+such outputs, the message blames the model; otherwise it names the clips that have.
 
 Axes: B clips.
 """
@@ -17,64 +17,64 @@ from torch import Tensor, nn
 
 from hiera_video.errors import NotFiniteError
 
-#: What wrappers of models (DDP, ``torch.compile``) put before the names of weights.
-_WRAPPERS = ("module.", "_orig_mod.")
+#: Prefixes that wrappers of models (DDP, ``torch.compile``) put before the names of weights.
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 
 def finite_clips(output: Tensor) -> Tensor:
-    """Which clips of ``output`` ``(B, ...)`` have finite values only: bool ``(B,)``, there where
-    ``output`` is."""
-    # The largest of them is NaN where one is NaN: a third of the time that `isfinite` of all takes.
+    """Which clips of ``output`` ``(B, ...)`` have only finite values: bool ``(B,)``, on the same
+    device."""
+    # The maximum is NaN if any value is: this takes a third of the time of `isfinite` on all.
     return output.flatten(1).abs().amax(1).isfinite()
 
 
 def describe_not_finite_weight(weights: Mapping[str, Tensor]) -> str | None:
-    """The first weight that is not finite, and how many of its values; None if there is none."""
+    """Text with the first weight that is not finite, and the number of such values; or None."""
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.abs().amax().isfinite():
             count = int((~weight.isfinite()).sum())
-            for wrapper in _WRAPPERS:
-                name = name.removeprefix(wrapper)
+            for prefix in _WRAPPER_PREFIXES:
+                name = name.removeprefix(prefix)
             return f"{name} has {count} of {weight.numel()} values that are not finite"
     return None
 
 
 @dataclass
-class _Seen:
-    """Which clips of a batch are finite, on the way to the host, and the rows that they are of.
+class _PendingCheck:
+    """Which clips of a batch are finite, while that is copied to the host, and the clips' rows.
 
-    ``copied`` is None where that is there already."""
+    ``copied`` signals the end of the copy; None if no copy was needed."""
 
     finite: Tensor
     rows: Tensor
     copied: torch.cuda.Event | None
 
     @property
-    def is_there(self) -> bool:
+    def is_on_host(self) -> bool:
         return self.copied is None or self.copied.query()
 
 
 class FiniteOutputs:
-    """Makes sure that the outputs of a model are finite, without a wait for any batch of them.
+    """Checks that the outputs of a model are finite, without waiting for the device.
 
     Args:
-        model: what computes them; looked at for a message only.
-        output: what they are, such as ``logits``.
-        path: of the file of a row.
+        model: the model; its weights are checked only for a message.
+        output: name of the outputs in messages, such as ``logits``.
+        path: returns the file of a row.
     """
 
     def __init__(self, model: nn.Module, output: str, path: Callable[[int], str]) -> None:
         self.model = model
         self.output = output
         self.path = path
-        self._seen: list[_Seen] = []
+        self._pending: list[_PendingCheck] = []
 
     def see(self, output: Tensor, rows: Tensor) -> None:
-        """Take note of ``output`` ``(B, ...)`` of clips of ``rows`` ``(B,)``, and look at all those
-        before it that have come to the host.
+        """Start the check of ``output`` ``(B, ...)`` for clips of ``rows`` ``(B,)``, and finish all
+        earlier checks that have arrived on the host.
 
         Raises:
-            NotFiniteError: for the first that is not finite.
+            NotFiniteError: for the first output that is not finite.
         """
         finite = finite_clips(output)
         copied = None
@@ -82,20 +82,20 @@ class FiniteOutputs:
         if finite.is_cuda:
             copied = torch.cuda.Event()
             copied.record()
-        self._seen.append(_Seen(host, rows, copied))
+        self._pending.append(_PendingCheck(host, rows, copied))
         self.look()
 
     def look(self, *, wait: bool = False) -> None:
-        """Look at what has come to the host; with ``wait``, at all that was seen.
+        """Finish the checks that have arrived on the host; with ``wait``, all of them.
 
         Raises:
-            NotFiniteError: for the first that is not finite.
+            NotFiniteError: for the first output that is not finite.
         """
-        while self._seen and (wait or self._seen[0].is_there):
-            seen = self._seen.pop(0)
-            if seen.copied is not None:
-                seen.copied.synchronize()
-            self._check(seen.finite, seen.rows)
+        while self._pending and (wait or self._pending[0].is_on_host):
+            pending = self._pending.pop(0)
+            if pending.copied is not None:
+                pending.copied.synchronize()
+            self._check(pending.finite, pending.rows)
 
     def _check(self, finite: Tensor, rows: Tensor) -> None:
         if finite.all():

@@ -34,7 +34,7 @@ EncoderOutput = TypeVar(
 
 @dataclass
 class Encoded:
-    """What the encoder computed, in its own memory order.
+    """The output of the encoder, in mask-unit order.
 
     ``states``: the embeddings and the output of every stage, each ``(B, V, n, D)``; ``grids``:
     their token grids; ``attentions``: see :class:`Encoder`.
@@ -58,7 +58,7 @@ class Encoded:
         return tuple(self.flat_state(index) for index in range(len(self.states)))
 
     def reshaped_hidden_states(self) -> tuple[Tensor, ...]:
-        """All states as maps ``(B, [T,] H, W, D)``; unit by unit where only some are visible."""
+        """All states as maps ``(B, [T,] H, W, D)``; unit by unit if some units are hidden."""
         return tuple(
             grid.reroll(state) if self.mask is None else grid.reroll_units(state)
             for grid, state in zip(self.grids, self.states, strict=True)
@@ -73,13 +73,13 @@ class Encoded:
             queries = self.grids[stage + 1].reference_order(num_units).to(weights.device)
             keys = self.grids[stage].reference_order(num_units).to(weights.device)
             if weights.shape[-1] != len(keys):
-                keys = queries  # the last block pools nothing, unless it is the stage's only one
+                keys = queries  # the last block does not pool, unless it is the stage's only one
             maps.append(weights[..., queries[:, None], keys].transpose(1, 2))
         return tuple(maps)
 
     def fill(self, output: EncoderOutput, output_hidden_states: bool) -> EncoderOutput:
-        """``output`` with the attention weights, if there are any, and, if asked for, the hidden
-        states, in each form that this output has."""
+        """Add attention weights, if computed, and, with ``output_hidden_states``, hidden states in
+        each form that ``output`` has; returns ``output``."""
         if self.attentions:
             output.attentions = self.attention_maps()
         if output_hidden_states:
@@ -129,15 +129,15 @@ class HieraModel(PretrainedModel):
         """Encode images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)`` of normalised pixels.
 
         Args:
-            noise: ``(B, U)``, what ``is_mae`` sorts mask units by; small is visible; else random.
-            head_mask: per stage, None or ``(heads,)`` factors for its attention weights; one such
-                tensor goes to all stages.
+            noise: ``(B, U)``, for ``is_mae``: units of small noise are visible; default: random.
+            head_mask: per stage, None or ``(heads,)`` factors for its attention weights; a single
+                tensor applies to all stages.
             interpolate_pos_encoding: resize position embeddings to inputs of any size that mask
-                units divide; otherwise, a size that is not the config's is an error.
+                units divide; otherwise, the size must be the config's.
             output_attentions, output_hidden_states, return_dict: default to the config's.
 
         Raises:
-            ConfigError: if the input's axes or sizes do not fit, or it is not of floats.
+            ConfigError: if the axes, sizes or type of the input do not fit.
         """
         config = self.config
         encoded = self.encode(
@@ -165,7 +165,7 @@ class HieraModel(PretrainedModel):
         output_attentions: bool = False,
         interpolate_pos_encoding: bool = False,
     ) -> Encoded:
-        """What :meth:`forward` computes, before it is put into the documented order."""
+        """The results of :meth:`forward`, before they are put into the documented order."""
         grid = self._check_input(pixel_values, interpolate_pos_encoding)
         mask = self._draw_mask(pixel_values, grid, noise) if self.is_mae else None
         embedded = self.patch_embedding(pixel_values, grid, mask)
@@ -213,7 +213,7 @@ class HieraModel(PretrainedModel):
         return TokenGrid.of_input(config, tuple(size))
 
     def _hint(self, pixel_values: Tensor, any_size: bool) -> str:
-        """What may be the matter with an input that does not fit."""
+        """A hint about the likely mistake in an input that does not fit."""
         channels, shape = self.config.num_channels, pixel_values.shape
         if self.config.is_video and pixel_values.ndim == 5 and channels == shape[2] != shape[1]:
             return "; yours looks like (B, T, C, H, W): use .transpose(1, 2)"
@@ -236,5 +236,5 @@ class HieraModel(PretrainedModel):
 
 
 def choose(given: bool | None, configured: bool) -> bool:
-    """An argument of ``forward``, or the config's value where it is None."""
+    """An argument of ``forward``, or the config's value if it is None."""
     return configured if given is None else given

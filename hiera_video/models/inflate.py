@@ -1,7 +1,7 @@
-"""Video models that start from image checkpoints.
+"""Inflating image checkpoints, so that video models can start from them.
 
-The encoder never sees space or time, so its weights fit as they are. Only what turns pixels into
-tokens changes: the patch embedding gets a time axis, and temporal positions are added.
+The encoder never sees space or time, so its weights fit unchanged. Only the layers that turn pixels
+into tokens change: the patch embedding gets a time axis, and temporal positions are added.
 
 Axes: D width, C channels, T frames or token times, H W rows and columns.
 """
@@ -25,12 +25,12 @@ Inflation = Literal["center", "average"]
 def inflate(
     checkpoint: Checkpoint, num_frames: int, inflation: Inflation, overrides: dict[str, Any]
 ) -> Checkpoint:
-    """An image checkpoint as one for clips; heads stay as they are.
+    """Turn an image checkpoint into one for clips; heads stay unchanged.
 
     Args:
         num_frames: frames per clip.
         inflation: see :func:`hiera_video.models.registry.inflate_from_images`.
-        overrides: fields to change; those that are none of ``HieraConfig`` are passed over.
+        overrides: fields to change; names that are no fields of ``HieraConfig`` are ignored.
 
     Raises:
         ConfigError: for fields that do not fit.
@@ -50,7 +50,7 @@ def inflate(
     table = table.unsqueeze(0)
     if config.separate_position_embeddings:
         weights["position_embedding.spatial"] = table
-        # Zero, so that time changes nothing until training finds what it is good for.
+        # Zero: at first, time has no effect.
         weights["position_embedding.temporal"] = table.new_zeros(
             config.token_grid[0], 1, 1, table.shape[-1]
         )
@@ -67,9 +67,10 @@ def inflate(
 
 
 def inflate_into(checkpoint: Checkpoint, config: HieraConfig) -> Checkpoint:
-    """An image checkpoint as one to start a model of ``config`` from, which takes clips.
+    """Turn an image checkpoint into one that a clip model of ``config`` can start from.
 
-    Of a pre-training checkpoint's parts, a decoder of clips can use none but the encoder's.
+    A model to pre-train on clips gets only the encoder: the decoder of an image checkpoint does not
+    fit.
     """
     fields = {
         name: value

@@ -1,4 +1,4 @@
-"""One encoder for images and clips, with embeddings and a head or decoder for each."""
+"""An image model and a clip model that share one encoder; the rest of each stays separate."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from hiera_video.models.layouts import Checkpoint, find_checkpoint, read_checkpo
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.models.registry import class_named
 
-#: Folder of the model of images, below that of the model of clips.
+#: Folder of the image model, below that of the clip model.
 IMAGES_FOLDER = "images"
 
 
 class HieraForJointTraining(PretrainedModel):
-    """A model of images and one of clips, for input of either kind, with one encoder between them.
+    """An image model and a clip model that share one encoder; takes input of either kind.
 
-    Both classify or both are for pre-training. ``images`` gets the encoder and pooler of ``clips``;
-    patch embeddings, positions, heads and decoders stay apart. Each of the two is a whole model
-    still: :meth:`save_pretrained` writes ``clips`` into a directory and ``images`` into the folder
-    ``images`` below it, and either loads by itself.
+    Both classify, or both are for pre-training. ``images`` gets the encoder and pooler of
+    ``clips``; patch embeddings, positions, heads and decoders stay separate. Each remains a whole
+    model: :meth:`save_pretrained` writes ``clips`` into a directory and ``images`` into the folder
+    ``images`` below it, and each loads by itself.
 
     Raises:
-        ConfigError: if they are not such a pair, or their encoders are not alike; the message names
-            what differs.
+        ConfigError: if they are not such a pair, or their encoders differ; the message names the
+            differences.
     """
 
     def __init__(self, images: PretrainedModel, clips: PretrainedModel) -> None:
@@ -45,11 +45,11 @@ class HieraForJointTraining(PretrainedModel):
             raise ConfigError(f"no encoder fits both models: {'; '.join(differences)}")
         self.images = images
         self.clips = clips
-        of_images, of_clips = images.get_submodule("hiera"), clips.get_submodule("hiera")
-        of_images.encoder = of_clips.encoder
-        if of_images.norm is not None and of_clips.norm is not None:  # not every head has a pooler
-            of_images.norm = of_clips.norm
-        # The one thing that an encoder has from a config and that need not be alike.
+        image_trunk, clip_trunk = images.get_submodule("hiera"), clips.get_submodule("hiera")
+        image_trunk.encoder = clip_trunk.encoder
+        if image_trunk.norm is not None and clip_trunk.norm is not None:  # some heads need no norm
+            image_trunk.norm = clip_trunk.norm
+        # The only field of an encoder that may differ between the two configs.
         config = HieraConfig.from_dict(
             images.config.to_dict(), drop_path_rate=clips.config.drop_path_rate
         )
@@ -60,20 +60,20 @@ class HieraForJointTraining(PretrainedModel):
         self.preprocessor, self.source = clips.preprocessor, clips.source
 
     def forward(self, pixel_values: Tensor, **arguments: Any) -> Any:
-        """What the model of images says of images ``(B, C, H, W)``, or that of clips of clips
-        ``(B, C, T, H, W)``. ``arguments`` are those of its ``forward``."""
+        """The output of the image model for images ``(B, C, H, W)``, or of the clip model for clips
+        ``(B, C, T, H, W)``. ``arguments`` go to that model's ``forward``."""
         model = self.clips if pixel_values.ndim == 5 else self.images
         return model(pixel_values, **arguments)
 
     def to_checkpoint(self, state: Mapping[str, Tensor] | None = None) -> Checkpoint:
-        """The checkpoint of ``clips``, with that of ``images`` beside it."""
+        """The checkpoint of ``clips``, accompanied by that of ``images``."""
         state = self.state_dict() if state is None else state
-        of_clips, of_images = (
+        clip_state, image_state = (
             {n.removeprefix(part): tensor for n, tensor in state.items() if n.startswith(part)}
             for part in ("clips.", "images.")
         )
-        checkpoint = self.clips.to_checkpoint(of_clips)
-        checkpoint.beside[IMAGES_FOLDER] = self.images.to_checkpoint(of_images)
+        checkpoint = self.clips.to_checkpoint(clip_state)
+        checkpoint.companions[IMAGES_FOLDER] = self.images.to_checkpoint(image_state)
         return checkpoint
 
     def without_weights(self) -> HieraForJointTraining:
@@ -84,18 +84,18 @@ class HieraForJointTraining(PretrainedModel):
     def from_pretrained(
         cls, source: str | Path | Checkpoint, config: HieraConfig | None = None, **overrides: Any
     ) -> HieraForJointTraining:
-        """Both models, from a directory that :meth:`save_pretrained` wrote.
+        """Load both models from a directory that :meth:`save_pretrained` wrote.
 
         Raises:
             CheckpointError: if one of them is missing or damaged.
-            ConfigError: for ``config`` and ``overrides``: the directory says it all.
+            ConfigError: if ``config`` or ``overrides`` are given: nothing can be changed here.
         """
         if config is not None or overrides:
             raise ConfigError("joint models are loaded as they were saved")
         if isinstance(source, Checkpoint):
-            if IMAGES_FOLDER not in source.beside:
+            if IMAGES_FOLDER not in source.companions:
                 raise CheckpointError(f"{source.source}: wanted a model of images beside it")
-            return cls.from_checkpoints(source.beside[IMAGES_FOLDER], source)
+            return cls.from_checkpoints(source.companions[IMAGES_FOLDER], source)
         folder = find_checkpoint(source)
         return cls.from_checkpoints(
             read_checkpoint(folder / IMAGES_FOLDER), read_checkpoint(folder)
@@ -103,7 +103,7 @@ class HieraForJointTraining(PretrainedModel):
 
     @classmethod
     def from_checkpoints(cls, images: Checkpoint, clips: Checkpoint) -> HieraForJointTraining:
-        """The models of two checkpoints, each with exactly its weights; the encoder is that of
+        """A joint model from two checkpoints, each loaded strictly; the encoder is that of
         ``clips``.
 
         Returns:
@@ -137,7 +137,7 @@ def _check_pair(images: PretrainedModel, clips: PretrainedModel) -> None:
 
 
 def _encoder_fields(config: HieraConfig) -> dict[str, Any]:
-    """All that the encoder knows of a config. Sizes are flat there."""
+    """All properties of a config that the encoder depends on. It knows only flat sizes."""
     names = (
         "depths",
         "num_heads",

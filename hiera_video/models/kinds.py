@@ -1,7 +1,7 @@
-"""The kinds of models, and the names that files give to them.
+"""The kinds of models, and the class names by which files refer to them.
 
-Files name the class of a model. What is read and written depends on the kind of that class alone,
-so layouts need to know no class.
+Files name the class of a model, but reading and writing depend only on the kind of that class: so
+layouts need not import the classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KINDS: dict[str, Kind] = {
 
 
 def architecture_name(kind: Kind, is_video: bool) -> str:
-    """The name of the class of this kind that takes clips, or images."""
+    """The name of the class of this kind, for clips or for images."""
     if kind == "classification":
         return f"HieraFor{'Video' if is_video else 'Image'}Classification"
     return next(name for name, of_name in KINDS.items() if of_name == kind)

@@ -25,7 +25,7 @@ from hiera_video.models.pretrained import PretrainedModel
 
 
 def patch_span(config: HieraConfig) -> list[int]:
-    """Frames, rows and columns of pixels per patch that the decoder predicts."""
+    """The frames, rows and columns of pixels in a patch that the decoder predicts."""
     pools = config.num_query_pool
     return [s * q**pools for s, q in zip(config.patch_stride, config.query_stride, strict=True)]
 
@@ -33,9 +33,8 @@ def patch_span(config: HieraConfig) -> list[int]:
 def to_patches(config: HieraConfig, pixel_values: Tensor) -> Tensor:
     """The pixels of all patches in raster order, ``(B, N, P)``.
 
-    For clips, the first frame of each patch stands for all of them. A quirk of the official code,
-    which weights depend on: channels come first inside a patch of an image, last inside one of a
-    clip.
+    For clips, only the first frame of each patch counts. A quirk of the official code, which
+    weights depend on: channels come first inside a patch of an image, last inside one of a clip.
     """
     pixel_axes, patch_axes, sides = _patch_axes(config)
     if config.is_video:
@@ -45,7 +44,7 @@ def to_patches(config: HieraConfig, pixel_values: Tensor) -> Tensor:
 
 def from_patches(config: HieraConfig, patches: Tensor, size: Sequence[int]) -> Tensor:
     """The inverse of :func:`to_patches`: ``(B, N, P)`` -> ``(B, C, H, W)`` or ``(B, C, T, H, W)``,
-    where T counts the frames that patches stand for; ``size`` is ``(H, W)``, in pixels."""
+    where T counts the first frames of patches; ``size`` is ``(H, W)``, in pixels."""
     pixel_axes, patch_axes, sides = _patch_axes(config)
     counts = {"h": size[0] // sides["p"], "w": size[1] // sides["q"]}
     pattern = f"{patch_axes} -> {pixel_axes}"
@@ -62,19 +61,19 @@ def _patch_axes(config: HieraConfig) -> tuple[str, str, dict[str, int]]:
 
 
 def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each patch ``(..., P)``, as targets are normalised by, ``(..., 1)``.
+    """Mean and deviation ``(..., 1)`` of each patch ``(..., P)``, which normalise targets.
 
-    The variance is the unbiased one, as in the official code.
+    The variance is unbiased, as in the official code.
     """
     variance, mean = torch.var_mean(patches, -1, keepdim=True)
     return mean, (variance + 1e-6).sqrt()
 
 
 class MultiScaleFusion(nn.Module):
-    """Stages of all resolutions, brought to the last one's size and width, and added.
+    """Projects the outputs of all stages to the size and width of the last one, and adds them.
 
-    The paper uses convolutions whose stride is their kernel. The tokens that such a kernel covers
-    are neighbours in memory, so here each is a linear layer on groups of tokens.
+    The paper uses convolutions whose stride equals their kernel. The tokens under such a kernel are
+    contiguous in memory, so here each convolution is a linear layer on groups of tokens.
     """
 
     def __init__(self, config: HieraConfig) -> None:
@@ -98,10 +97,10 @@ class MultiScaleFusion(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A small transformer over patches; hidden ones are represented by a mask token.
+    """A small transformer over patches; a mask token represents hidden ones.
 
-    With decoder masking (VideoMAE V2, arXiv 2303.16727, Sec. 3.2) it sees the visible patches and
-    those that are to be predicted, and no others.
+    With decoder masking (VideoMAE V2, arXiv 2303.16727, Sec. 3.2) it sees only the visible patches
+    and those that it predicts.
     """
 
     def __init__(self, config: HieraConfig) -> None:
@@ -140,7 +139,7 @@ class HieraForPreTraining(PretrainedModel):
 
     Raises:
         ConfigError: if the config has no decoder (``decoder_hidden_size``, ``decoder_depth`` and
-            ``decoder_num_heads``), or its ``mask_ratio`` leaves nothing to see or to predict.
+            ``decoder_num_heads``), or its ``mask_ratio`` hides no mask unit or all of them.
     """
 
     kind = "pretraining"
@@ -175,8 +174,8 @@ class HieraForPreTraining(PretrainedModel):
         """Hide a random ``config.mask_ratio`` of the mask units and predict their pixels.
 
         Arguments as in :meth:`HieraModel.forward`. The loss is the mean squared error over hidden
-        patches; predictions are given for all. With ``config.decoder_mask_ratio``, both are for the
-        hidden units that the decoder does not leave out: those with the smallest ``noise``.
+        patches; predictions are for all patches. With ``config.decoder_mask_ratio``, both are for
+        those hidden units that the decoder predicts: the ones with the smallest ``noise``.
         """
         config = self.config
         encoded = self.hiera.encode(
@@ -204,8 +203,8 @@ class HieraForPreTraining(PretrainedModel):
         return output if choose(return_dict, config.return_dict) else output.to_tuple()
 
     def pixel_targets(self, pixel_values: Tensor, patches: Tensor) -> Tensor:
-        """What is to be predicted of ``patches`` (B, M): their pixels ``(B, M, P)``, each patch
-        normalised by its own mean and variance if ``config.normalize_pixel_loss``."""
+        """The targets of ``patches`` (B, M): their pixels ``(B, M, P)``, each patch normalised by
+        its own mean and variance if ``config.normalize_pixel_loss``."""
         targets = take_units(to_patches(self.config, pixel_values), patches)
         if self.config.normalize_pixel_loss:
             mean, deviation = patch_statistics(targets)
@@ -215,9 +214,9 @@ class HieraForPreTraining(PretrainedModel):
     def _initialize(self, module: nn.Module) -> None:
         """Initialise one module's own parameters as the official pre-training code does."""
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
-            nn.init.xavier_uniform_(module.weight.flatten(1))  # a view: kernels count as one row
+            nn.init.xavier_uniform_(module.weight.flatten(1))  # a view: a kernel is one row
             if module.bias is not None:
-                nn.init.zeros_(module.bias)  # of convolutions, too, which the official code leaves
+                nn.init.zeros_(module.bias)  # the official code leaves those of convolutions
         elif isinstance(module, nn.LayerNorm):
             nn.init.constant_(module.weight, self.config.layer_norm_init)
             nn.init.zeros_(module.bias)
@@ -226,20 +225,20 @@ class HieraForPreTraining(PretrainedModel):
 
 
 def unit_patches(grid: TokenGrid, units: Tensor) -> Tensor:
-    """Raster indices of the patches in ``units`` (B, V), ascending, ``(B, V n)``."""
+    """The raster indices of the patches in ``units`` (B, V), ascending, ``(B, V n)``."""
     count = grid.num_units * grid.tokens_per_unit
     indices = torch.arange(count, device=units.device).view(1, *grid.size, 1)
     return grid.unroll(indices)[0, units].flatten(1).sort(1).values
 
 
 def visible_patches(grid: TokenGrid, mask: UnitMask) -> Tensor:
-    """The mask of units as one of patches in raster order, ``(B, N)``, True = visible."""
+    """The mask of patches in raster order, ``(B, N)``, True = visible."""
     keep = mask.keep_mask[:, :, None, None].expand(-1, -1, grid.tokens_per_unit, -1)
     return grid.reroll(keep).flatten(1)
 
 
 def _predicted_units(mask: UnitMask, decoder_mask_ratio: float) -> Tensor:
-    """The hidden units that decoder masking does not leave out: at least one."""
+    """The hidden units that the decoder predicts: at least one."""
     num_hidden = mask.hidden.shape[1]
     return mask.first_hidden(num_hidden - int(num_hidden * decoder_mask_ratio))
 

@@ -1,21 +1,21 @@
-"""Mask units: the one place that knows how tokens lie in memory.
+"""Mask units: the only file that knows the order of tokens in memory.
 
 Axes: B batch, T H W tokens along time, height and width, U mask units, n tokens in a unit, D width.
 
-The encoder works on ``(B, U, n, D)``. Units follow each other in raster order. Inside a unit,
-tokens are sorted so that every group that a query pooling merges is contiguous, level by level: the
-8x8 tokens of a unit with query stride 2x2 are four quadrants of four quadrants of four tokens
-(Z-order). So, without any further reordering,
+The encoder works on ``(B, U, n, D)``. Units are in raster order. Inside a unit, tokens are sorted
+so that every group that a query pooling merges is contiguous, at each level: the 8x8 tokens of a
+unit with query stride 2x2 are four quadrants of four quadrants of four tokens (Z-order). So,
+without any further reordering,
 
 - attention inside mask units is attention over the last-but-one axis,
 - global attention is attention over ``(U n)``,
 - query pooling is a maximum over consecutive groups of ``prod(query_stride)`` tokens,
 - dropping masked units is indexing one axis.
 
-The reference implementations reach the same groups with the order of the levels reversed (units
-vary fastest there); results agree up to that permutation of tokens. Flat token sequences that leave
-a model are put in that *reference order* (:meth:`TokenGrid.reference_order`), because it is
-documented; maps are put in raster order (:meth:`TokenGrid.reroll`).
+The reference implementations form the same groups with the levels in reversed order (units vary
+fastest); results agree up to that permutation of tokens. Models return flat token sequences in that
+*reference order* (:meth:`TokenGrid.reference_order`), because it is documented, and maps in raster
+order (:meth:`TokenGrid.reroll`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hiera_video.models.config import HieraConfig
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """The tokens of one input, and how they form mask units.
+    """The grid of an input's tokens, and its division into mask units.
 
     ``size``, ``unit_size`` and ``query_stride`` count tokens per axis; ``num_levels`` is the number
     of query poolings that the order allows. ``unit_size`` divides ``size``, and ``query_stride **
@@ -53,8 +53,8 @@ class TokenGrid:
             ConfigError: if the size does not split into whole mask units.
         """
         config.check_input_size(input_size, "input size")
-        # Pre-training models pool less often than their order would allow. The reference orders
-        # their tokens for every stage all the same, so we do too wherever units are large enough.
+        # Pre-training models pool less often than their order allows. The reference still orders
+        # tokens for a pooling at every stage; so does this code if units are large enough.
         most = len(config.depths) - 1
         fits = all(
             unit % stride**most == 0
@@ -85,7 +85,7 @@ class TokenGrid:
         return replace(self, size=self.unit_size)
 
     def pooled(self, num_poolings: int) -> TokenGrid:
-        """The grid that is left after ``num_poolings`` query poolings."""
+        """The grid after ``num_poolings`` query poolings."""
         factors = [stride**num_poolings for stride in self.query_stride]
         return TokenGrid(
             size=tuple(n // f for n, f in zip(self.size, factors, strict=True)),
@@ -114,20 +114,20 @@ class TokenGrid:
         return rearrange(x, f"b v ({memory}) d -> b v {axes} d", **lengths)
 
     def reference_order(self, num_units: int) -> Tensor:
-        """Where the tokens of the reference order lie in ``num_units`` flattened units, ``(U n,)``.
+        """The indices of tokens in ``num_units`` flattened units, in reference order, ``(U n,)``.
 
-        ``x.flatten(1, 2)[:, order]`` puts ``(B, U, n, D)`` in the order that the documented API
-        has: the tokens that a pooling merges are farthest apart, and units vary fastest.
+        ``x.flatten(1, 2)[:, order]`` puts ``(B, U, n, D)`` in the order of the documented API:
+        tokens that a pooling merges are farthest apart, and units vary fastest.
         """
         blocks, *levels = self._digits()
         order = " ".join(" ".join(names) for names in [*reversed(levels), blocks])
         _, _, memory = self._axes()
         lengths = {name: n for name, n in self._lengths().items() if not name.startswith("u")}
-        here = torch.arange(num_units * self.tokens_per_unit)
-        return rearrange(here, f"(v {memory}) -> ({order} v)", v=num_units, **lengths)
+        indices = torch.arange(num_units * self.tokens_per_unit)
+        return rearrange(indices, f"(v {memory}) -> ({order} v)", v=num_units, **lengths)
 
     def _digits(self) -> list[list[str]]:
-        """Names of the digits of a token's place in its unit, from slow to fast in memory.
+        """Names of the digits of a token's index in its unit, from slow to fast in memory.
 
         First the blocks ``r{axis}`` that are never pooled, then one digit ``l{level}{axis}`` per
         query pooling and axis, the coarsest (pooled last) first.
@@ -158,7 +158,7 @@ class TokenGrid:
 
 @dataclass(frozen=True)
 class UnitMask:
-    """Which mask units are visible; every sample of a batch has equally many.
+    """Which mask units are visible; the number is the same for every sample of a batch.
 
     ``visible`` (B, V) and ``hidden`` (B, U - V) are unit indices in ascending order;
     ``ids_restore`` (B, U) is the rank of each unit's noise, as the documented API returns it.
@@ -170,10 +170,10 @@ class UnitMask:
 
     @classmethod
     def from_noise(cls, noise: Tensor, mask_ratio: float) -> UnitMask:
-        """Keep the units with the smallest ``noise`` (B, U), as many as :func:`count_visible` says.
+        """Keep the :func:`count_visible` units with the smallest ``noise`` (B, U).
 
         Raises:
-            ConfigError: if no unit would be left.
+            ConfigError: if no unit would be visible.
         """
         num_visible = count_visible(noise.shape[1], mask_ratio)
         ids_shuffle = noise.argsort(1)
@@ -189,22 +189,22 @@ class UnitMask:
         return self.ids_restore < self.visible.shape[1]
 
     def first_hidden(self, count: int) -> Tensor:
-        """The ``count`` hidden units of smallest noise, in ascending order, ``(B, count)``."""
+        """The ``count`` hidden units with the smallest noise, ascending, ``(B, count)``."""
         num_visible = self.visible.shape[1]
         by_noise = self.ids_restore.argsort(1)
         return by_noise[:, num_visible : num_visible + count].sort(1).values
 
     def restore(self, visible: Tensor, hidden: Tensor) -> Tensor:
-        """Units ``(B, V, ...)`` and ``(B, U - V, ...)`` back in the places they came from."""
-        places = torch.cat([self.visible, self.hidden], 1).argsort(1)
-        return take_units(torch.cat([visible, hidden], 1), places)
+        """Merge units ``(B, V, ...)`` and ``(B, U - V, ...)`` in their original order."""
+        order = torch.cat([self.visible, self.hidden], 1).argsort(1)
+        return take_units(torch.cat([visible, hidden], 1), order)
 
 
 def count_visible(num_units: int, mask_ratio: float) -> int:
-    """How many of ``num_units`` stay visible: ``int(num_units * (1 - mask_ratio))``.
+    """The number of visible units: ``int(num_units * (1 - mask_ratio))``.
 
     Raises:
-        ConfigError: if it is none.
+        ConfigError: if it is 0.
     """
     num_visible = int(num_units * (1 - mask_ratio))
     if num_visible == 0:
@@ -220,5 +220,5 @@ def take_units(x: Tensor, indices: Tensor) -> Tensor:
     ``(B, V, ...)``."""
     batch, num_units = x.shape[:2]
     first = torch.arange(batch, device=x.device)[:, None] * num_units
-    # One flat index: its backward is an addition of whole rows, which is fast everywhere.
+    # One flat index: its backward pass adds whole rows, which is fast on every device.
     return x.flatten(0, 1).index_select(0, (first + indices).flatten()).unflatten(0, (batch, -1))

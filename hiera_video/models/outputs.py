@@ -1,4 +1,4 @@
-"""What models return: named structures that also index like tuples.
+"""The outputs of models: named structures that also index like tuples.
 
 Axes: B batch, T H W tokens along time, height and width, N tokens, U mask units, D width.
 """
@@ -15,8 +15,8 @@ from torch.export import register_dataclass
 
 @dataclass
 class ModelOutput:
-    """Base: ``output.logits``, ``output["logits"]``, ``output[0]`` and ``dict(output)``. Fields
-    that are None do not count."""
+    """Base of outputs: ``output.logits``, ``output["logits"]``, ``output[0]`` and ``dict(output)``.
+    Fields that are None do not count."""
 
     def to_tuple(self) -> tuple[Any, ...]:
         """The fields that are not None, in order: what ``return_dict=False`` gives."""
@@ -82,8 +82,8 @@ class HieraPreTrainingOutput(ModelOutput):
     ``bool_masked_pos`` (B, N), True = visible; ``ids_restore`` (B, U) is per mask unit. The loss is
     the mean over masked patches. Hidden states and attentions are the encoder's.
 
-    With decoder masking, logits ``(B, M, P)`` are those of the M predicted patches only, which the
-    loss is the mean over; ``ids_predicted`` (B, M) are their indices in raster order, ascending.
+    With decoder masking, logits ``(B, M, P)`` and loss are only for the M predicted patches;
+    ``ids_predicted`` (B, M) are their indices in raster order, ascending.
     """
 
     loss: Tensor
@@ -105,7 +105,7 @@ class HieraBackboneOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-# For torch.export, and whatever else looks for the tensors in an output (FSDP). The name is what
-# files of exported programs call the class, wherever the package keeps it.
+# For torch.export, and for code that looks for tensors in outputs (FSDP). Files of exported
+# programs refer to the class by this name, so it must not depend on the module.
 for _output in ModelOutput.__subclasses__():
     register_dataclass(_output, serialized_type_name=f"hiera_video.{_output.__name__}")

@@ -1,4 +1,4 @@
-"""How pixels become a model's input: kept beside the weights, so that these need no recipe."""
+"""``preprocessor.json``: how pixels become a model's input. With it, weights need no recipe."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from hiera_video.config.groups import ClipSettings, ImageSettings
-from hiera_video.errors import CheckpointError, ConfigError
+from hiera_video.errors import CheckpointError, ConfigError, reason_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import PREPROCESSOR_FILE, Checkpoint
 from hiera_video.models.pretrained import PretrainedModel
 
 
 def dump_preprocessor(clip: ClipSettings) -> bytes:
-    """``preprocessor.json``, as models keep it: clip sampling, view size and normalisation."""
+    """The bytes of ``preprocessor.json``: clip sampling, view size and normalisation."""
     return (json.dumps(clip.model_dump(), indent=2) + "\n").encode()
 
 
 def load_preprocessor(
     model: PretrainedModel, overrides: Mapping[str, Any] | None = None
 ) -> ClipSettings:
-    """What a loaded model takes for a clip, as the ``preprocessor.json`` of its checkpoint says.
+    """The clip settings of a loaded model, from the ``preprocessor.json`` of its checkpoint.
 
-    Weights that were published without one get what the official repository does, in views of the
-    model's own size. Clips: stride 4, mean 0.45 and deviation 0.225. Images: ImageNet's mean and
-    deviation, and the middle of a picture whose short side is 8/7 of the view.
+    Weights that were published without that file get the settings of the official repository, with
+    views of the model's own size. Clips: stride 4, mean 0.45 and deviation 0.225. Images: mean and
+    deviation of ImageNet, and the centre of a picture whose short side is 8/7 of the view.
 
     Args:
         overrides: fields of :class:`ClipSettings` to change, as the user gave them.
 
     Raises:
-        CheckpointError: if it cannot be understood, or contradicts the model.
-        ConfigError: if ``overrides`` do.
+        CheckpointError: if the file cannot be understood, or contradicts the model.
+        ConfigError: if ``overrides`` are not valid, or contradict the model.
     """
     clip = _stored(model)
     if not overrides:
@@ -48,16 +48,18 @@ def load_preprocessor(
 
 
 def known_clip(checkpoint: Checkpoint, source: str) -> dict[str, Any]:
-    """What is known of the clips that weights were trained on: fields of :class:`ClipSettings`.
+    """The known settings of the clips that weights were trained on: fields of
+    :class:`ClipSettings`.
 
-    With a ``preprocessor.json`` these are all of them. Without, they are the number of frames, the
-    size of views where these are square, and the published models' mean and deviation.
+    With a ``preprocessor.json`` all are known. Without it: the number of frames, the size of square
+    views, and the mean and deviation of the published models.
 
     Args:
         source: where the checkpoint is, for messages.
 
     Raises:
-        CheckpointError: if its ``preprocessor.json`` cannot be understood, or contradicts it.
+        CheckpointError: if ``preprocessor.json`` cannot be understood, or contradicts the
+            checkpoint.
     """
     config = checkpoint.config
     if checkpoint.preprocessor is not None:
@@ -90,19 +92,19 @@ def _parse(preprocessor: bytes, config: HieraConfig, source: str) -> ClipSetting
     try:
         clip = ClipSettings(**json.loads(preprocessor))
     except (ValueError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{file}: cannot be understood ({error})") from None
+        raise CheckpointError(f"{file}: cannot be understood ({reason_of(error)})") from None
     if misfit := _misfit(clip, config):
         raise CheckpointError(f"{file}: {misfit}")
     return clip
 
 
 def _view(config: HieraConfig) -> list[int]:
-    """Frames, height and width that the model takes."""
+    """The frames, height and width that a model takes."""
     return config.image_size if config.is_video else [1, *config.image_size]
 
 
 def _misfit(clip: ClipSettings, config: HieraConfig) -> str | None:
-    """Why the model cannot take such clips, if it cannot."""
+    """The reason why a model cannot take such clips, or None if it can."""
     if [clip.num_frames, clip.crop_size, clip.crop_size] != _view(config):
         return (
             f"clips of {clip.num_frames} frames at {clip.crop_size} pixels do not fit "

@@ -1,8 +1,8 @@
-"""Models to and from disk and hub.
+"""Loading models from disk or hub, and saving them.
 
 A checkpoint directory holds ``config.json`` (the :class:`HieraConfig`), ``model.safetensors``, and,
-where training wrote it, ``preprocessor.json`` (what a clip is and how it is normalised), which
-stays with the model.
+if training wrote it, ``preprocessor.json`` (clip settings and normalisation), which stays with the
+model.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ M = TypeVar("M", bound="PretrainedModel")
 class PretrainedModel(nn.Module):
     """A model with a :class:`HieraConfig` that can be saved, loaded and shared.
 
-    A subclass says what it is: its ``kind``, and by their names the parts that it may start anew or
-    be without. A part is what the names of its weights begin with, such as ``decoder``.
+    A subclass declares its ``kind``, and the names of the parts that may start anew or be absent.
+    The name of a part is the beginning of the names of its weights, such as ``decoder``.
     """
 
-    #: What the model is for; no two kinds hold the same parts.
+    #: The purpose of the model; no two kinds have the same parts.
     kind: ClassVar[Kind]
 
-    #: Parts that may start anew where the weights are of a model of another class.
+    #: Parts that may start anew if the weights come from a model of another class.
     fresh_parts: ClassVar[tuple[str, ...]] = ()
 
-    #: Parts that a model of this class can be made without: its checkpoints may have them.
+    #: Parts that a model of this class may lack although its checkpoint has them.
     optional_parts: ClassVar[tuple[str, ...]] = ("norm",)
 
     #: Arguments of the constructor besides the config, which ``from_pretrained`` passes on.
     init_arguments: ClassVar[tuple[str, ...]] = ()
 
-    #: Whether this is a model of clips that was made from one of images.
+    #: Whether this is a clip model that was made from an image model.
     inflated: bool = False
 
-    #: ``preprocessor.json``, which the model was loaded or is trained with and is saved with.
+    #: The bytes of ``preprocessor.json``: read with the model or set by training, saved with it.
     preprocessor: bytes | None = None
 
     #: Where the model was loaded from, for messages.
@@ -72,22 +72,22 @@ class PretrainedModel(nn.Module):
     def to_checkpoint(self, state: Mapping[str, Tensor] | None = None) -> Checkpoint:
         """The model's class, config and weights, ready for :func:`write_checkpoint`.
 
-        ``state`` are weights in place of the model's own, named as in its ``state_dict``.
+        ``state`` replaces the model's own ``state_dict``.
         """
         state = self.state_dict() if state is None else state
         weights = {bare_name(name): tensor for name, tensor in state.items()}
         return Checkpoint(type(self).__name__, self.config, weights, self.preprocessor)
 
     def without_weights(self) -> PretrainedModel:
-        """The same model on the meta device, as training makes them: of a config alone."""
+        """The same model on the meta device, constructed from its config alone."""
         with torch.device("meta"):
             model = type(self)(self.config)
         model.preprocessor = self.preprocessor
         return model
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``config.json``, ``model.safetensors``, and the ``preprocessor.json`` that the
-        model was loaded with, if there was one; each file whole or not at all."""
+        """Write ``config.json``, ``model.safetensors``, and ``preprocessor.json`` if the model has
+        one; each file atomically."""
         write_checkpoint(self.to_checkpoint(), directory, "hiera_video")
 
     @classmethod
@@ -101,21 +101,22 @@ class PretrainedModel(nn.Module):
 
         Args:
             source: a checkpoint directory, a bare official ``.pth`` file, the id of a model on the
-                hub, or a checkpoint that was read before.
-            config: used in place of the checkpoint's own, and needed where an official ``.pth`` is
-                of no published architecture.
+                hub, or a checkpoint in memory.
+            config: replaces the checkpoint's own; required for an official ``.pth`` whose
+                architecture was not published.
             overrides: ``HieraConfig`` fields to change, and the constructor's own arguments. With
                 another ``num_labels``, other names in ``id2label`` or another ``head``, the
                 classifier starts anew; with another ``image_size`` position embeddings are resized;
                 everything else must fit.
 
         Returns:
-            The model in evaluation mode. An encoder loads from any checkpoint, a classifier also
-            from an encoder or pre-training one if ``num_labels`` is given: its head starts anew.
+            The model in evaluation mode. An encoder loads from any checkpoint. A classifier also
+            loads from an encoder or pre-training checkpoint if ``num_labels`` is given: its head
+            starts anew.
 
         Raises:
-            CheckpointError: if it is missing, damaged, refused, or does not fit; the message names
-                what differs.
+            CheckpointError: if the checkpoint is missing, damaged, refused, or does not fit; the
+                message names the differences.
         """
         arguments = {name: overrides.pop(name) for name in cls.init_arguments if name in overrides}
         if isinstance(source, Checkpoint):
@@ -123,8 +124,8 @@ class PretrainedModel(nn.Module):
         else:
             checkpoint = read_checkpoint(source, config, overrides)
         if config is not None:
-            of_head = {name: getattr(config, name) for name in ("num_labels", "id2label", "head")}
-            overrides = {**of_head, **overrides}
+            head = {name: getattr(config, name) for name in ("num_labels", "id2label", "head")}
+            overrides = {**head, **overrides}
         model = cls._adapted(checkpoint, overrides, arguments)
         model.source, model.inflated = checkpoint.source, checkpoint.inflated
         if model.config.image_size == checkpoint.config.image_size:
@@ -142,17 +143,18 @@ class PretrainedModel(nn.Module):
     def from_weights(
         cls: type[M], config: HieraConfig, weights: Mapping[str, Tensor], source: str
     ) -> M:
-        """The model of ``config`` with exactly these weights; nothing is initialised in vain.
+        """The model of ``config`` with exactly these weights, without a random initialisation.
 
         Args:
-            weights: under bare names, as a :class:`Checkpoint` has them; copied, to 32 bits.
-            source: where they are from, for messages.
+            weights: tensors under bare names, as in a :class:`Checkpoint`; copied to float32.
+            source: their origin, for messages.
 
         Returns:
             The model in evaluation mode.
 
         Raises:
-            CheckpointError: naming the tensors that are missing, left over, or of another shape.
+            CheckpointError: if tensors are missing, left over, or of another shape; the message
+                names them.
         """
         with torch.device("meta"):
             model = cls(config)
@@ -167,13 +169,13 @@ class PretrainedModel(nn.Module):
         overrides: Mapping[str, Any],
         arguments: Mapping[str, Any],
     ) -> M:
-        """The model with the checkpoint's weights, as far as they fit what is asked for."""
+        """The model with the checkpoint's weights, adapted to ``overrides``."""
         config = adapted_config(cls.kind, checkpoint, overrides)
-        with torch.device("meta"):  # names and shapes; nothing is initialised in vain
+        with torch.device("meta"):  # only names and shapes, without a random initialisation
             model = cls(config, **arguments)
-        wanted = {bare_name(name): tensor for name, tensor in model.state_dict().items()}
-        described = ModelClass(cls.__name__, cls.kind, cls.fresh_parts, cls.optional_parts)
-        adaptation = Adaptation(checkpoint, described, config, wanted, overrides)
+        targets = {bare_name(name): tensor for name, tensor in model.state_dict().items()}
+        model_class = ModelClass(cls.__name__, cls.kind, cls.fresh_parts, cls.optional_parts)
+        adaptation = Adaptation(checkpoint, model_class, config, targets, overrides)
         weights = adaptation.weights()
         if fresh := adaptation.fresh_parts(weights):
             initial = cls(config, **arguments).state_dict()
@@ -185,13 +187,13 @@ class PretrainedModel(nn.Module):
         return model.eval()
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, **arguments: Any) -> str:
-        """Upload what :meth:`save_pretrained` writes, and return the address of the commit.
+        """Upload the files of :meth:`save_pretrained`; returns the address of the commit.
 
         ``arguments`` go to ``huggingface_hub.HfApi.upload_folder`` (``token``,
         ``commit_message``...).
 
         Raises:
-            UserError: if the hub cannot be reached, or refuses it.
+            UserError: if the hub cannot be reached, or refuses the upload.
         """
         api = HfApi(token=arguments.pop("token", None))
         with tempfile.TemporaryDirectory() as directory:
@@ -199,15 +201,15 @@ class PretrainedModel(nn.Module):
             try:
                 api.create_repo(repo_id, private=private, exist_ok=True)
                 return str(api.upload_folder(repo_id=repo_id, folder_path=directory, **arguments))
-            except TypeError:  # of an argument that it does not take
+            except TypeError:  # the caller gave an unknown argument
                 raise
-            except Exception as error:  # each version of the hub's package has its own
+            except Exception as error:  # exceptions differ between versions of the hub's package
                 raise UserError(
                     f"{repo_id}: could not be pushed to the hub ({reason_of(error)})"
                 ) from None
 
     def gradient_checkpointing_enable(self) -> None:
-        """Recompute blocks in the backward pass rather than keep their intermediate results."""
+        """Recompute blocks in the backward pass instead of keeping their intermediate results."""
         self._set_gradient_checkpointing(True)
 
     def gradient_checkpointing_disable(self) -> None:
@@ -227,7 +229,8 @@ class PretrainedModel(nn.Module):
             # A quirk of the official code, kept: biases start at the weights' deviation.
             nn.init.constant_(module.bias, std)
         elif isinstance(module, nn.Conv2d | nn.Conv3d):
-            nn.init.trunc_normal_(module.weight, std=std)  # biases as PyTorch has them, there too
+            # As in the official code, biases keep PyTorch's initialisation.
+            nn.init.trunc_normal_(module.weight, std=std)
         elif isinstance(module, nn.LayerNorm):
             nn.init.constant_(module.weight, self.config.layer_norm_init)
             nn.init.constant_(module.bias, std)
@@ -241,10 +244,11 @@ class PretrainedModel(nn.Module):
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put ``weights`` (bare names) in place of the model's parameters, strictly.
+    """Replace the model's parameters by ``weights`` (bare names), strictly.
 
     Raises:
-        CheckpointError: naming the tensors that are missing, left over, or of another shape.
+        CheckpointError: if tensors are missing, left over, or of another shape; the message names
+            them.
     """
     state = model.state_dict()
     names = {bare_name(name): name for name in state}
@@ -256,16 +260,17 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
         if name in weights and weights[name].shape != state[full].shape
     ]
     faults = [
-        f"{what}: {', '.join(found[:3])}" + (f" and {len(found) - 3} more" if found[3:] else "")
-        for what, found in (
+        f"{fault}: {', '.join(tensors[:3])}"
+        + (f" and {len(tensors) - 3} more" if tensors[3:] else "")
+        for fault, tensors in (
             ("missing", missing),
             ("unexpected", unexpected),
             ("of another shape", reshaped),
         )
-        if found
+        if tensors
     ]
     if faults:
         raise CheckpointError(f"{source}: weights do not fit the model ({'; '.join(faults)})")
-    # A copy each: models are in 32 bits whatever the file's precision, and share no memory with it.
-    tensors = {full: weights[name].to(torch.float32, copy=True) for name, full in names.items()}
-    model.load_state_dict(tensors, assign=True)
+    # Copies: models are float32 for any precision of the file, and share no memory with it.
+    copies = {full: weights[name].to(torch.float32, copy=True) for name, full in names.items()}
+    model.load_state_dict(copies, assign=True)

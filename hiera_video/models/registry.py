@@ -1,7 +1,6 @@
-"""All model classes, and the ways to a model: by name, from a checkpoint, from one of images.
+"""All model classes, and the ways to a model: by name, from a checkpoint, from an image checkpoint.
 
-A new class of models is registered here, in :data:`MODELS`, and in
-:data:`hiera_video.models.kinds.KINDS`.
+Register a new model class here, in :data:`MODELS`, and in :data:`hiera_video.models.kinds.KINDS`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ __all__ = [
 
 NamedModel = HieraForImageClassification | HieraForVideoClassification | HieraForPreTraining
 
-#: By the name that checkpoints give to them.
+#: Model classes by the names that checkpoints use.
 MODELS: dict[str, type[PretrainedModel]] = {
     cls.__name__: cls
     for cls in (
@@ -48,12 +47,12 @@ MODELS: dict[str, type[PretrainedModel]] = {
     )
 }
 
-#: What makes a variant; a checkpoint for it has the same, whatever it was trained on.
-_ARCHITECTURE = ("embed_dim", "depths", "num_heads", "masked_unit_size", "query_stride")
+#: Fields that define a variant; every checkpoint of the variant has the same values.
+_ARCHITECTURE_FIELDS = ("embed_dim", "depths", "num_heads", "masked_unit_size", "query_stride")
 
 
 def class_named(architecture: str, source: str) -> type[PretrainedModel]:
-    """The class that a checkpoint names; ``source`` is the checkpoint, for the message.
+    """The class that a checkpoint names; ``source``, the checkpoint, is for the message.
 
     Raises:
         CheckpointError: if it is not one of :data:`MODELS`.
@@ -66,7 +65,7 @@ def class_named(architecture: str, source: str) -> type[PretrainedModel]:
 
 
 def class_of_variant(name: str, config: HieraConfig) -> type[NamedModel]:
-    """The class of a named model that is configured so.
+    """The class of a named model with this configuration.
 
     Raises:
         ConfigError: for an unknown name, with the nearest known one.
@@ -83,9 +82,9 @@ def create_model(
 
     Args:
         name: one of :func:`list_models`; ``mae_`` names are for pre-training.
-        pretrained: whatever ``from_pretrained`` takes. The model has the variant's input size and
-            the checkpoint's labels, unless ``overrides`` say otherwise. Models of clips start from
-            image checkpoints too, inflated (see :mod:`hiera_video.models.inflate`).
+        pretrained: any source that ``from_pretrained`` takes. The model has the variant's input
+            size and the checkpoint's labels, unless ``overrides`` change them. Clip models also
+            start from image checkpoints, inflated (see :mod:`hiera_video.models.inflate`).
         overrides: ``HieraConfig`` fields to change.
 
     Raises:
@@ -104,16 +103,16 @@ def create_model(
     _check_architecture(name, config, checkpoint)
     fields = {key: value for key, value in variant_fields(name).items() if key != "num_labels"}
     if checkpoint.kind == "encoder":
-        # Perhaps from a pre-trained model, which leaves out the pooling before the last stage.
+        # A pre-trained encoder may lack the pooling before the last stage.
         fields["num_query_pool"] = config.num_query_pool
     return cls.from_pretrained(checkpoint, **{**fields, **overrides})
 
 
 def load_model(source: str | Path | Checkpoint, **overrides: Any) -> PretrainedModel:
-    """The model in a checkpoint, of the class that the checkpoint names (see ``from_pretrained``).
+    """Load a model of the class that the checkpoint names (see ``from_pretrained``).
 
     Raises:
-        CheckpointError: if it cannot be read, or names a class that is not ours.
+        CheckpointError: if the checkpoint cannot be read, or names an unknown class.
     """
     checkpoint = _read(source, overrides)
     cls = class_named(checkpoint.architecture, checkpoint.source)
@@ -133,14 +132,14 @@ def inflate_from_images(
     Args:
         source: an image model in any layout: directory, file or hub id.
         num_frames: frames per clip.
-        inflation: what patches look like at first. ``center`` looks at the middle frame of each
-            token only, so that a still clip gives exactly what the image gives; ``average`` looks
-            at all of its frames alike.
-        overrides: ``HieraConfig`` fields to change. With another ``num_labels``, and for
-            pre-trained or bare encoders, where it must be given, the classifier starts anew.
+        inflation: the initial kernel of the patch embedding. ``center`` weighs only the middle
+            frame of each token, so that a still clip gives exactly the result of the image;
+            ``average`` weighs all of its frames equally.
+        overrides: ``HieraConfig`` fields to change. With another ``num_labels`` the classifier
+            starts anew; pre-trained and bare encoders require ``num_labels``.
 
     Raises:
-        CheckpointError: if the checkpoint cannot be read or is for clips already.
+        CheckpointError: if the checkpoint cannot be read, or is for clips already.
         ConfigError: for fields that do not fit.
     """
     if inflation not in get_args(Inflation):
@@ -156,11 +155,11 @@ def _read(source: str | Path | Checkpoint, hints: dict[str, Any]) -> Checkpoint:
     return source if isinstance(source, Checkpoint) else read_checkpoint(source, hints=hints)
 
 
-def _check_architecture(name: str, wanted: HieraConfig, checkpoint: Checkpoint) -> None:
+def _check_architecture(name: str, config: HieraConfig, checkpoint: Checkpoint) -> None:
     differences = [
-        f"{field}={getattr(checkpoint.config, field)} instead of {getattr(wanted, field)}"
-        for field in _ARCHITECTURE
-        if getattr(checkpoint.config, field) != getattr(wanted, field)
+        f"{field}={getattr(checkpoint.config, field)} instead of {getattr(config, field)}"
+        for field in _ARCHITECTURE_FIELDS
+        if getattr(checkpoint.config, field) != getattr(config, field)
     ]
     if differences:
         raise CheckpointError(f"{checkpoint.source}: is not a {name} ({', '.join(differences)})")

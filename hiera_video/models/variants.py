@@ -53,10 +53,10 @@ DECODER: dict[str, Any] = {
 
 
 class VariantName(NamedTuple):
-    """What the name of a model says: ``[mae_]hiera_{size}_{224 | 16x224}``.
+    """The parts of a model's name, ``[mae_]hiera_{size}_{224 | 16x224}``.
 
     ``size`` is a key of :data:`VARIANTS`; ``is_video``: whether the model takes clips;
-    ``is_pretraining``: whether it is one to pre-train.
+    ``is_pretraining``: whether it is for pre-training.
     """
 
     size: str
@@ -88,7 +88,7 @@ def list_models() -> list[str]:
 
 
 def parse_name(name: str) -> VariantName:
-    """What the name of a model says.
+    """Parse the name of a model.
 
     Raises:
         ConfigError: for an unknown name, with the nearest known one.
@@ -99,7 +99,7 @@ def parse_name(name: str) -> VariantName:
 
 
 def published_variant(config: HieraConfig) -> str | None:
-    """The name in :data:`VARIANTS` of what has this width, these blocks and these heads, if any."""
+    """The name in :data:`VARIANTS` of the variant with this width, blocks and heads, if any."""
     size = (config.embed_dim, tuple(config.depths), tuple(config.num_heads))
     return next((name for name, variant in VARIANTS.items() if variant[:3] == size), None)
 
@@ -114,7 +114,7 @@ def variant_config(name: str, **overrides: Any) -> HieraConfig:
 
 
 def variant_fields(name: str) -> dict[str, Any]:
-    """The ``HieraConfig`` fields that make a named variant.
+    """The ``HieraConfig`` fields of a named variant.
 
     Raises:
         ConfigError: for an unknown name, with the nearest known one.

@@ -129,7 +129,7 @@ def _check_outputs(
             raise _something_else(path)
         if path in manifests and path.stem not in written:
             raise UserError(
-                f"{path}: is there, and nothing is to be written to it now; remove it, or name "
+                f"{path}: exists, but this run would not replace it; remove it, or name "
                 "another folder"
             )
     is_first = not any(map(Path.exists, manifests))
@@ -138,7 +138,9 @@ def _check_outputs(
 
 
 def _something_else(path: Path) -> UserError:
-    return UserError(f"{path}: holds something else than is to be written; name another folder")
+    return UserError(
+        f"{path}: would be replaced, but was not written by this command; name another folder"
+    )
 
 
 def _report_missing(path: Path, missing: Sequence[Entry], num_entries: int) -> None:

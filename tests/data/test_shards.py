@@ -244,7 +244,7 @@ def test_a_manifest_is_not_replaced_by_that_of_its_shards(
 ) -> None:
     own = tmp_path / MANIFEST_FILE
     shutil.copy(tiny_dataset.val, own)
-    with pytest.raises(UserError, match="would be replaced by what is made of it"):
+    with pytest.raises(UserError, match="is an input that an output would replace"):
         make_shards(own, tmp_path, ShardLayout(10**9, 9))
     assert own.read_bytes() == tiny_dataset.val.read_bytes()
     assert files_below(tmp_path) == [MANIFEST_FILE]

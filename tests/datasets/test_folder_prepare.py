@@ -228,7 +228,7 @@ def test_a_manifest_is_not_replaced_by_its_own_parts(
     given = write(tmp_path / name, ["path,label", *(f"a/{index}.mp4,a" for index in range(5))])
     before = contents(tmp_path)
     line = complaint(capsys, "folder", given, tmp_path)
-    assert line == f"{given}: would be replaced by what is made of it; name another folder"
+    assert line == f"{given}: is an input that an output would replace; name another folder"
     assert contents(tmp_path) == before
 
 
@@ -248,7 +248,10 @@ def test_files_that_no_earlier_run_wrote_are_kept(
     make_tree(tmp_path / "videos")
     own = write(tmp_path / "out" / name, lines)
     line = complaint(capsys, "folder", tmp_path / "videos", tmp_path / "out")
-    assert line == f"{own}: holds something else than is to be written; name another folder"
+    assert (
+        line
+        == f"{own}: would be replaced, but was not written by this command; name another folder"
+    )
     assert contents(tmp_path / "out") == {name: own.read_bytes()}
 
 
@@ -262,7 +265,7 @@ def test_files_of_an_earlier_run_are_replaced(
     # But not one that would not be written again: it may be the user's own.
     arguments = ("folder", tmp_path / "videos", tmp_path / "out", "--val-share", 0)
     val = tmp_path / "out/val.csv"
-    told = "is there, and nothing is to be written to it now; remove it, or name another folder"
+    told = "exists, but this run would not replace it; remove it, or name another folder"
     assert complaint(capsys, *arguments) == f"{val}: {told}"
     assert contents(tmp_path / "out") == before
     val.unlink()

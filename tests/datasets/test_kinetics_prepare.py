@@ -61,10 +61,14 @@ def test_annotations_are_not_replaced_by_manifests(
     before = contents(tmp_path)
     arguments = ("kinetics", tmp_path / "videos", tmp_path, "--annotations")
     line = complaint(capsys, *arguments, *annotations[:2])
-    assert line == f"{annotations[0]}: would be replaced by what is made of it; name another folder"
+    assert (
+        line == f"{annotations[0]}: is an input that an output would replace; name another folder"
+    )
     copy = write(tmp_path / "elsewhere/train.csv", TRAIN)
     line = complaint(capsys, *arguments, copy)
-    assert line.startswith(f"{annotations[0]}: holds something else than is to be written;")
+    assert line.startswith(
+        f"{annotations[0]}: would be replaced, but was not written by this command;"
+    )
     copy.unlink()
     assert contents(tmp_path) == before
 

@@ -68,7 +68,7 @@ def test_lists_are_not_replaced_by_manifests(
     touch(tmp_path, "a.mp4")
     train = write(tmp_path / "train.csv", ["a.mp4 0"])
     line = complaint(capsys, "lists", tmp_path, "--train", train, "--root", tmp_path)
-    assert line == f"{train}: would be replaced by what is made of it; name another folder"
+    assert line == f"{train}: is an input that an output would replace; name another folder"
     assert train.read_text() == "a.mp4 0\n"
 
 

@@ -20,7 +20,7 @@ from hiera_video.decoding.source import Source
 from hiera_video.errors import UserError
 from hiera_video.inspection.examine import Examined, examine
 from hiera_video.inspection.examine_all import ExaminedFiles
-from hiera_video.inspection.run import LOG_FILE, inspect_videos, read_log
+from hiera_video.inspection.run import EXAMINED_FILE, inspect_videos, read_examined
 from tests.forked import run_forked, start_forked
 from tests.robustness.deadly_reader import DeadlyReader
 from tests.support import (
@@ -100,7 +100,7 @@ def read(output_dir: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_the_files_it_writes(inspected: Path) -> None:
-    names = ["clean.csv", "classes.txt", LOG_FILE, "report.html", "videos.parquet"]
+    names = ["clean.csv", "classes.txt", EXAMINED_FILE, "report.html", "videos.parquet"]
     assert files_below(inspected) == sorted(names)
 
 
@@ -253,7 +253,7 @@ def test_a_file_whose_bytes_could_not_be_read_is_tried_again(
     videos = tmp_path / "videos"
     write_video(videos / "a.mp4", num_frames=6)
     inspect_videos(videos, tmp_path / "out", InspectData())
-    log = tmp_path / "out" / LOG_FILE
+    log = tmp_path / "out" / EXAMINED_FILE
     failed = {"sha256": None, "reason": "permission denied"}  # as it was, but for the right to it
     log.write_text(json.dumps({**json.loads(log.read_text().strip()), **failed}) + "\n")
     inspect_videos(videos, tmp_path / "out", InspectData())
@@ -271,18 +271,18 @@ def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
     common = ("--num-workers", 1, "--decode", "--timeout-seconds", HANG_SECONDS)
     script, arguments = ROOT / "scripts" / "inspect_videos.py", (videos, output_dir, *common)
     run = start_forked(DEADLY_READER, [script, *arguments], tmp_path / "said")
-    log = output_dir / LOG_FILE
+    log = output_dir / EXAMINED_FILE
     wait_until(run, lambda: log.exists() and log.stat().st_size > 2000)
     run.kill()
     (videos / "blocking.mp4").rename(videos / "199.mp4")
     assert not (output_dir / "videos.parquet").exists()
     with log.open("a") as file:
         file.write('{"file": "half a li')
-    known = len(read_log(log))
+    known = len(read_examined(log))
     assert 0 < known < 200
-    said = succeed(run_forked(*arguments))
+    said = succeed(run_forked(script, *arguments))
     assert f"200 videos: 1 kept, 199 left out, {200 - known} files examined now" in said
-    assert len(read_log(log)) == 200
+    assert len(read_examined(log)) == 200
 
 
 def test_a_file_that_kills_its_reader_is_found(

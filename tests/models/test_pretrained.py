@@ -276,7 +276,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read"):
         HieraForVideoClassification.from_pretrained(tmp_path)
     weights.unlink()
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read \(No such file"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read \(no such file"):
         HieraForVideoClassification.from_pretrained(tmp_path)
     weights.write_bytes(whole)
     values = json.loads(config.read_text())

@@ -1,4 +1,4 @@
-"""Heads of classifiers by name: what ``HieraConfig.head`` chooses from.
+"""Heads of classifiers, by the names that ``HieraConfig.head`` takes.
 
 A head is one module here and a line in :data:`HEADS`; its name goes into ``HieraConfig.head``.
 """
@@ -18,13 +18,12 @@ HEADS: dict[str, type[Head]] = {"linear": LinearHead, "attentive": AttentiveHead
 
 
 def head_class(config: HieraConfig) -> type[Head]:
-    """The head that a config asks for; without labels there is none, whatever its name."""
+    """The class of the head that a config names; :class:`NoHead` without labels."""
     return HEADS[config.head] if config.num_labels else NoHead
 
 
 def name_of_head(weights: Collection[str]) -> str | None:
-    """The head that a model has some of whose weights, under bare names, are called so; None if it
-    has none of :data:`HEADS`."""
+    """The name in :data:`HEADS` of the head that weights with these bare names have, or None."""
     for name, head in HEADS.items():
         if f"classifier.{head.label_weight}" in weights:
             return name

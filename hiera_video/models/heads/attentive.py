@@ -16,12 +16,12 @@ from hiera_video.models.heads.head import Head
 
 
 class AttentiveHead(Head):
-    """A learned query attends to the tokens; a linear layer classifies what it found.
+    """A learned query attends to the tokens; a linear layer classifies the result.
 
     After "Attentive probing" in Revisiting Feature Prediction (arXiv 2404.08471, Sec. 4): the query
-    has no projection of its own, what it attends to is added to it, then come a two-layer MLP, a
-    norm and the linear layer. Here the tokens are normalised first, since Hiera's last stage, other
-    than a ViT, does not end in a norm. Number of attention heads and MLP ratio are those of the
+    has no projection; the attended values are added to it; then come a two-layer MLP, a norm and
+    the linear layer. Here the tokens are normalised first, because Hiera's last stage, unlike a
+    ViT, does not end in a norm. The number of attention heads and the MLP ratio are those of the
     encoder's last stage.
     """
 

@@ -1,4 +1,4 @@
-"""What all heads are: modules from what the encoder computed to logits.
+"""The base of all heads: modules from the encoder's output to logits.
 
 Axes: B batch, N tokens of the last stage, D width of the last stage.
 """
@@ -13,23 +13,23 @@ from hiera_video.models.config import HieraConfig
 
 
 class Head(nn.Module):
-    """The part of a classifier behind the encoder. It is made of a config alone."""
+    """The part of a classifier after the encoder. Its constructor takes only a config."""
 
-    #: Whether it takes all tokens of the last stage, (B, N, D), rather than their normalised
+    #: Whether the head takes all tokens of the last stage, (B, N, D), rather than their normalised
     #: average, (B, D).
     takes_tokens: ClassVar[bool] = False
 
-    #: Name of the weight that has a row for each label, of those heads that have one: by it, the
-    #: kind of head that some weights are of is told.
+    #: Name of the weight with one row per label, if the head has one. It identifies the kind of
+    #: head in a checkpoint.
     label_weight: ClassVar[str]
 
     def last_layer(self) -> nn.Module:
-        """What gives the logits; its weights start small where the config says so."""
+        """The layer that computes the logits; ``config.head_init_scale`` scales its new weights."""
         return self
 
 
 class NoHead(Head):
-    """The head of a model with ``num_labels=0``: the features that it gets, after dropout."""
+    """The head of a model with ``num_labels=0``: returns its input after dropout."""
 
     def __init__(self, config: HieraConfig) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Checkpoints on disk, in three layouts: ours, the one of ``transformers``, and the official one.
 
-Each has one module that maps names, shapes and configuration both ways; what is read is always a
-:class:`Checkpoint` in our own terms.
+Each foreign layout has a module that maps names, shapes and configuration both ways; reading always
+gives a :class:`Checkpoint` with our names.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def read_checkpoint(
     config: HieraConfig | None = None,
     hints: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
-    """A checkpoint in any layout, from a directory, a file or a hub id.
+    """Read a checkpoint in any layout, from a directory, a file or a hub id.
 
     Args:
-        config: used in place of the checkpoint's own.
-        hints: ``HieraConfig`` fields that help to tell an architecture: ``num_heads``.
+        config: replaces the checkpoint's own.
+        hints: ``HieraConfig`` fields that help to deduce an architecture: ``num_heads``.
 
     Raises:
-        CheckpointError: if it is missing, damaged, refused, or of no known layout.
+        CheckpointError: if it is missing, damaged, refused, or in no known layout.
     """
     path = find_checkpoint(source)
     weights = read_weights(path)
@@ -69,9 +69,9 @@ def read_checkpoint(
 
 
 def read_label_names(source: str | Path) -> list[str] | None:
-    """The class names of a checkpoint in index order, normalised; its weights are not read.
+    """The class names of a checkpoint in index order, normalised; does not read the weights.
 
-    None if it has none, or cannot be read, which :func:`read_checkpoint` complains about.
+    None if it has no names, or cannot be read; :func:`read_checkpoint` then raises the error.
     """
     try:
         values = read_json(find_checkpoint(source) / CONFIG_FILE)
@@ -94,9 +94,9 @@ def _read_layout(
 ) -> Checkpoint:
     directory = path if path.is_dir() else path.parent
     config_path = directory / CONFIG_FILE
-    # A .pth file says nothing about a model that happens to be described beside it.
-    describes = config_path.exists() and (path.is_dir() or path.name == WEIGHTS_FILE)
-    values = read_json(config_path) if describes else None
+    # A config.json beside a .pth file may describe another model.
+    has_config = config_path.exists() and (path.is_dir() or path.name == WEIGHTS_FILE)
+    values = read_json(config_path) if has_config else None
     try:
         if official.recognises(weights):
             return official.read(values, weights, config, hints.get("num_heads"))
@@ -104,25 +104,25 @@ def _read_layout(
             raise CheckpointError(f"{config_path}: is missing, and these weights need it")
         if transformers.recognises(weights):
             return transformers.read(config.to_dict() if config else values or {}, weights)
-        return _read_own(values or {}, weights, config)
+        return _read_hiera_video(values or {}, weights, config)
     except UserError as error:
         raise CheckpointError(f"{source}: {error}") from None
 
 
-def _read_own(
+def _read_hiera_video(
     values: dict[str, Any], weights: dict[str, Tensor], config: HieraConfig | None
 ) -> Checkpoint:
     if not any(bare_name(name).startswith("patch_embedding.") for name in weights):
         names = ", ".join(sorted(weights)[:3])
         raise CheckpointError(f"holds no Hiera weights of a known layout (but {names}, ...)")
-    described, architecture = _own_config(values) if values else (None, None)
-    config = config or described
+    stored_config, architecture = _parse_config(values) if values else (None, None)
+    config = config or stored_config
     if config is None or architecture is None:
         raise CheckpointError(f"{CONFIG_FILE} is missing, which says what model this is")
     return Checkpoint(architecture, config, {bare_name(n): t for n, t in weights.items()})
 
 
-def _own_config(values: dict[str, Any]) -> tuple[HieraConfig, str]:
+def _parse_config(values: dict[str, Any]) -> tuple[HieraConfig, str]:
     values = dict(values)
     architecture = values.pop("architecture", None)
     if not isinstance(architecture, str):
@@ -131,13 +131,13 @@ def _own_config(values: dict[str, Any]) -> tuple[HieraConfig, str]:
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str) -> list[Path]:
-    """Write a checkpoint in one of :data:`LAYOUTS`; each file appears whole or not at all.
+    """Write a checkpoint in one of :data:`LAYOUTS`; each file is written atomically.
 
-    The official layout gets both of its forms, hub and ``.pth``; ``preprocessor.json`` is of ours
-    only.
+    The official layout is written in both of its forms, hub and ``.pth``. Only our layout has
+    ``preprocessor.json``.
 
     Returns:
-        What was written.
+        The written files.
 
     Raises:
         CheckpointError: if that layout cannot express the model.
@@ -162,11 +162,11 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
         with atomic_path(paths[-1]) as path:
             path.write_bytes(checkpoint.preprocessor)
     else:
-        (directory / PREPROCESSOR_FILE).unlink(missing_ok=True)  # of a model that was there before
+        (directory / PREPROCESSOR_FILE).unlink(missing_ok=True)  # of an earlier model
     if layout == "official":
         paths.append(directory / "model.pth")
         with atomic_path(paths[-1]) as path:
             torch.save({"model_state": weights}, path)
-    for name, other in checkpoint.beside.items():
-        paths += write_checkpoint(other, directory / name, layout)
+    for name, companion in checkpoint.companions.items():
+        paths += write_checkpoint(companion, directory / name, layout)
     return paths

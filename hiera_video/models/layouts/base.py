@@ -1,7 +1,7 @@
-"""What all layouts share: checkpoints in our own terms, and translation of names and shapes.
+"""Shared by all layouts: checkpoints in memory, and translation of names and shapes.
 
-Inside, weights have *bare* names: those of the model's ``state_dict`` without the ``hiera.`` that a
-model with a head puts before the encoder's.
+In memory, weights have *bare* names: those of the model's ``state_dict`` without the ``hiera.``
+that a model with a head puts before the encoder's.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ TRUNK = ("patch_embedding", "position_embedding", "encoder", "norm")
 class Checkpoint:
     """A model's class name, its configuration, and its weights under bare names.
 
-    ``preprocessor`` is the content of ``preprocessor.json``, where there is one, as bytes: layouts
-    do not interpret it. ``inflated``: whether it was made from one of images. ``beside``:
-    checkpoints that are written with it, each into a folder of that name below its own. ``source``
-    is where it was read from, for messages.
+    ``preprocessor`` has the bytes of ``preprocessor.json``, if it exists; layouts do not interpret
+    them. ``inflated``: whether it was made from an image checkpoint. ``companions``: checkpoints by
+    the name of the folder, below its own, into which each is written with it. ``source`` is where
+    it was read from, for messages.
     """
 
     architecture: str
@@ -37,17 +37,17 @@ class Checkpoint:
     weights: dict[str, Tensor]
     preprocessor: bytes | None = None
     inflated: bool = False
-    beside: dict[str, Checkpoint] = field(default_factory=dict)
+    companions: dict[str, Checkpoint] = field(default_factory=dict)
     source: str = "checkpoint"
 
     @property
     def kind(self) -> Kind | None:
-        """The kind of its model; None for a class that is not ours."""
+        """The kind of its model; None for an unknown class."""
         return KINDS.get(self.architecture)
 
 
 def has_linear_head(checkpoint: Checkpoint) -> bool:
-    """Whether its head, if it has one, is the only one that the references know."""
+    """Whether its head, if it has one, is linear; the reference packages know no other."""
     config = checkpoint.config
     has_head = checkpoint.kind == "classification" and config.num_labels > 0
     return not has_head or config.head == "linear"
@@ -65,9 +65,9 @@ def full_name(name: str, architecture: str) -> str:
 
 
 class NameTable:
-    """Pairs of name beginnings, ours and a reference's; ``#`` stands for a number in both.
+    """Pairs of beginnings of names, ours and a reference's; ``#`` stands for a number in both.
 
-    A name that no pair fits stays as it is: strict loading then names it.
+    A name that matches no pair stays unchanged; strict loading then reports it.
     """
 
     def __init__(self, pairs: Mapping[str, str]) -> None:
@@ -94,7 +94,7 @@ def _translate(name: str, table: Iterable[tuple[re.Pattern[str], str]]) -> str:
 
 
 def to_reference_shape(name: str, tensor: Tensor, config: HieraConfig) -> Tensor:
-    """A tensor of ours as both references shape it; tables become ``(1, N, D)``."""
+    """One of our tensors in the shape of both references; tables become ``(1, N, D)``."""
     if name in _table_sizes(config) or name == "decoder.mask_token":
         return tensor.reshape(1, -1, tensor.shape[-1])
     if match := re.fullmatch(r"fusion\.layers\.(\d+)\.weight", name):
@@ -108,7 +108,7 @@ def from_reference_shape(name: str, tensor: Tensor, config: HieraConfig) -> Tens
     """The inverse of :func:`to_reference_shape`.
 
     Raises:
-        CheckpointError: if a position table does not have the size that the config asks for.
+        CheckpointError: if a position table does not have the size that the config needs.
     """
     if name == "decoder.mask_token":
         return tensor.flatten()

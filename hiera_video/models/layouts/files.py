@@ -1,4 +1,4 @@
-"""Finding checkpoints and reading their files; nothing here knows a layout."""
+"""Finding checkpoints and reading their files, in any layout."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, reason_of
+from hiera_video.files import reading
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PREPROCESSOR_FILE = "preprocessor.json"
-#: Where a directory's weights may be, in this order; an index lists several files.
+#: Files that may hold a directory's weights, in this order; an index lists several files.
 _WEIGHT_FILES = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "pytorch_model.bin")
 
 
 def find_checkpoint(source: str | Path) -> Path:
-    """The directory or file of a checkpoint given by path (``~`` is the home folder) or hub id.
+    """The directory or file of a checkpoint, given by path (``~`` is the home folder) or hub id.
 
     Raises:
         CheckpointError: if there is none.
     """
-    # As a shell does: a user who does not exist stays in the path. `Path.expanduser` raises.
+    # Like a shell, this keeps `~USER` of an unknown user in the path; `Path.expanduser` raises.
     path = Path(os.path.expanduser(source))  # noqa: PTH111
     if path.exists():
         return path
@@ -42,10 +43,9 @@ def find_checkpoint(source: str | Path) -> Path:
     try:
         return Path(snapshot_download(str(source)))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(
             f"{source}: no such file or directory, and it could not be fetched from the hub "
-            f"({reason})"
+            f"({reason_of(error)})"
         ) from None
 
 
@@ -55,12 +55,12 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is missing or holds something else.
     """
+    with reading(path, CheckpointError):
+        text = path.read_text(encoding="utf-8")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({os.strerror(error.errno or 0)})") from None
+        values = json.loads(text)
     except ValueError as error:
-        raise CheckpointError(f"{path}: is not valid JSON ({error})") from None
+        raise CheckpointError(f"{path}: is not valid JSON ({reason_of(error)})") from None
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: wanted an object, got {type(values).__name__}")
     return values
@@ -73,27 +73,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: if they are missing or damaged, or if a pickle holds more than tensors.
     """
     if path.is_dir():
-        found = _weight_files(path)
-        if not found:
+        files = _weight_files(path)
+        if not files:
             for link in ("best", "last"):
                 if _weight_files(path / link):
                     raise CheckpointError(
                         f"{path}: is a run's output folder; did you mean {path / link}?"
                     )
             raise CheckpointError(
-                f"{path / WEIGHTS_FILE}: cannot be read (No such file or directory)"
+                f"{path / WEIGHTS_FILE}: cannot be read (no such file or directory)"
             )
-        path = found[0]
+        path = files[0]
     if path.name.endswith(".index.json"):
-        files = read_json(path).get("weight_map", {}).values()
-        shards = [read_weights(path.parent / name) for name in sorted(set(files))]
+        names = read_json(path).get("weight_map", {}).values()
+        shards = [read_weights(path.parent / name) for name in sorted(set(names))]
         return {name: tensor for shard in shards for name, tensor in shard.items()}
     if path.suffix == ".safetensors":
-        try:
+        with reading(path, CheckpointError, SafetensorError):
             return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path}: cannot be read ({error})") from None
-    return _read_pickle(path)
+    with reading(path, CheckpointError, RuntimeError, EOFError, ValueError, KeyError):
+        return _read_pickle(path)
 
 
 def _weight_files(directory: Path) -> list[Path]:
@@ -102,7 +101,7 @@ def _weight_files(directory: Path) -> list[Path]:
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        # Never without weights_only: a pickle may run any code while it is read.
+        # Always with weights_only: reading a pickle can run any code.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
@@ -113,9 +112,6 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: holds no weights that can be read without running code"
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path}: cannot be read ({reason})") from None
     weights = content.get("model_state", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
         raise CheckpointError(f"{path}: wanted a dictionary of tensors, or one under `model_state`")

@@ -1,8 +1,8 @@
 """The layout of the official package (``facebookresearch/hiera``, PyPI ``hiera-transformer``).
 
-Its hub layout is ``config.json`` with the constructor's arguments beside ``model.safetensors``; its
-``.pth`` files hold ``{"model_state": weights}`` and no config, so the architecture is told from the
-weights' shapes.
+Its hub layout is ``model.safetensors`` and a ``config.json`` with the constructor's arguments. Its
+``.pth`` files hold ``{"model_state": weights}`` and no config, so the architecture is deduced from
+the shapes of the weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, reason_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.kinds import Kind, architecture_name
 from hiera_video.models.layouts.base import (
@@ -40,7 +40,7 @@ _NAMES = NameTable(
         "position_embedding.joint": "pos_embed",
         "position_embedding.spatial": "pos_embed_spatial",
         "position_embedding.temporal": "pos_embed_temporal",
-        # Blocks are counted through all stages there: numbers are translated apart.
+        # The official package numbers blocks through all stages; `read` and `write` convert that.
         **{f"blocks.#.{a}": f"blocks.#.{b}" for a, b in _BLOCK.items()},
         **{f"decoder.blocks.#.{a}": f"decoder_blocks.#.{b}" for a, b in _BLOCK.items()},
         "classifier": "head.projection",
@@ -53,7 +53,7 @@ _NAMES = NameTable(
     }
 )
 
-#: Constructor arguments there -> fields here, where the value is the same.
+#: Official constructor arguments -> our fields with the same value.
 _FIELDS = {
     "input_size": "image_size",
     "in_chans": "num_channels",
@@ -79,14 +79,14 @@ _DECODER_FIELDS = {
     "decoder_depth": "decoder_depth",
     "decoder_num_heads": "decoder_num_heads",
 }
-#: The constructor's defaults where ours differ; stored configs may leave defaults out.
+#: The official constructor's defaults that differ from ours; stored configs may omit them.
 _DEFAULTS = {"num_labels": 1000}
-#: The official constructors' value; weight shapes cannot tell it.
+#: The official constructors' value, which cannot be deduced from shapes.
 _DECODER_NUM_HEADS = 16
 
 
 def recognises(names: Collection[str]) -> bool:
-    """Whether weights of these names are in this layout."""
+    """Whether weights with these names are in this layout."""
     return "patch_embed.proj.weight" in names
 
 
@@ -96,14 +96,14 @@ def read(
     config: HieraConfig | None = None,
     num_heads: list[int] | None = None,
 ) -> Checkpoint:
-    """From weights, and ``config.json`` where there is one.
+    """Convert weights, and the ``values`` of ``config.json`` if there is one, to a checkpoint.
 
     Args:
-        config: used in place of what ``values`` or the weights' shapes say.
-        num_heads: heads per stage, for an architecture that is none of the published ones.
+        config: replaces the configuration from ``values`` or from the weights' shapes.
+        num_heads: heads per stage, for an architecture that was not published.
 
     Raises:
-        CheckpointError: if the architecture cannot be told.
+        CheckpointError: if the architecture cannot be deduced.
     """
     is_mae = "decoder_pos_embed" in weights
     if config is None:
@@ -121,26 +121,26 @@ def read(
             fields["num_labels"] = weights["head.projection.weight"].shape[0]
         config = HieraConfig(**fields)
     places = [f"{s}.{b}" for s, depth in enumerate(config.depths) for b in range(depth)]
-    ours = {}
+    converted = {}
     for name, tensor in weights.items():
         bare = _NAMES.from_reference(name)
         start, _, rest = bare.partition(".")
         number, _, rest = rest.partition(".")
         if start == "blocks" and number.isdigit() and int(number) < len(places):
             bare = f"encoder.stages.{places[int(number)]}.{rest}"
-        ours[bare] = from_reference_shape(bare, tensor, config)
+        converted[bare] = from_reference_shape(bare, tensor, config)
     if is_mae:
         kind: Kind = "pretraining"
     else:
-        kind = "classification" if "classifier.weight" in ours else "encoder"
-    return Checkpoint(architecture_name(kind, config.is_video), config, ours)
+        kind = "classification" if "classifier.weight" in converted else "encoder"
+    return Checkpoint(architecture_name(kind, config.is_video), config, converted)
 
 
 def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """``config.json`` and weights.
+    """The values of ``config.json``, and the weights, of a checkpoint in this layout.
 
     Raises:
-        CheckpointError: for what the official classes cannot express.
+        CheckpointError: if the official classes cannot express the model.
     """
     config = checkpoint.config
     if checkpoint.kind not in ("classification", "pretraining"):
@@ -180,7 +180,7 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _from_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of our config from stored constructor arguments."""
+    """The fields of our config from stored constructor arguments."""
     fields: dict[str, Any] = dict(_DEFAULTS)
     fields |= {ours: values[theirs] for theirs, ours in _FIELDS.items() if theirs in values}
     depths = fields.get("depths", [2, 3, 16, 3])
@@ -189,9 +189,9 @@ def _from_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deduce(weights: Mapping[str, Tensor], num_heads: list[int] | None) -> dict[str, Any]:
-    """Fields of our config from the shapes of official weights.
+    """The fields of our config, deduced from the shapes of official weights.
 
-    What shapes cannot tell (strides, mask units, heads) is taken from the published variants.
+    Strides, mask units and heads, which shapes do not show, are those of the published variants.
     """
     try:
         width, channels, *kernel = weights["patch_embed.proj.weight"].shape
@@ -215,7 +215,7 @@ def _deduce(weights: Mapping[str, Tensor], num_heads: list[int] | None) -> dict[
         fields["image_size"] = _deduce_size(weights, fields)
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
-            f"the architecture cannot be told from the weights ({error})"
+            f"the architecture cannot be told from the weights ({reason_of(error)})"
         ) from None
     by_shape = {(v.embed_dim, v.depths): list(v.num_heads) for v in VARIANTS.values()}
     heads = num_heads or by_shape.get((width, tuple(depths)))
@@ -232,7 +232,8 @@ def _deduce_size(weights: Mapping[str, Tensor], fields: Mapping[str, Any]) -> li
     *frame_stride, _, stride = fields.get("patch_stride", [4, 4])
     if not fields["separate_position_embeddings"]:
         num_positions = weights["pos_embed"].shape[1]
-        # One table for a clip does not tell frames from rows; the published length is assumed.
+        # A joint table of a clip does not show how many of its positions are frames: the published
+        # length is assumed.
         frames = [fields["image_size"][0]] if frame_stride else []
         num_positions //= prod(frames) // prod(frame_stride)
     else:

@@ -18,7 +18,7 @@ from hiera_video.models.layouts.base import (
     to_reference_shape,
 )
 
-#: Fields of our config that ``transformers`` does not have, or works out (the number of labels).
+#: Fields of our config that ``transformers`` lacks or derives (the number of labels).
 _NOT_IN_TRANSFORMERS = {
     "separate_position_embeddings",
     "global_position_size",
@@ -59,12 +59,13 @@ _NAMES = NameTable(
 
 
 def recognises(names: Collection[str]) -> bool:
-    """Whether weights of these names are in this layout."""
+    """Whether weights with these names are in this layout."""
     return any(name.removeprefix("hiera.").startswith("embeddings.patch_emb") for name in names)
 
 
 def read(values: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
-    """From ``config.json`` and weights. Keys that only that ecosystem needs are passed over."""
+    """Convert the ``values`` of ``config.json`` and weights to a checkpoint. Keys that only
+    ``transformers`` needs are ignored."""
     known = set(HieraConfig.model_fields) - _NOT_IN_TRANSFORMERS
     config = HieraConfig(**{key: values[key] for key in known & values.keys()})
     weights = {
@@ -90,11 +91,11 @@ def _architecture(weights: dict[str, Tensor]) -> str:
 
 
 def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """``config.json`` and weights.
+    """The values of ``config.json``, and the weights, of a checkpoint in this layout.
 
     Raises:
-        CheckpointError: for what that library's Hiera does not have: clips, window-aware positions,
-            heads that are not linear.
+        CheckpointError: for clips, window-aware positions, and heads that are not linear, which
+            that library's Hiera does not have.
     """
     config = checkpoint.config
     if config.is_video:
@@ -118,8 +119,8 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with_head = checkpoint.kind in ("classification", "pretraining")
     weights = {}
     for name, tensor in checkpoint.weights.items():
-        theirs = _NAMES.to_reference(name)
-        in_trunk = theirs.partition(".")[0] in ("embeddings", "encoder", "pooler")
-        theirs = f"hiera.{theirs}" if with_head and in_trunk else theirs
-        weights[theirs] = to_reference_shape(name, tensor, config)
+        reference = _NAMES.to_reference(name)
+        in_trunk = reference.partition(".")[0] in ("embeddings", "encoder", "pooler")
+        reference = f"hiera.{reference}" if with_head and in_trunk else reference
+        weights[reference] = to_reference_shape(name, tensor, config)
     return values, weights
