@@ -57,7 +57,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint_to_go_on_from(
 ) -> None:
     """Sent to the whole group, as a terminal does: data workers live on until the run is saved."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    fourth_step = [r"log\.jsonl a$", 4, 0]
+    fourth_step = [r"log\.jsonl a\+$", 4, 0]
     script = [ROOT / "scripts" / "train.py", *arguments(tiny_dataset, broken)]
     interrupted = start_forked(STOPPER, [*fourth_step, *script], tmp_path / "1.log")
     interrupted.wait_until_stopped()
