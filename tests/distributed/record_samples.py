@@ -32,8 +32,8 @@ class Recorder:
 
     def write(self, kind: str, key: object, batch: ClipBatch) -> None:
         digest = hashlib.sha256(batch.pixel_values.numpy().tobytes()).hexdigest()
-        labels = {name: target.tolist() for name, target in batch.targets.items()}
-        line = f"{kind} {key} {labels} {digest}\n"
+        targets = {name: target.tolist() for name, target in batch.targets.items()}
+        line = f"{kind} {key} | {targets} {digest}\n"
         # One write each, at the end of the file: workers do not get into each other's lines.
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(file, line.encode())

@@ -85,7 +85,7 @@ def recorded(folder: Path, num_processes: int) -> list[list[str]]:
 def keys(samples: Sequence[Sequence[str]], pattern: str) -> list[str]:
     """What was asked for, in all processes."""
     return sorted(
-        line.partition(" [")[0] for lines in samples for line in lines if line.startswith(pattern)
+        line.partition(" | ")[0] for lines in samples for line in lines if line.startswith(pattern)
     )
 
 
