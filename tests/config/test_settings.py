@@ -77,7 +77,7 @@ def test_model_fields_are_kept_as_given() -> None:
     [
         ("train.epoch=3", "train.epoch: unknown key, did you mean epochs?"),
         ("trian.epochs=3", "trian: unknown key, did you mean train?"),
-        ("xyzzy=1", "xyzzy: unknown key, valid: output_dir, seed"),
+        ("xyzzy=1", "xyzzy: unknown key, valid: output_dir, precision"),
         ("optimizer.lr=fast", "optimizer.lr: input should be a valid number"),
         ("optimizer.lr=-1", "optimizer.lr: input should be greater than 0, got -1"),
         ("data.decoder=vlc", "data.decoder: input should be 'pyav', 'decord' or 'torchcodec'"),
