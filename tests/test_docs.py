@@ -293,6 +293,7 @@ def test_from_a_folder_of_videos_to_predictions(workplace: Path) -> None:
     assert len(re.findall(r"(pouring|stirring|waiting) *│ *[01]\.\d{4}", said)) == 6
 
 
+@pytest.mark.long
 def test_evaluation_features_and_shards_of_the_demo(workplace: Path) -> None:
     classes = ["moving_left", "moving_right"]
     rows = [(f"videos/val/{label}/0000{index}.mp4", label) for index in (0, 1) for label in classes]

@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import multiclass_stat_scores
 
 #: Videos that are counted at a time: for top 5, torchmetrics needs 17 bytes per score.
 _VIDEOS_AT_ONCE = 4096
-#: Figures are rounded to this many digits.
+#: Accuracies are rounded to this many digits.
 _DIGITS = 6
 
 
@@ -35,13 +35,10 @@ def classification_figures(
     """
     num_failed = len(failed_labels)
     per_class = per_class_accuracies(scores, labels, failed_labels)
-    figures = {
-        "top1": top_k_accuracy(scores, labels, 1, num_failed),
-        "top5": top_k_accuracy(scores, labels, min(5, len(classes)), num_failed),
-        "loss": mean_cross_entropy(scores, labels),
-    }
     return {
-        **{name: _rounded(value) for name, value in figures.items()},
+        "top1": _rounded(top_k_accuracy(scores, labels, 1, num_failed)),
+        "top5": _rounded(top_k_accuracy(scores, labels, min(5, len(classes)), num_failed)),
+        "loss": mean_cross_entropy(scores, labels),
         "num_videos": len(labels) + num_failed,
         "num_failed": num_failed,
         "per_class": dict(zip(classes, map(_rounded, per_class), strict=True)),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from rich.table import Table
@@ -28,6 +29,7 @@ class VariantCost:
     top1_percent: float | None
 
 
+@cache
 def variant_cost(name: str) -> VariantCost:
     """Count a named variant's parameters and multiply-adds, without allocating its weights.
 

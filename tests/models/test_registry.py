@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 
 from hiera_video import (
     HieraConfig,
@@ -24,7 +22,6 @@ from hiera_video import (
 )
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.convert import convert
-from hiera_video.models.costs import variants_table
 from hiera_video.models.kinds import KINDS, architecture_name
 from hiera_video.models.layouts import read_checkpoint
 from hiera_video.models.registry import MODELS, class_named, class_of_variant
@@ -167,18 +164,6 @@ def test_pretraining_checkpoint_by_name(tmp_path: Path) -> None:
     assert classifier.config.num_query_pool == 3
     again = create_model("mae_hiera_base_16x224", tmp_path, **{**SMALL, **DECODER})
     assert isinstance(again, HieraForPreTraining)
-
-
-def test_table() -> None:
-    console = Console(file=io.StringIO(), width=120)
-    console.print(variants_table())
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    for row in (
-        ("hiera_base_16x224", "51.1", "101.7", "84.0"),
-        ("hiera_huge_224", "672.8", "124.7", "86.9"),
-        ("mae_hiera_base_16x224", "79.4", "70.4"),
-    ):
-        assert any(all(cell in line for cell in row) for line in text.splitlines()), row
 
 
 def test_the_command_that_prints_it() -> None:

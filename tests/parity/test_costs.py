@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from functools import cache
@@ -11,11 +12,12 @@ from unittest.mock import patch
 import hiera
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hiera_video import list_models
-from hiera_video.models.costs import variant_cost
+from hiera_video.models.costs import variant_cost, variants_table
 from hiera_video.models.mask_units import TokenGrid
 from hiera_video.models.variants import variant_config
 from tests.parity.compare import without_initialization
@@ -33,9 +35,6 @@ PUBLISHED = {
     "hiera_large_16x224": 413,
     "hiera_huge_16x224": 1159,
 }
-
-
-our_cost = cache(variant_cost)
 
 
 @cache
@@ -59,12 +58,12 @@ def official_multiply_adds(model: nn.Module, name: str, **arguments: Any) -> flo
 @pytest.mark.parametrize("name", list_models())
 def test_parameters(name: str) -> None:
     theirs = sum(parameter.numel() for parameter in official_on_meta(name).parameters())
-    assert our_cost(name).num_parameters == theirs
+    assert variant_cost(name).num_parameters == theirs
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_multiply_adds(name: str) -> None:
-    ours = our_cost(name).multiply_adds
+    ours = variant_cost(name).multiply_adds
     assert ours == pytest.approx(official_multiply_adds(official_on_meta(name), name), rel=0.01)
     assert ours / 1e9 == pytest.approx(PUBLISHED[name], rel=0.01, abs=0.5)
 
@@ -82,4 +81,16 @@ def test_multiply_adds_of_pretraining(name: str) -> None:
     num_hidden = grid.num_units - int(grid.num_units * (1 - mask_ratio))
     kernel = math.prod(config.patch_size) * config.num_channels * config.embed_dim
     saved = num_hidden * grid.tokens_per_unit * kernel
-    assert our_cost(name).multiply_adds == pytest.approx(wanted - saved, rel=0.001)
+    assert variant_cost(name).multiply_adds == pytest.approx(wanted - saved, rel=0.001)
+
+
+def test_table() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(variants_table())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for row in (
+        ("hiera_base_16x224", "51.1", "101.7", "84.0"),
+        ("hiera_huge_224", "672.8", "124.7", "86.9"),
+        ("mae_hiera_base_16x224", "79.4", "70.4"),
+    ):
+        assert any(all(cell in line for cell in row) for line in text.splitlines()), row
