@@ -47,6 +47,8 @@ G = TypeVar("G", bound="GivenFields")
 
 logger = logging.getLogger(__name__)
 
+#: Keys that are as similar as this, of 1, are one key and a misspelling of it.
+_SAME_WORD = 0.85
 #: A run saves the values of all of these, and nobody writes all of them down.
 _SAVED = {"output_dir", "seed", "precision", "compile", "init_from", "resume", "trackers", "images"}
 _UNKNOWN = "unknown key, "
@@ -206,6 +208,8 @@ def _take_gone(cls: type[BaseModel], values: dict[str, Any], prefix: str) -> lis
     for name in list(values):
         field = cls.model_fields.get(name)
         if field is None:
+            if _is_misspelt(name, cls, values):
+                continue  # which is refused: no key that is gone
             given = values.pop(name)
             inner = flat_settings(given) if isinstance(given, dict) else {}
             gone += [f"{prefix}{name}.{key}" for key in inner] or [prefix + name]
@@ -214,6 +218,12 @@ def _take_gone(cls: type[BaseModel], values: dict[str, Any], prefix: str) -> lis
         elif (group := group_of(field.annotation)) and isinstance(values[name], dict):
             gone += _take_gone(group, values[name], f"{prefix}{name}.")
     return gone
+
+
+def _is_misspelt(name: str, cls: type[BaseModel], values: Mapping[str, Any]) -> bool:
+    """Whether a key that does not exist stands for one that does, and is not there."""
+    absent = [key for key in cls.model_fields if key not in values]
+    return bool(difflib.get_close_matches(name, absent, n=1, cutoff=_SAME_WORD))
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

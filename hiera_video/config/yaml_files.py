@@ -66,6 +66,8 @@ def _recipe_name(path: Path) -> str:
 
 def _near(path: Path) -> str:
     near = difflib.get_close_matches(_recipe_name(path), recipe_names(), n=3)
+    folder = _recipe_name(path).partition("/")[0]
+    near = near or [name for name in recipe_names() if name.startswith(f"{folder}/")]
     return f"; recipes with such names: {', '.join(near)}" if near else ""
 
 

@@ -42,7 +42,7 @@ def load_trained(
     if not isinstance(model, HieraClassifier):
         raise CheckpointError(
             f"{checkpoint}: holds a {type(model).__name__}, wanted a classifier: fine-tune it "
-            f"first (scripts/train.py init_from={checkpoint})"
+            f"first (hiera-video train init_from={checkpoint})"
         )
     clip = load_preprocessor(model, overrides)
     names = model.config.id2label or {}

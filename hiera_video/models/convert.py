@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from hiera_video.errors import CheckpointError
@@ -24,4 +25,11 @@ def convert(source: str | Path, directory: str | Path, layout: str) -> list[Path
     model = load_model(source)
     if fault := describe_not_finite_weight(model.state_dict()):
         raise CheckpointError(f"{source}: the weight {fault}")
-    return write_checkpoint(model.to_checkpoint(), make_output_directory(directory), layout)
+    is_new = not Path(directory).exists()
+    try:
+        return write_checkpoint(model.to_checkpoint(), make_output_directory(directory), layout)
+    except CheckpointError:
+        if is_new:
+            with suppress(OSError):  # of a folder that is not empty
+                Path(directory).rmdir()
+        raise

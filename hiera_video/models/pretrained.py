@@ -271,6 +271,10 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
     ]
     if faults:
         raise CheckpointError(f"{source}: weights do not fit the model ({'; '.join(faults)})")
-    # Copies: models are float32 for any precision of the file, and share no memory with it.
-    copies = {full: weights[name].to(torch.float32, copy=True) for name, full in names.items()}
+    # Copies: models are float32 for any precision of the file, share no memory with it, and have
+    # the usual memory order, which their optimizer's tensors follow: safetensors take no other.
+    copies = {
+        full: weights[name].to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        for name, full in names.items()
+    }
     model.load_state_dict(copies, assign=True)

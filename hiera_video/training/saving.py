@@ -163,7 +163,10 @@ def take_snapshot(
     if optimizer.state and (main or accelerator.is_fsdp2):
         whole: Any = get_optimizer_state_dict(trained, optimizer)
         named = optimizer_tensors(whole["state"])
-        tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in named.items()}
+        tensors = {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in named.items()
+        }
     if not main:
         return Snapshot(None, {}, tensors)
     values = {

@@ -108,7 +108,7 @@ def start_run(run: R, prefix: str = "") -> tuple[R, Start | None]:
     if "name" not in run.model.model_fields_set:
         name = _fitting_name(name, checkpoint.config, takes_clips)
     weights = Start(run.init_from, checkpoint, [], prefix=prefix)
-    taken = _take_architecture(name, given, weights)
+    taken = _take_architecture(run, name, weights)
     from_images = takes_clips and not checkpoint.config.is_video
     known = known_clip(checkpoint, run.init_from)
     if from_images:
@@ -146,7 +146,7 @@ def resume_run(run: R, checkpoint: Checkpoint, images: Checkpoint | None = None)
     taken: dict[str, Any] = {}
     if takes_clips == config.is_video:  # else the model is refused when it is made
         own = HieraConfig(**named).to_dict()
-        found = _found_fields(name, checkpoint, takes_clips)
+        found = _found_fields(run, name, checkpoint)
         taken = {key: v for key, v in found.items() if key not in given and v != own[key]}
     update: dict[str, Any] = {
         "model": type(run.model)(**{**taken, **given, "name": name}),
@@ -185,12 +185,13 @@ def _fitting_name(default: str, found: HieraConfig, takes_clips: bool) -> str:
     return str(name) if str(name) in list_models() else str(name._replace(size="base"))
 
 
-def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> dict[str, Any]:
-    """The fields that ``given`` leaves open and in which the weights differ from the variant.
+def _take_architecture(run: TrainingRun, name: str, weights: Start) -> dict[str, Any]:
+    """The fields that ``run`` leaves open and in which the weights differ from the variant.
 
     Raises:
-        CheckpointError: if the name, or one of the ``given`` fields, contradicts the weights.
+        CheckpointError: if the name, or a field that ``run`` sets, contradicts the weights.
     """
+    given = run.model.overrides
     source, checkpoint, prefix = weights.source, weights.checkpoint, weights.prefix
     named = variant_fields(name)
     takes_clips = parse_name(name).is_video
@@ -199,7 +200,7 @@ def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> d
             f"{prefix}model.name={name}: takes images, and the weights of init_from={source} "
             f"are of clips; wanted {_fitting_name(name, checkpoint.config, takes_clips=True)}"
         )
-    found = _found_fields(name, checkpoint, takes_clips)
+    found = _found_fields(run, name, checkpoint)
     _check_given(name, given, found, weights)
     fitting = _fitting_name(name, checkpoint.config, takes_clips)
     size = ("embed_dim", "depths", "num_heads")
@@ -219,23 +220,26 @@ def _take_architecture(name: str, given: Mapping[str, Any], weights: Start) -> d
     }
 
 
-def _found_fields(name: str, checkpoint: Checkpoint, takes_clips: bool) -> dict[str, Any]:
-    """The architecture that a model of this name needs to hold the checkpoint's weights."""
+def _found_fields(run: TrainingRun, name: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The fields of a model of this name that holds the checkpoint's weights; those that decide
+    what the weights mean, and all others that ``run`` could set and the variant does not."""
     config = checkpoint.config
-    stored = config.to_dict()
+    stored, named = config.to_dict(), variant_fields(name)
     fields = {field: stored[field] for field in (*FIXED, *FREE)}
-    inflates = takes_clips and not config.is_video
+    elsewhere = {*fields, *FIXED_IN_PRETRAINING, *named, "name"}
+    others = {
+        field: stored[field] for field in type(run.model).model_fields if field not in elsewhere
+    }
+    inflates = parse_name(name).is_video and not config.is_video
     if inflates:
-        of_clips = video_fields(config, variant_fields(name)["image_size"][0])
+        of_clips = video_fields(config, named["image_size"][0])
         fields |= {field: value for field, value in of_clips.items() if field in fields}
         fields["masked_unit_attention"] = stored["masked_unit_attention"]
     if _keeps_decoder(name, checkpoint, inflates):
         fields |= {field: stored[field] for field in FIXED_IN_PRETRAINING}
     else:
         fields["num_query_pool"] = _num_query_pool(name, checkpoint)
-    if not parse_name(name).is_pretraining:
-        fields["head"] = stored["head"]
-    return fields
+    return fields | others
 
 
 def _keeps_decoder(name: str, checkpoint: Checkpoint, inflates: bool) -> bool:

@@ -287,6 +287,11 @@ class TestSavedSettings:
         assert (run.seed, run.train.epochs) == (4, 7)
         assert [record.getMessage() for record in caplog.records] == [f"{saved}: {self.GONE}"]
 
+    def test_a_misspelt_key_is_not_taken_for_one_that_is_gone(self, saved: Path) -> None:
+        saved.write_text(saved.read_text().replace("epochs:", "epocs:"))
+        with pytest.raises(ConfigError, match=r"train\.epocs: unknown key, did you mean epochs\?"):
+            parse_settings(PretrainRun, ["--config", str(saved)])
+
     def test_what_is_written_now_is_read_without_a_word(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -267,6 +267,7 @@ def test_what_a_layout_cannot_express(
     model.save_pretrained(tmp_path / "own")
     with pytest.raises(CheckpointError, match=message):
         convert(tmp_path / "own", tmp_path / "other", layout)
+    assert not (tmp_path / "other").exists()
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

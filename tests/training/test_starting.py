@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -394,7 +395,9 @@ def test_a_run_goes_on_with_the_clips_that_it_began_with(
     assert "differs from" not in output
 
 
-@pytest.mark.parametrize("layout", ["same architecture", "inflated from images", "pre-trained"])
+@pytest.mark.parametrize(
+    "layout", ["same architecture", "inflated from images", "pre-trained", "fewer frames"]
+)
 def test_a_run_resumes_when_its_init_from_is_gone(
     tiny_dataset: TinyDataset, tmp_path: Path, layout: str
 ) -> None:
@@ -402,11 +405,13 @@ def test_a_run_resumes_when_its_init_from_is_gone(
     make: dict[str, Callable[..., Path]] = {
         "same architecture": video_model,
         "inflated from images": image_model,
-        "pre-trained": pretrained_model,
+        "pre-trained": partial(pretrained_model, position_initializer="sine_cosine"),
+        "fewer frames": partial(video_model, clip=None, image_size=[2, 64, 64]),
     }
     source = make[layout](tmp_path / "source")
     takes_clips = ["model.name=hiera_base_16x224", "clip.num_frames=4"]
-    more = [*takes_clips * (layout == "inflated from images"), "train.epochs=2"]
+    given = layout in ("inflated from images", "fewer frames")
+    more = [*takes_clips * given, "train.epochs=2"]
     for folder in ("whole", "resumed"):
         values = arguments(tiny_dataset, source, tmp_path / folder, *more, "clip.crop_size=64")
         train(parse_settings(TrainRun, values))
