@@ -185,6 +185,7 @@ def test_the_module_is_the_program() -> None:
     assert mistaken.stderr == "hiera-video train: error: sead: unknown key, did you mean seed?\n"
 
 
+@pytest.mark.long
 def test_a_launcher_can_start_the_module(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes=1", "-m")
     arguments = (f"data.train.manifest={tiny_dataset.train}", f"output_dir={tmp_path}/run")

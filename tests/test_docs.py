@@ -256,6 +256,7 @@ def save_demo_checkpoint(workplace: Path, classes: list[str]) -> None:
     save_checkpoint(workplace / "runs/demo/best", classes=classes, clip=clip)
 
 
+@pytest.mark.long
 def test_python_about_checkpoints(workplace: Path) -> None:
     save_demo_checkpoint(workplace, ["moving_left", "moving_right"])
     follow("docs/checkpoints.md", workplace)
@@ -271,6 +272,7 @@ def test_python_of_the_readme(workplace: Path) -> None:
     follow("README.md", workplace)
 
 
+@pytest.mark.long
 def test_from_a_folder_of_videos_to_predictions(workplace: Path) -> None:
     for label, colour in zip(("pouring", "stirring", "waiting"), CLASS_COLOURS, strict=True):
         for index in range(1, 9):

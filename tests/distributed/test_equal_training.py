@@ -102,7 +102,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     assert first["num_all_reduces"] == first["num_steps"]
 
 
-@pytest.mark.parametrize("num_processes", [2, 4])
+@pytest.mark.parametrize("num_processes", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_sharded_training_gives_the_same_losses(
     num_processes: int, tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
@@ -176,6 +176,7 @@ def test_mixed_precision_is_the_same_with_shards(tiny_dataset: TinyDataset, tmp_
     assert found[0] == pytest.approx(found[1], abs=1e-4)
 
 
+@pytest.mark.long
 def test_sharded_weights_are_not_averaged(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     settings = arguments(tiny_dataset, tmp_path / "run", "train.ema_decay=0.9")
     (tmp_path / "processes").mkdir()

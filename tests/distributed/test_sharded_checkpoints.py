@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
+import pytest
+
 from hiera_video.files import UNFINISHED
 from hiera_video.training.optimizer_state import OPTIMIZER_FOLDER
 from hiera_video.training.saving import (
@@ -62,6 +64,7 @@ def weights(output_dir: Path) -> bytes:
     return (output_dir / "last" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.long
 def test_a_run_killed_while_its_processes_write_ends_with_the_same_bits(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:

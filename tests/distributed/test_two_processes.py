@@ -186,6 +186,7 @@ def error_lines(result: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in result.stderr.splitlines() if "evaluate.py: error: " in line]
 
 
+@pytest.mark.long
 def test_a_bad_video_ends_both_processes_with_one_line(
     damaged: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

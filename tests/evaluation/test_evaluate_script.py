@@ -186,6 +186,7 @@ def test_batches_workers_and_decoders_change_nothing(
             assert one == pytest.approx(other, abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_process_may_have_no_video(
     tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -33,7 +33,10 @@ CLASSIFIERS = (
     "hiera_base_plus_224",
     "hiera_base_16x224",
 )
-AUTOENCODERS = ("mae_hiera_tiny_224", "mae_hiera_base_16x224")
+AUTOENCODERS = (
+    "mae_hiera_tiny_224",
+    pytest.param("mae_hiera_base_16x224", marks=pytest.mark.long),
+)
 
 
 class Pair(NamedTuple):

@@ -80,6 +80,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint_to_go_on_from(
     assert weights[0] == weights[1]
 
 
+@pytest.mark.long
 def test_a_signal_to_one_of_two_processes_ends_both_at_the_same_step(
     tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_signal_to_one_of_two_processes_ends_both_at_the_same_step(
     verify_checksums(saved)
 
 
+@pytest.mark.long
 def test_a_signal_to_the_launcher_is_passed_on(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), num_processes=2)
@@ -105,6 +107,7 @@ def test_a_signal_to_the_launcher_is_passed_on(tiny_dataset: TinyDataset, tmp_pa
     assert errors.count("train.py: stopped by SIGTERM") == 1
 
 
+@pytest.mark.long
 def test_ctrl_c_at_accelerate_launch(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = start_script("train", *arguments(tiny_dataset, run, FOR_LONG), accelerate=True)
@@ -116,6 +119,7 @@ def test_ctrl_c_at_accelerate_launch(tiny_dataset: TinyDataset, tmp_path: Path) 
     assert errors.count("train.py: stopped by SIGINT") == 1
 
 
+@pytest.mark.long
 def test_a_process_that_dies_ends_the_other_one(tiny_dataset: TinyDataset, tmp_path: Path) -> None:
     """Long before processes stop waiting for each other, and what was saved can be gone on from."""
     run = tmp_path / "run"
@@ -128,7 +132,7 @@ def test_a_process_that_dies_ends_the_other_one(tiny_dataset: TinyDataset, tmp_p
     verify_checksums(saved_checkpoints(run)[-1])
 
 
-@pytest.mark.parametrize("num_processes", [1, 2])
+@pytest.mark.parametrize("num_processes", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_loss_that_is_not_finite_stops_the_run_with_one_line(
     num_processes: int, tiny_dataset: TinyDataset, tmp_path: Path
 ) -> None:

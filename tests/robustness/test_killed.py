@@ -88,7 +88,6 @@ def optimizer_tensors(checkpoint: Path) -> dict[str, Tensor]:
     [
         ("train", 1, 3),
         ("train", 2, 3),
-        ("pretrain", 1, 3),
         *(
             pytest.param(script, num_processes, 10, marks=pytest.mark.long)
             for script in RECIPES

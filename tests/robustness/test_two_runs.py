@@ -81,6 +81,7 @@ def test_a_second_run_waits_for_the_end_of_the_first(
     assert LOCK_FILE not in files_below(run)
 
 
+@pytest.mark.long
 def test_processes_of_one_run_share_its_folder(
     tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
