@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,22 @@ def make_output_directory(path: str | Path, name: str = "output_dir") -> Path:
     except OSError as error:
         raise UserError(f"{name}={path}: cannot be written ({reason_of(error)})") from None
     return path
+
+
+@contextmanager
+def output_directory(path: str | Path, name: str = "output_dir") -> Iterator[Path]:
+    """:func:`make_output_directory` around the block that writes there.
+
+    A new directory is removed again if the block raises a :class:`UserError` before it writes.
+    """
+    is_new = not Path(path).exists()
+    try:
+        yield make_output_directory(path, name)
+    except UserError:
+        if is_new:
+            with suppress(OSError):  # it is not empty, or could not be made
+                Path(path).rmdir()
+        raise
 
 
 def _flush(path: Path) -> None:

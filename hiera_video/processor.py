@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from hiera_video.config.groups import Decoder, EvaluateSettings
+from hiera_video.config.clip_groups import EvaluateSettings
+from hiera_video.config.groups import Decoder
 from hiera_video.data.loader import read_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions

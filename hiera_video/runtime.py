@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from hiera_video import compat
 from hiera_video.config.groups import JobSettings
-from hiera_video.errors import ConfigError, UserError
-from hiera_video.files import make_output_directory
+from hiera_video.errors import ConfigError
+from hiera_video.files import make_output_directory, output_directory
 from hiera_video.locks import locked
 from hiera_video.processes import is_first_process
 
@@ -49,18 +49,11 @@ def open_output(output_dir: Path, index_dir: Path | None) -> Iterator[Path]:
     Raises:
         UserError: if a folder cannot be written to, or another run writes to ``output_dir``.
     """
-    is_new = not output_dir.exists()
-    make_output_directory(output_dir)
-    if index_dir is not None:
-        make_output_directory(index_dir, "data.index_dir")
-    try:
+    with output_directory(output_dir):
+        if index_dir is not None:
+            make_output_directory(index_dir, "data.index_dir")
         with locked(output_dir) if is_first_process() else nullcontext():
             yield output_dir
-    except UserError:
-        if is_new:
-            with suppress(OSError):  # the folder is not empty: the run had begun
-                output_dir.rmdir()
-        raise
 
 
 class Signals:

@@ -38,12 +38,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import (
-    AugmentSettings,
-    ClipSettings,
-    EvaluateSettings,
-    ReadingSettings,
-)
+from hiera_video.config.clip_groups import AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.loader import TrainingLoader, TrainingOrder
 from hiera_video.data.manifest import Row

@@ -20,7 +20,7 @@ import torch
 from av.video.reformatter import Interpolation, VideoReformatter
 from benchmark_videos import NUM_FRAMES, seconds_of, transcode, write_video
 
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.decoding.reader import VideoReader
 
 CLIP = ClipSettings()

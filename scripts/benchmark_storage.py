@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from hiera_video.command import run_command
-from hiera_video.config.groups import AugmentSettings, ClipSettings
+from hiera_video.config.clip_groups import AugmentSettings, ClipSettings
 from hiera_video.config.machinery import CommandLine
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.manifest import Manifest

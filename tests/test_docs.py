@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from hiera_video.cli import COMMANDS
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.config.machinery import Settings, parse_settings
 from tests.support import (
     CLASS_COLOURS,

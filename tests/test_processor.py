@@ -15,7 +15,7 @@ from hiera_video import (
     create_model,
     load_clips,
 )
-from hiera_video.config.groups import EvaluateSettings
+from hiera_video.config.clip_groups import EvaluateSettings
 from hiera_video.errors import ConfigError, VideoError
 from hiera_video.evaluation.predict import PredictionOptions, predict
 from tests.models.small import IMAGE

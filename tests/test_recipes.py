@@ -11,7 +11,7 @@ import torch
 
 from hiera_video import HieraForVideoClassification
 from hiera_video.commands.evaluate import EvaluateRun
-from hiera_video.config.groups import EvaluateSettings
+from hiera_video.config.clip_groups import EvaluateSettings
 from hiera_video.config.machinery import load_yaml, parse_settings
 from hiera_video.models.variants import VARIANTS as VARIANT_TABLE
 from hiera_video.models.variants import variant_config

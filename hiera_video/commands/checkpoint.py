@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.config.machinery import GivenFields, Settings, with_fields_of
 
 #: What ``--help`` says of ``checkpoint``.

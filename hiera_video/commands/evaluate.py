@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import Field
 
 from hiera_video.commands.checkpoint import TrainedModel
-from hiera_video.config.groups import EvaluateData, EvaluateSettings, RunSettings
+from hiera_video.config.clip_groups import EvaluateSettings
+from hiera_video.config.groups import EvaluateData, RunSettings
 
 
 class EvaluateRun(TrainedModel, RunSettings):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from hiera_video.commands.checkpoint import TrainedModel
-from hiera_video.config.groups import FeatureData, FeatureSettings, JobSettings
+from hiera_video.config.clip_groups import FeatureSettings
+from hiera_video.config.groups import FeatureData, JobSettings
 
 
 class FeatureRun(TrainedModel, JobSettings):

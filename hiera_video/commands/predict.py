@@ -18,7 +18,8 @@ from pydantic import Field
 
 from hiera_video.command import say_error
 from hiera_video.commands.checkpoint import CHECKPOINT, CheckpointClip
-from hiera_video.config.groups import DecoderSettings, EvaluateSettings
+from hiera_video.config.clip_groups import EvaluateSettings
+from hiera_video.config.groups import DecoderSettings
 from hiera_video.config.machinery import Settings
 
 if TYPE_CHECKING:

@@ -183,19 +183,6 @@ def parse_settings(
         raise ConfigError(_join(faults) or str(error), faults) from None
 
 
-def read_saved(cls: type[S], path: Path) -> S:
-    """The settings that a run of this or an earlier version saved in a file.
-
-    Keys that no longer exist are dropped, and named in one warning.
-
-    Raises:
-        ConfigError: if it cannot be read, or what is left does not fit.
-    """
-    values = load_yaml(path)
-    _drop_gone(cls, values, str(path))
-    return cls(**values)
-
-
 def _drop_gone(cls: type[BaseModel], values: dict[str, Any], source: str) -> None:
     gone = list(_take_gone(cls, values, ""))
     if gone and is_first_process():

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pytorchvideo.data.clip_sampling import UniformClipSampler
 
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 
 
 def exact(number: float) -> Fraction:

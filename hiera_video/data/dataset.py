@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings, EvaluateSettings, ViewSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings, ViewSettings
 from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.sampling import evaluation_clips, training_clip
 from hiera_video.data.transforms import EvaluationViews, TrainView

@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 import torch
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings, EvaluateSettings, ReadingSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.manifest import Row, rows_of_files
 from hiera_video.data.windows import VideoWindows, WindowBatch

@@ -25,7 +25,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hiera_video.config.groups import ClipSettings, ReadingSettings
+from hiera_video.config.clip_groups import ClipSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.manifest_table import read_header, read_table
 from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable

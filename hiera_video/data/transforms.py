@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from hiera_video.config.groups import ClipSettings, ViewSettings
+from hiera_video.config.clip_groups import ClipSettings, ViewSettings
 from hiera_video.data.sampling import RULES
 from hiera_video.seeding import derive_seed
 

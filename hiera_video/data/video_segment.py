@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hiera_video.batch import ClipBatch, Failure, Notice, NoticeKind
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames
 from hiera_video.data.manifest import Row
 from hiera_video.data.sampling import bound, evaluation_clips

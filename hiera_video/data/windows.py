@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.clips import exact, window_starts
 from hiera_video.data.manifest import Row, Rows
 from hiera_video.data.transforms import EvaluationViews

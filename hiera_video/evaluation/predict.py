@@ -11,7 +11,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
 from hiera_video.data.file_search import VIDEO_SUFFIXES, find_files
 from hiera_video.data.loader import read_files
 from hiera_video.decoding.decoders import check_decoder
@@ -20,7 +20,7 @@ from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError, VideoError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.scores import ViewAverage
-from hiera_video.tasks.registry import task_of
+from hiera_video.tasks.registry import trained_task
 
 #: Schemes of addresses from which a file can be downloaded.
 _DOWNLOAD_SCHEMES = {"http", "https", "ftp", "s3", "gs", "hf"}
@@ -88,7 +88,7 @@ def predict(
     path = Path()
     average = ViewAverage(
         model.to(Accelerator().device),
-        task_of(model.config, names, clip),
+        trained_task(names, clip),
         views,
         lambda _: str(path),
     )

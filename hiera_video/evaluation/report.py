@@ -55,8 +55,7 @@ class Evaluation:
             ],
             "settings": settings,
         }
-        counts = ("num_videos", "num_failed")  # the summary always has these
-        shown = task.shown or {name: Shown(name) for name in figures if name not in counts}
+        shown = task.shown or {name: Shown(name) for name in figures}
         return cls(metrics, dict(shown), task.doubts(table))
 
     def summary(self) -> str:

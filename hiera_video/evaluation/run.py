@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiera_video.config.groups import ClipSettings, EvaluateData, EvaluateSettings, RunSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import EvaluateData, RunSettings
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.class_list import CLASSES_FILE
 from hiera_video.data.failures import FailurePolicy
@@ -22,7 +23,7 @@ from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.preprocessor import load_preprocessor
 from hiera_video.models.registry import load_model
 from hiera_video.runtime import make_accelerator, open_output, prepare_for_inference
-from hiera_video.tasks.registry import task_of
+from hiera_video.tasks.registry import trained_task
 from hiera_video.tasks.task import Task
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def _open(
     Raises:
         ManifestError: if the manifest cannot be used, or does not fit the model.
     """
-    task = task_of(model.config, names if model.config.has_label_names else None, clip)
+    task = trained_task(names if model.config.has_label_names else None, clip)
     manifest = open_manifest(data, "data.val.manifest", clip, targets=task.targets)
     labels = task.targets
     if isinstance(labels, ClassLabels) and len(labels.classes) != len(names):

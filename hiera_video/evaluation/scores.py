@@ -15,7 +15,8 @@ from accelerate.utils import gather, gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch, Failure
-from hiera_video.config.groups import EvaluateSettings, ReadingSettings
+from hiera_video.config.clip_groups import EvaluateSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import ClipLoader, evaluation_order

@@ -17,7 +17,8 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings, FeatureData, FeatureSettings, JobSettings
+from hiera_video.config.clip_groups import ClipSettings, FeatureSettings
+from hiera_video.config.groups import FeatureData, JobSettings
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.loader import extraction_order, window_batches
 from hiera_video.data.manifest import Manifest, open_manifest

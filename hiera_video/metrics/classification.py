@@ -23,7 +23,7 @@ _DIGITS = 6
 def classification_figures(
     scores: Tensor, labels: Tensor, failed_labels: Tensor, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """``top1``, ``top5``, ``loss``, ``num_videos``, ``num_failed``, and accuracies ``per_class``.
+    """``top1``, ``top5``, ``loss``, and accuracies ``per_class``.
 
     With fewer than five classes, ``top5`` is the accuracy among the best K.
 
@@ -39,8 +39,6 @@ def classification_figures(
         "top1": _rounded(top_k_accuracy(scores, labels, 1, num_failed)),
         "top5": _rounded(top_k_accuracy(scores, labels, min(5, len(classes)), num_failed)),
         "loss": mean_cross_entropy(scores, labels),
-        "num_videos": len(labels) + num_failed,
-        "num_failed": num_failed,
         "per_class": dict(zip(classes, map(_rounded, per_class), strict=True)),
     }
 

@@ -31,7 +31,7 @@ _TABLES = (
     "decoder.position_embedding",
 )
 
-logger = logging.getLogger("hiera_video.models.pretrained")
+logger = logging.getLogger(__name__)
 
 
 class ModelClass(NamedTuple):

@@ -168,4 +168,4 @@ def resize_table(table: Tensor, size: tuple[int, ...], antialias: bool = False) 
         columns = rearrange(table, "t h w d -> (h w) d t")
         columns = F.interpolate(columns, time[0], mode="linear")
         table = rearrange(columns, "(h w) d t -> t h w d", h=height)
-    return table.contiguous()
+    return table

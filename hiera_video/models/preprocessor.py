@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hiera_video.config.groups import ClipSettings, ImageSettings
+from hiera_video.config.clip_groups import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError, reason_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import PREPROCESSOR_FILE, Checkpoint

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from hiera_video.config.groups import AugmentSettings
+from hiera_video.config.clip_groups import AugmentSettings
 
 
 class Mixing:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hiera_video.config.groups import ClipSettings
-from hiera_video.errors import CheckpointError, suggest
-from hiera_video.models.config import HieraConfig
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.tasks.single_label import SingleLabel
 from hiera_video.tasks.task import Task
 
@@ -16,13 +14,6 @@ TASKS: dict[str, Callable[[Sequence[str] | None, ClipSettings], Task]] = {
 }
 
 
-def task_of(config: HieraConfig, classes: Sequence[str] | None, clip: ClipSettings) -> Task:
-    """The task that a model with this ``config`` was trained for.
-
-    Raises:
-        CheckpointError: if its name is unknown.
-    """
-    name = getattr(config, "problem_type", None) or "single_label"
-    if name not in TASKS:
-        raise CheckpointError(f"problem_type={name!r}: is unknown, {suggest(name, list(TASKS))}")
-    return TASKS[name](classes, clip)
+def trained_task(classes: Sequence[str] | None, clip: ClipSettings) -> Task:
+    """The task that a classifier was trained for. No checkpoint names another one yet."""
+    return TASKS["single_label"](classes, clip)

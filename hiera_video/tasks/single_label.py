@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest
 from hiera_video.metrics.classification import classification_figures

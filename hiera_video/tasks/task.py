@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hiera_video.batch import Failure, model_input
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.manifest import Manifest
 from hiera_video.data.targets import TargetEncoder
 from hiera_video.tasks.columns import list_column

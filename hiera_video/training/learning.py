@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hiera_video.config.groups import ClipSettings, EvaluateSettings, LoopSettings, ViewSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings, ViewSettings
+from hiera_video.config.groups import LoopSettings
 from hiera_video.data.manifest import Manifest
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.tasks.task import Task

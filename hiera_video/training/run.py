@@ -6,12 +6,13 @@ weights come from one place: that checkpoint, or ``init_from``, or the seed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.models.joint import IMAGES_FOLDER, HieraForJointTraining
-from hiera_video.models.layouts import read_checkpoint
+from hiera_video.models.layouts import Checkpoint, read_checkpoint
 from hiera_video.runtime import open_output
 from hiera_video.training.changes import refuse_settings
 from hiera_video.training.learning import Learning
@@ -81,7 +82,8 @@ def run_training(run: R, make_side: MakeSide[R], adapt_model: AdaptModel | None 
 def _make_sides(run: R, saved: SavedState | None, make_side: MakeSide[R]) -> tuple[R, Learning]:
     """The run with what its weights bring, and its sides; weights come from ``saved``, else from
     ``init_from``, else from the seed."""
-    run, start = _weights_of(run, saved)
+    weights = None if saved is None else _read_weights(saved)
+    run, start = _weights_of(run, weights)
     if saved is not None:
         refuse_settings(saved.settings, settings_of_run(run), saved.checkpoint)
     check_kind(run)
@@ -91,22 +93,31 @@ def _make_sides(run: R, saved: SavedState | None, make_side: MakeSide[R]) -> tup
         return run, Learning(clips, None, clips.model)
     starts_inflated = clips.model.inflated or saved is not None
     twin = image_run(run, run.init_from if starts_inflated else None)
-    twin, start = _weights_of(twin, saved, "images.")
+    twin, start = _weights_of(twin, weights, "images.")
     # Recorded as it is used, so that a resumed run knows it without the weights.
     run = run.model_copy(update={"images": run.images.model_copy(update={"clip": twin.clip})})
     images = make_side(twin, start)
     return run, Learning(clips, images, HieraForJointTraining(images.model, clips.model))
 
 
-def _weights_of(run: R, saved: SavedState | None, prefix: str = "") -> tuple[R, Start | None]:
-    """Where the weights of a side come from, and the run with what they bring."""
+def _read_weights(saved: SavedState) -> tuple[Checkpoint, Checkpoint | None]:
+    """The checkpoint of the clips' model, and in joint training that of the images' model."""
+    folder, source = saved.checkpoint / "model", str(saved.checkpoint)
+    clips = replace(read_checkpoint(folder), source=source)
+    if not (folder / IMAGES_FOLDER).exists():
+        return clips, None
+    return clips, replace(read_checkpoint(folder / IMAGES_FOLDER), source=source)
+
+
+def _weights_of(
+    run: R, saved: tuple[Checkpoint, Checkpoint | None] | None, prefix: str = ""
+) -> tuple[R, Start | None]:
+    """Complete ``run`` by the weights of a side, and return both; ``saved`` are its own."""
     if saved is None:
         return start_run(run, prefix)
-    folder = saved.checkpoint / "model"
-    of_images = folder / IMAGES_FOLDER
-    images = read_checkpoint(of_images) if of_images.exists() else None
-    checkpoint = images if prefix and images is not None else read_checkpoint(folder)
-    start = Start(str(saved.checkpoint), checkpoint, [], resumes=True, prefix=prefix)
+    clips, images = saved
+    checkpoint = images if prefix and images is not None else clips
+    start = Start(checkpoint.source, checkpoint, [], resumes=True, prefix=prefix)
     return resume_run(run, checkpoint, images), start
 
 

@@ -12,11 +12,15 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from hiera_video.config.groups import (
+from hiera_video.config.clip_groups import (
     AugmentSettings,
     ClipSettings,
-    DataSource,
     ImageSettings,
+    ValidationSettings,
+    ViewSettings,
+)
+from hiera_video.config.groups import (
+    DataSource,
     LoopSettings,
     ModelSettings,
     OptimizerSettings,
@@ -25,8 +29,6 @@ from hiera_video.config.groups import (
     RunSettings,
     TrainData,
     TrainSettings,
-    ValidationSettings,
-    ViewSettings,
 )
 from hiera_video.config.machinery import GivenFields, Settings, with_fields_of
 from hiera_video.errors import suggest

@@ -12,9 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from hiera_video.config.groups import (
-    ValidationSettings,
-)
+from hiera_video.config.clip_groups import ValidationSettings
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.errors import CheckpointError, ConfigError

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.config.help import is_constant
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.config import HieraConfig

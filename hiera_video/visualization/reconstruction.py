@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
-from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
 from hiera_video.data.loader import read_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions

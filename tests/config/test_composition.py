@@ -18,7 +18,7 @@ from hiera_video.commands.features import FeatureRun
 from hiera_video.commands.prepare_folder import FolderRun
 from hiera_video.config.groups import RunSettings
 from hiera_video.config.help import all_fields
-from hiera_video.config.machinery import Settings, dump_yaml, parse_settings, read_saved
+from hiera_video.config.machinery import Settings, dump_yaml, parse_settings
 from hiera_video.config.yaml_files import recipe_names
 from hiera_video.errors import ConfigError
 from hiera_video.models.activations import ACTIVATIONS
@@ -276,7 +276,7 @@ class TestSavedSettings:
         self, saved: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING):
-            run = read_saved(PretrainRun, saved)
+            run = parse_settings(PretrainRun, ["--config", str(saved)])
         assert [record.getMessage() for record in caplog.records] == [f"{saved}: {self.GONE}"]
         assert run.train.epochs == 7
 
@@ -297,7 +297,8 @@ class TestSavedSettings:
     ) -> None:
         run = parse_settings(TrainRun, ["output_dir=out", "model.embed_dim=8"])
         (tmp_path / "config.yaml").write_text(dump_yaml(run))
-        assert read_saved(TrainRun, tmp_path / "config.yaml") == run
+        file = tmp_path / "config.yaml"
+        assert parse_settings(TrainRun, ["--config", str(file)]) == run
         assert caplog.records == []
 
     def test_a_recipe_with_such_a_key_is_refused(self, tmp_path: Path) -> None:

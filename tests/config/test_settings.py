@@ -9,7 +9,8 @@ import pytest
 
 from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.commands.features import FeatureRun
-from hiera_video.config.groups import ClipSettings, Decoder, EvaluateSettings, ImageSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings, ImageSettings
+from hiera_video.config.groups import Decoder
 from hiera_video.config.machinery import dump_yaml, load_yaml, parse_settings
 from hiera_video.data.sampling import RULES
 from hiera_video.decoding.decoders import DECODERS

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames, window_starts
 
 NTSC = Fraction(30000, 1001)

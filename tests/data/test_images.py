@@ -12,7 +12,12 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
-from hiera_video.config.groups import AugmentSettings, ClipSettings, EvaluateSettings, ImageSettings
+from hiera_video.config.clip_groups import (
+    AugmentSettings,
+    ClipSettings,
+    EvaluateSettings,
+    ImageSettings,
+)
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.manifest import Manifest, Row
 from hiera_video.data.windows import VideoWindows

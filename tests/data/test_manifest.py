@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hiera_video.config.groups import ClipSettings, DataSource, TrainData
+from hiera_video.config.clip_groups import ClipSettings
+from hiera_video.config.groups import DataSource, TrainData
 from hiera_video.data.class_list import write_classes
 from hiera_video.data.manifest import (
     Manifest,

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from hiera_video.batch import ClipBatch, Failure, Notice
-from hiera_video.config.groups import AugmentSettings, ClipSettings, ImageSettings, ReadingSettings
+from hiera_video.config.clip_groups import AugmentSettings, ClipSettings, ImageSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.loader import TrainingLoader, TrainingOrder
 from hiera_video.data.manifest import Row

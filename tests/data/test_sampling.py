@@ -15,7 +15,7 @@ import torch
 from pytorchvideo.data.clip_sampling import ConstantClipsPerVideoSampler, RandomClipSampler
 from pytorchvideo.data.encoded_video import EncodedVideo
 
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.clips import VideoPart
 from hiera_video.data.sampling import RULES, evaluation_clips, training_clip
 from hiera_video.errors import ConfigError

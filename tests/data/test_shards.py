@@ -16,13 +16,8 @@ from PIL import Image
 from webdataset import ShardWriter, WebDataset
 
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import (
-    AugmentSettings,
-    ClipSettings,
-    DataSource,
-    ReadingSettings,
-    TrainData,
-)
+from hiera_video.config.clip_groups import AugmentSettings, ClipSettings
+from hiera_video.config.groups import DataSource, ReadingSettings, TrainData
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.dataset import TrainClips
 from hiera_video.data.loader import TrainingLoader, TrainingOrder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hiera_video.config.groups import ClipSettings, EvaluateSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.manifest import Row
 from hiera_video.data.windows import VideoWindows

@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from hiera_video.config.groups import AugmentSettings, ClipSettings
+from hiera_video.config.clip_groups import AugmentSettings, ClipSettings
 from hiera_video.data.sampling import RULES
 from hiera_video.data.transforms import EvaluationViews, TrainView
 

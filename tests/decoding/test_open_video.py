@@ -15,7 +15,8 @@ from PIL import Image
 
 from hiera_video import VideoError, open_video
 from hiera_video.batch import ClipBatch
-from hiera_video.config.groups import ClipSettings, EvaluateSettings, ReadingSettings
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.failures import NOTICES_FILE, FailurePolicy
 from hiera_video.data.manifest import Row

@@ -12,7 +12,7 @@ import pytest
 
 from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.commands.evaluate import start as evaluate
-from hiera_video.config.groups import EvaluateSettings
+from hiera_video.config.clip_groups import EvaluateSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError, UserError
 from hiera_video.evaluation.predict import PredictionOptions, predict

@@ -15,13 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from hiera_video.batch import Failure
-from hiera_video.config.groups import (
-    ClipSettings,
-    DataSource,
-    EvaluateData,
-    EvaluateSettings,
-    RunSettings,
-)
+from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
+from hiera_video.config.groups import DataSource, EvaluateData, RunSettings
 from hiera_video.data.manifest import Manifest
 from hiera_video.evaluation.report import (
     Evaluation,

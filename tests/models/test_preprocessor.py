@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hiera_video import HieraConfig, HieraModel
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.preprocessor import dump_preprocessor, load_preprocessor
 from hiera_video.models.variants import variant_config

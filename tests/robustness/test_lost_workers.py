@@ -21,12 +21,8 @@ from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.commands.features import FeatureRun
 from hiera_video.commands.features import start as extract_features
-from hiera_video.config.groups import (
-    AugmentSettings,
-    ClipSettings,
-    EvaluateSettings,
-    ReadingSettings,
-)
+from hiera_video.config.clip_groups import AugmentSettings, ClipSettings, EvaluateSettings
+from hiera_video.config.groups import ReadingSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.failures import SKIPPED_FILE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hiera_video.config.groups import AugmentSettings
+from hiera_video.config.clip_groups import AugmentSettings
 from hiera_video.tasks.mixing import Mixing
 
 

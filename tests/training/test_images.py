@@ -14,7 +14,7 @@ from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.commands.evaluate import start as evaluate
 from hiera_video.commands.features import FeatureRun
 from hiera_video.commands.features import start as extract_features
-from hiera_video.config.groups import EvaluateSettings
+from hiera_video.config.clip_groups import EvaluateSettings
 from hiera_video.config.machinery import parse_settings
 from hiera_video.errors import ConfigError, ManifestError, VideoError
 from hiera_video.evaluation.predict import predict

@@ -17,7 +17,7 @@ from hiera_video import HieraForImageClassification, HieraForVideoClassification
 from hiera_video.batch import ClipBatch, Failure
 from hiera_video.commands.evaluate import EvaluateRun
 from hiera_video.commands.evaluate import start as evaluate
-from hiera_video.config.groups import ClipSettings
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.config.machinery import load_yaml, parse_settings
 from hiera_video.data.paired_loader import PairedBatch
 from hiera_video.errors import ConfigError

@@ -20,7 +20,7 @@ from hiera_video import (
     HieraForVideoClassification,
     HieraModel,
 )
-from hiera_video.config.groups import ClipSettings, ImageSettings
+from hiera_video.config.clip_groups import ClipSettings, ImageSettings
 from hiera_video.config.machinery import load_yaml, parse_settings
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.convert import convert

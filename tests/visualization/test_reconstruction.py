@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from hiera_video import HieraConfig, HieraForPreTraining, create_model
-from hiera_video.config.groups import ClipSettings, ImageSettings
+from hiera_video.config.clip_groups import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError, VideoError
 from hiera_video.models.outputs import HieraPreTrainingOutput
 from hiera_video.models.preprocessor import dump_preprocessor
