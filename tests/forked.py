@@ -8,6 +8,7 @@ same environment, one process per rank, in a process group of its own; but for w
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import runpy
@@ -141,6 +142,7 @@ def _run(
     os.environ.update(environment)
     for file, descriptor in zip(files, (1, 2), strict=True):
         os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), descriptor)
+    faulthandler.enable()  # a process that crashes prints where
     multiprocessing.set_start_method("fork", force=True)  # of data workers, as in any script
     sys.argv = [str(script), *arguments]
     ShortRuns().begin()
