@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader
 
+from hiera_video.config.machinery import flat_settings
 from hiera_video.files import atomic_path
 from hiera_video.tasks.task import ScoreTable, Shown, Task
 
@@ -107,6 +108,7 @@ def render_report(
     environment = Environment(loader=PackageLoader("hiera_video.evaluation"), autoescape=True)
     return environment.get_template("report.html").render(
         metrics=evaluation.metrics,
+        settings=flat_settings(evaluation.metrics["settings"]),
         figures=figures,
         tables=tables,
         warnings=evaluation.doubts,
