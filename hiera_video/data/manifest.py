@@ -17,6 +17,7 @@ import re
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -27,17 +28,21 @@ import pyarrow.compute as pc
 
 from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.config.groups import ReadingSettings
+from hiera_video.data.file_search import VIDEO_SUFFIXES
+from hiera_video.data.frame_rates import NO_FRAME_RATE, rows_in_question
 from hiera_video.data.manifest_table import read_header, read_table
 from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
 from hiera_video.data.targets import TargetEncoder
+from hiera_video.decoding.pictures import holds_pictures, open_pictures
 from hiera_video.decoding.source import IMAGE_SUFFIXES, NO_REGULAR_FILE, ShardMember, is_image
-from hiera_video.errors import ManifestError, VideoError
+from hiera_video.errors import ManifestError, VideoError, reason_of
 
 #: The columns that give the segment of the video.
 _SECONDS = {"start_seconds": pa.float64(), "end_seconds": pa.float64()}
 #: Prefix of target columns in the table, which tells them from the columns of the file.
 _TARGET = "target "
+_FILE, _FOLDER = "file", "folder"
 _UP_TO_DOTS = re.compile(r".*/\.\.(?=/|$)", re.DOTALL)
 
 
@@ -150,6 +155,8 @@ class Manifest:
     def check_files(self) -> None:
         """Check that every file exists, or that every shard does and is as long as required.
 
+        A folder of pictures is looked into when it is read; only the first one is now.
+
         Raises:
             ManifestError: if not; the message names the first such file or shard, its line, and
                 how many there are.
@@ -158,16 +165,42 @@ class Manifest:
             check_shards(self.path, self.root, self._rows.table)
             return
         root = str(self.root)
-        bad = [
-            index
-            for index, path in enumerate(self.paths)
-            # Text takes a third of the time of Path objects, which matters at a million rows.
-            if not _is_regular(os.path.join(root, path))  # noqa: PTH118
-        ]
+        # Text takes a third of the time of Path objects, which matters at a million rows.
+        kinds = [_kind(os.path.join(root, path)) for path in self.paths]  # noqa: PTH118
+        bad = [index for index, kind in enumerate(kinds) if kind is None]
         if bad:
             others = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
             fault = _why_no_file(self.root / self.paths[bad[0]])
             raise ManifestError(f"{self.path}, line {bad[0] + 2}: {fault}{others}")
+        if _FOLDER in kinds:
+            self._look_into(kinds.index(_FOLDER))
+
+    def _look_into(self, index: int) -> None:
+        """Check that the folder of a row is one of pictures."""
+        folder = self.root / self.paths[index]
+        try:
+            open_pictures(folder).close()
+        except (OSError, ValueError) as error:
+            reason = reason_of(error)
+            raise ManifestError(f"{self.path}, line {index + 2}: {folder}: {reason}") from None
+
+    def check_frame_rate(
+        self, frame_rate: Fraction | None, clip: ClipSettings | None = None
+    ) -> None:
+        """Check that there is a frame rate if pictures need one: in every row, or, given ``clip``,
+        where its clips depend on seconds.
+
+        A folder with the suffix of a video says what it lacks when it is read.
+
+        Raises:
+            ManifestError: for the first such row that is a folder or archive of pictures.
+        """
+        if frame_rate is not None:
+            return
+        for index in rows_in_question(self._rows.table, clip, (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)):
+            file = self[index].file
+            if holds_pictures(file):
+                raise ManifestError(f"{self.path}, line {index + 2}: {file}: {NO_FRAME_RATE}")
 
     def check_kind(self, clip: ClipSettings) -> None:
         """Check that all files are images if a clip is an image, and videos if it is not.
@@ -217,13 +250,15 @@ def open_manifest(
 
     Raises:
         ManifestError: if the setting has no value, the manifest cannot be read, it lists images if
-            clips are videos (or the reverse), or, under ``data.on_error=raise``, a file is missing.
+            clips are videos (or the reverse), pictures need a frame rate and have none, or, under
+            ``data.on_error=raise``, a file is missing.
     """
     path: Path | None = attrgetter(key.removeprefix("data."))(data)
     if path is None:
         raise ManifestError(f"{key}: is required and was not given")
     manifest = Manifest(path, targets=targets, root=data.root)
     manifest.check_kind(clip)
+    manifest.check_frame_rate(data.exact_frame_rate, clip)
     if data.on_error == "raise":
         manifest.check_files()
     return manifest
@@ -257,11 +292,15 @@ def written_paths(files: Iterable[str | Path], folder: Path) -> list[str]:
     return [without_dots(file).removeprefix(below) for file in files]
 
 
-def _is_regular(path: str) -> bool:
+def _kind(path: str) -> str | None:
+    """What can be read at a path: a file, or a folder, of pictures perhaps; None if nothing."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+        mode = os.stat(path).st_mode  # noqa: PTH116
     except (OSError, ValueError):
-        return False
+        return None
+    if stat.S_ISDIR(mode):
+        return None if is_image(path) else _FOLDER
+    return _FILE if stat.S_ISREG(mode) else None
 
 
 def _why_no_file(path: Path) -> str:
