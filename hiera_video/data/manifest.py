@@ -1,7 +1,8 @@
 """Manifests: lists of videos and of what they show.
 
 A manifest is a CSV with a header, ``path,label[,start_seconds,end_seconds]``. ``path`` is absolute,
-or relative to ``data.root`` (default: the manifest's own folder). Further columns hold what is to
+or relative to ``data.root`` (default: the manifest's own folder), and names a video, an image, or a
+folder or archive of numbered pictures, which is a clip only where a manifest names it. Further columns hold what is to
 be learned, usually ``label``, a class name; a ``TargetEncoder`` turns them into numbers
 (``class_labels.py``). Unused columns are ignored. A file ``classes.txt`` beside the manifest, one
 name a line, fixes the order of the classes. ``datasets/`` has scripts that convert other formats.
