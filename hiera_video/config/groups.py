@@ -83,11 +83,11 @@ class FrameRateSettings(Settings):
         return None if self.frame_rate is None else Fraction(str(self.frame_rate))
 
 
-class PredictData(DecoderSettings, FrameRateSettings):
+class PredictData(FrameRateSettings, DecoderSettings):
     """How single files are read."""
 
 
-class ReadingSettings(DecoderSettings, FrameRateSettings):
+class ReadingSettings(FrameRateSettings, DecoderSettings):
     """How the videos of a manifest are read."""
 
     root: Path | None = Field(

@@ -2,10 +2,11 @@
 
 A manifest is a CSV with a header, ``path,label[,start_seconds,end_seconds]``. ``path`` is absolute,
 or relative to ``data.root`` (default: the manifest's own folder), and names a video, an image, or a
-folder or archive of numbered pictures, which is a clip only where a manifest names it. Further columns hold what is to
-be learned, usually ``label``, a class name; a ``TargetEncoder`` turns them into numbers
-(``class_labels.py``). Unused columns are ignored. A file ``classes.txt`` beside the manifest, one
-name a line, fixes the order of the classes. ``datasets/`` has scripts that convert other formats.
+folder or archive of numbered pictures (which is a clip only where a manifest names it). Further
+columns hold what is to be learned, usually ``label``, a class name; a ``TargetEncoder`` turns them
+into numbers (``class_labels.py``). Unused columns are ignored. A file
+``classes.txt`` beside the manifest, one name a line, fixes the order of the classes. ``datasets/``
+has scripts that convert other formats.
 
 If videos are in tar shards, there are more columns, ``shard,member,offset_bytes,size_bytes``, and
 ``path`` is only a name; ``scripts/make_shards.py`` and ``scripts/index_shards.py`` write these.
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,19 +31,19 @@ from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.config.groups import ReadingSettings
 from hiera_video.data.file_search import VIDEO_SUFFIXES
 from hiera_video.data.frame_rates import NO_FRAME_RATE, rows_in_question
+from hiera_video.data.manifest_files import check_files
 from hiera_video.data.manifest_table import read_header, read_table
 from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
 from hiera_video.data.targets import TargetEncoder
-from hiera_video.decoding.pictures import holds_pictures, open_pictures
-from hiera_video.decoding.source import IMAGE_SUFFIXES, NO_REGULAR_FILE, ShardMember, is_image
-from hiera_video.errors import ManifestError, VideoError, reason_of
+from hiera_video.decoding.pictures import holds_pictures
+from hiera_video.decoding.source import IMAGE_SUFFIXES, ShardMember, is_image
+from hiera_video.errors import ManifestError, VideoError
 
 #: The columns that give the segment of the video.
 _SECONDS = {"start_seconds": pa.float64(), "end_seconds": pa.float64()}
 #: Prefix of target columns in the table, which tells them from the columns of the file.
 _TARGET = "target "
-_FILE, _FOLDER = "file", "folder"
 _UP_TO_DOTS = re.compile(r".*/\.\.(?=/|$)", re.DOTALL)
 
 
@@ -165,25 +165,7 @@ class Manifest:
         if self.in_shards:
             check_shards(self.path, self.root, self._rows.table)
             return
-        root = str(self.root)
-        # Text takes a third of the time of Path objects, which matters at a million rows.
-        kinds = [_kind(os.path.join(root, path)) for path in self.paths]  # noqa: PTH118
-        bad = [index for index, kind in enumerate(kinds) if kind is None]
-        if bad:
-            others = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-            fault = _why_no_file(self.root / self.paths[bad[0]])
-            raise ManifestError(f"{self.path}, line {bad[0] + 2}: {fault}{others}")
-        if _FOLDER in kinds:
-            self._look_into(kinds.index(_FOLDER))
-
-    def _look_into(self, index: int) -> None:
-        """Check that the folder of a row is one of pictures."""
-        folder = self.root / self.paths[index]
-        try:
-            open_pictures(folder).close()
-        except (OSError, ValueError) as error:
-            reason = reason_of(error)
-            raise ManifestError(f"{self.path}, line {index + 2}: {folder}: {reason}") from None
+        check_files(self.path, self.root, self.paths)
 
     def check_frame_rate(
         self, frame_rate: Fraction | None, clip: ClipSettings | None = None
@@ -291,23 +273,6 @@ def written_paths(files: Iterable[str | Path], folder: Path) -> list[str]:
 
     below = without_dots(folder).rstrip("/") + "/"
     return [without_dots(file).removeprefix(below) for file in files]
-
-
-def _kind(path: str) -> str | None:
-    """What can be read at a path: a file, or a folder, of pictures perhaps; None if nothing."""
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116
-    except (OSError, ValueError):
-        return None
-    if stat.S_ISDIR(mode):
-        return None if is_image(path) else _FOLDER
-    return _FILE if stat.S_ISREG(mode) else None
-
-
-def _why_no_file(path: Path) -> str:
-    if path.is_dir():
-        return f"{path}: cannot be read (is a directory)"
-    return f"{path}: {NO_REGULAR_FILE}" if path.exists() else f"no such file: {path}"
 
 
 def _read_manifest(path: Path, target_columns: Sequence[str]) -> pa.Table:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from hiera_video import open_video
 from hiera_video.data.failures import SKIPPED_FILE
-from tests.decoding.test_frame_folders import NEEDS_RATE, tar_folder, zip_folder
+from tests.decoding.test_frame_folders import NEEDS_RATE, PACK
 from tests.forked import run_forked
 from tests.support import (
     ROOT,
@@ -51,8 +51,8 @@ def frames(videos: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> Tin
                 pictures = video.frames(range(video.num_frames)).permute(0, 2, 3, 1).numpy()
             write_pictures(folder, pictures, "frame_{:010d}.png")
             if row % 3:
-                suffix, pack = [("zip", zip_folder), ("tar", tar_folder)][row % 3 - 1]
-                folder = pack(folder, folder.with_suffix(f".{suffix}"))
+                suffix = ("zip", "tar")[row % 3 - 1]
+                folder = PACK[suffix][1](folder, folder.with_suffix(f".{suffix}"))
             rows.append((folder.relative_to(root), label))
         write_manifest(root / split.name, rows)
     shutil.copy(videos.folder / "classes.txt", root)
@@ -102,8 +102,11 @@ def test_an_evaluation_has_the_same_scores(
     trained: dict[str, Path], videos: TinyDataset, frames: TinyDataset, tmp_path: Path
 ) -> None:
     """With a rate that only the frames need, since the clips count seconds."""
-    shared = (f"checkpoint={trained['videos'] / 'last'}", "data.num_workers=0")
-    shared = (*shared, "clip.frames_per_second=9")
+    shared = (
+        f"checkpoint={trained['videos'] / 'last'}",
+        "data.num_workers=0",
+        "clip.frames_per_second=9",
+    )
     for dataset, more in ((videos, []), (frames, ["data.frame_rate=12"])):
         arguments = [
             f"data.val.manifest={dataset.val}",
