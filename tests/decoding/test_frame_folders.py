@@ -195,6 +195,23 @@ def test_seconds_need_a_rate(
     manifest.check_frame_rate(Fraction(RATE), clip)
 
 
+def test_a_folder_that_is_named_like_a_video_says_what_it_lacks_when_it_is_read(
+    clips: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(clips / "folder", tmp_path / "v_Jump_g01.avi")
+    manifest = Manifest(
+        write_manifest(tmp_path / "m.csv", [("v_Jump_g01.avi", 0.5)], "path,start_seconds")
+    )
+    clip, views = ClipSettings(**TINY_CLIP), EvaluateSettings()
+    manifest.check_frame_rate(None, clip)
+    read = {
+        options: EvaluationClips(manifest, clip, views, options, seed=0)[0].failures
+        for options in (DecodingOptions(), OPTIONS)
+    }
+    assert [failure.reason for failure in read[DecodingOptions()]] == [NEEDS_RATE]
+    assert read[OPTIONS] == []
+
+
 def test_windows_need_a_rate(clips: Path, tmp_path: Path) -> None:
     manifest = manifests(clips, tmp_path, ("", ""))["archive.zip"]
     windows = VideoWindows(

@@ -174,6 +174,10 @@ def test_pretraining(videos: TinyDataset, frames: TinyDataset, tmp_path: Path) -
         ]
         succeed(run_forked("pretrain", *arguments))
     assert same_weights(*(tmp_path / dataset.folder.name for dataset in (videos, frames)))
+    archive = frames.folder / read_manifest(frames.val)[1][0]
+    checkpoint = f"checkpoint={tmp_path / frames.folder.name / 'last'}"
+    films = run_forked("visualize_mae", checkpoint, archive, f"output_dir={tmp_path / 'films'}")
+    assert error_line(films) == f"{archive}: its frames are pictures, which have no times"
 
 
 def test_predict_takes_an_archive_and_searches_a_folder(
