@@ -195,6 +195,16 @@ def _encoder_options(codec: str, b_frames: int, gop: int, open_gop: bool) -> dic
     return {"qscale": "3"}
 
 
+def write_pictures(
+    folder: Path, frames: np.ndarray, name: str = "{:05d}.png", first: int = 1
+) -> Path:
+    """Write frames ``(T, H, W, 3)`` as numbered pictures, by default lossless ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, frame in enumerate(frames, start=first):
+        Image.fromarray(frame).save(folder / name.format(number))
+    return folder
+
+
 def write_audio(path: Path, *, seconds: float = 1.0, rate: int = 16000) -> Path:
     """A file with sound and no picture."""
     with av.open(str(path), "w") as container:

@@ -2,8 +2,10 @@
 
 hiera-video predict checkpoint=DIR FILE [FILE ...]
 
-FILE can be a folder, for all videos (or images, as the model takes) below it, and a pattern. Files
-that cannot be read are listed at the end, each with its reason; the exit status is 2 then.
+FILE can be a folder, for all videos (or images, as the model takes) below it, and a pattern; and a
+.zip or .tar of numbered pictures, which is a video. (A folder of them is one where a manifest names
+it: see `evaluate`.) Files that cannot be read are listed at the end, each with its reason; the exit
+status is 2 then.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pydantic import Field
 from hiera_video.command import say_error
 from hiera_video.commands.checkpoint import CHECKPOINT, CheckpointClip
 from hiera_video.config.clip_groups import EvaluateSettings
-from hiera_video.config.groups import DecoderSettings
+from hiera_video.config.groups import PredictData
 from hiera_video.config.machinery import Settings
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class PredictRun(Settings):
     )
     top_k: int = Field(5, description="classes to show")
     json_lines: bool = Field(False, description="one line of JSON per file")
-    data: DecoderSettings = Field(default_factory=DecoderSettings)
+    data: PredictData = Field(default_factory=PredictData)
     clip: CheckpointClip = Field(default_factory=CheckpointClip)
     evaluate: PredictionViews = Field(default_factory=PredictionViews)
 
@@ -78,6 +80,7 @@ def start(run: PredictRun) -> None:
         read_classes(run.classes) if run.classes else None,
         run.data.decoder,
         run.top_k,
+        run.data.exact_frame_rate,
     )
     views = EvaluateSettings.given(run.evaluate.num_clips, run.evaluate.num_crops)
     predictions = predict(run.checkpoint, run.files, views, options)

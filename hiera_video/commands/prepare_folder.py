@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hiera_video.config.limits import at_least
 from hiera_video.config.machinery import Settings
@@ -36,6 +36,9 @@ class FolderRun(Settings):
     videos: Path = Field(description="folder with one folder per class, or a manifest")
     output_dir: Path = Field(description="folder that everything is written to")
     images: bool = Field(False, description="take images rather than videos")
+    frames: bool = Field(
+        False, description="take folders (or .zip, .tar) of numbered pictures rather than videos"
+    )
     val_share: float = Field(0.2, description="share of each class to validate on")
     seed: int = Field(0, description="of what is drawn")
     group: str | None = Field(
@@ -45,6 +48,12 @@ class FolderRun(Settings):
     folds: Annotated[int, at_least(2)] | None = Field(
         None, description="write so many pairs of manifests besides, for cross-validation"
     )
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> FolderRun:
+        if self.images and self.frames:
+            raise ValueError("images=true and frames=true: wanted one of them")
+        return self
 
     @field_validator("val_share")
     @classmethod
@@ -72,4 +81,5 @@ def start(run: FolderRun) -> None:
 
     group = re.compile(run.group) if run.group else None
     split = Split(run.val_share, run.seed, group, run.folds or 0)
-    prepare_folder(run.videos, run.output_dir, split, run.images)
+    kind = "image files" if run.images else "folders of pictures" if run.frames else "video files"
+    prepare_folder(run.videos, run.output_dir, split, kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -65,7 +66,28 @@ class DecoderSettings(Settings):
     decoder: Decoder = "pyav"
 
 
-class ReadingSettings(DecoderSettings):
+class FrameRateSettings(Settings):
+    """What pictures do not say."""
+
+    frame_rate: float | None = Field(
+        None,
+        gt=0,
+        description="pictures per second of clips that are folders or archives of pictures; "
+        "required where something counts their seconds: start_seconds and end_seconds of a row, "
+        "clip.frames_per_second, windows of features",
+    )
+
+    @property
+    def exact_frame_rate(self) -> Fraction | None:
+        """The decimal number as it was given: 29.97 is 2997/100."""
+        return None if self.frame_rate is None else Fraction(str(self.frame_rate))
+
+
+class PredictData(FrameRateSettings, DecoderSettings):
+    """How single files are read."""
+
+
+class ReadingSettings(FrameRateSettings, DecoderSettings):
     """How the videos of a manifest are read."""
 
     root: Path | None = Field(
@@ -97,6 +119,7 @@ class ReadingSettings(DecoderSettings):
             self.timeout_seconds,
             self.index_dir or output_dir / INDEX_FOLDER,
             self.square_pixels,
+            self.exact_frame_rate,
         )
 
 
@@ -130,7 +153,7 @@ class FeatureData(ReadingSettings):
     manifest: Path | None = Field(None, description="CSV with a header `path`; labels may lack")
 
 
-class InspectData(Settings):
+class InspectData(FrameRateSettings):
     """How files are looked at."""
 
     root: Path | None = Field(None, description="folder that relative paths start from")

@@ -1,10 +1,12 @@
 """Manifests: lists of videos and of what they show.
 
 A manifest is a CSV with a header, ``path,label[,start_seconds,end_seconds]``. ``path`` is absolute,
-or relative to ``data.root`` (default: the manifest's own folder). Further columns hold what is to
-be learned, usually ``label``, a class name; a ``TargetEncoder`` turns them into numbers
-(``class_labels.py``). Unused columns are ignored. A file ``classes.txt`` beside the manifest, one
-name a line, fixes the order of the classes. ``datasets/`` has scripts that convert other formats.
+or relative to ``data.root`` (default: the manifest's own folder), and names a video, an image, or a
+folder or archive of numbered pictures (which is a clip only where a manifest names it). Further
+columns hold what is to be learned, usually ``label``, a class name; a ``TargetEncoder`` turns them
+into numbers (``class_labels.py``). Unused columns are ignored. A file
+``classes.txt`` beside the manifest, one name a line, fixes the order of the classes. ``datasets/``
+has scripts that convert other formats.
 
 If videos are in tar shards, there are more columns, ``shard,member,offset_bytes,size_bytes``, and
 ``path`` is only a name; ``scripts/make_shards.py`` and ``scripts/index_shards.py`` write these.
@@ -14,9 +16,9 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -27,11 +29,15 @@ import pyarrow.compute as pc
 
 from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.config.groups import ReadingSettings
+from hiera_video.data.file_search import VIDEO_SUFFIXES
+from hiera_video.data.frame_rates import NO_FRAME_RATE, rows_in_question
+from hiera_video.data.manifest_files import check_files
 from hiera_video.data.manifest_table import read_header, read_table
 from hiera_video.data.shards import SHARD_COLUMNS, check_columns, check_shards, locate
 from hiera_video.data.shared_table import SharedTable
 from hiera_video.data.targets import TargetEncoder
-from hiera_video.decoding.source import IMAGE_SUFFIXES, NO_REGULAR_FILE, ShardMember, is_image
+from hiera_video.decoding.pictures import holds_pictures
+from hiera_video.decoding.source import IMAGE_SUFFIXES, ShardMember, is_image
 from hiera_video.errors import ManifestError, VideoError
 
 #: The columns that give the segment of the video.
@@ -150,6 +156,8 @@ class Manifest:
     def check_files(self) -> None:
         """Check that every file exists, or that every shard does and is as long as required.
 
+        A folder of pictures is looked into when it is read; only the first one is now.
+
         Raises:
             ManifestError: if not; the message names the first such file or shard, its line, and
                 how many there are.
@@ -157,17 +165,25 @@ class Manifest:
         if self.in_shards:
             check_shards(self.path, self.root, self._rows.table)
             return
-        root = str(self.root)
-        bad = [
-            index
-            for index, path in enumerate(self.paths)
-            # Text takes a third of the time of Path objects, which matters at a million rows.
-            if not _is_regular(os.path.join(root, path))  # noqa: PTH118
-        ]
-        if bad:
-            others = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-            fault = _why_no_file(self.root / self.paths[bad[0]])
-            raise ManifestError(f"{self.path}, line {bad[0] + 2}: {fault}{others}")
+        check_files(self.path, self.root, self.paths)
+
+    def check_frame_rate(
+        self, frame_rate: Fraction | None, clip: ClipSettings | None = None
+    ) -> None:
+        """Check that there is a frame rate if pictures need one: in every row, or, given ``clip``,
+        where its clips depend on seconds.
+
+        A folder with the suffix of a video says what it lacks when it is read.
+
+        Raises:
+            ManifestError: for the first such row that is a folder or archive of pictures.
+        """
+        if frame_rate is not None:
+            return
+        for index in rows_in_question(self._rows.table, clip, (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)):
+            file = self[index].file
+            if holds_pictures(file):
+                raise ManifestError(f"{self.path}, line {index + 2}: {file}: {NO_FRAME_RATE}")
 
     def check_kind(self, clip: ClipSettings) -> None:
         """Check that all files are images if a clip is an image, and videos if it is not.
@@ -217,13 +233,15 @@ def open_manifest(
 
     Raises:
         ManifestError: if the setting has no value, the manifest cannot be read, it lists images if
-            clips are videos (or the reverse), or, under ``data.on_error=raise``, a file is missing.
+            clips are videos (or the reverse), pictures need a frame rate and have none, or, under
+            ``data.on_error=raise``, a file is missing.
     """
     path: Path | None = attrgetter(key.removeprefix("data."))(data)
     if path is None:
         raise ManifestError(f"{key}: is required and was not given")
     manifest = Manifest(path, targets=targets, root=data.root)
     manifest.check_kind(clip)
+    manifest.check_frame_rate(data.exact_frame_rate, clip)
     if data.on_error == "raise":
         manifest.check_files()
     return manifest
@@ -255,19 +273,6 @@ def written_paths(files: Iterable[str | Path], folder: Path) -> list[str]:
 
     below = without_dots(folder).rstrip("/") + "/"
     return [without_dots(file).removeprefix(below) for file in files]
-
-
-def _is_regular(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
-    except (OSError, ValueError):
-        return False
-
-
-def _why_no_file(path: Path) -> str:
-    if path.is_dir():
-        return f"{path}: cannot be read (is a directory)"
-    return f"{path}: {NO_REGULAR_FILE}" if path.exists() else f"no such file: {path}"
 
 
 def _read_manifest(path: Path, target_columns: Sequence[str]) -> pa.Table:

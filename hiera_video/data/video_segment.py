@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from math import nan
 from typing import Any, TypeAlias
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from hiera_video.batch import ClipBatch, Failure, Notice, NoticeKind
 from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.clips import VideoPart, clip_duration, exact, spread_frames
+from hiera_video.data.frame_rates import NO_FRAME_RATE, counts_seconds
 from hiera_video.data.manifest import Row
 from hiera_video.data.sampling import bound, evaluation_clips
 from hiera_video.decoding.open_video import open_reader
@@ -21,7 +23,7 @@ from hiera_video.errors import VideoError
 #: A clip's number, and the position of a frame in it.
 Place: TypeAlias = tuple[int, int]
 #: Where something starts and ends, in seconds.
-Times: TypeAlias = tuple[Fraction, Fraction]
+Times: TypeAlias = tuple[Fraction | float, Fraction | float]
 
 
 class VideoSegment:
@@ -50,6 +52,8 @@ class VideoSegment:
     def locate(self) -> None:
         """Find the segment among the frames of the file's index."""
         row, clip, index = self.row, self.clip, self._reader.index
+        if counts_seconds(row, clip):
+            self.check_seconds()
         self.start = exact(row.start_seconds)
         self.end = index.duration_seconds
         if row.end_seconds is not None:
@@ -66,11 +70,21 @@ class VideoSegment:
             self.duration if clip.spans_video else clip_duration(clip, index.frames_per_second)
         )
         if clip.short_video == "refuse" and self.duration < self.clip_seconds:
+            unit = "s" if index.has_seconds else "frames"  # of which a second then has one
             raise VideoError(
                 str(row.file),
-                f"it lasts {float(self.duration):.3f} s, a clip {float(self.clip_seconds):.3f} s, "
-                "and clip.short_video=refuse",
+                f"it lasts {float(self.duration):.3f} {unit}, a clip "
+                f"{float(self.clip_seconds):.3f} {unit}, and clip.short_video=refuse",
             )
+
+    def check_seconds(self) -> None:
+        """Make sure that it is known when frames are shown.
+
+        Raises:
+            VideoError: if the frames are pictures, and ``data.frame_rate`` was not given.
+        """
+        if not self._reader.index.has_seconds:
+            raise VideoError(str(self.row.file), NO_FRAME_RATE)
 
     def _between(self, start: Fraction, end: Fraction) -> VideoPart:
         """The frames that the file shows in the seconds ``[start, end)``."""
@@ -107,7 +121,9 @@ class VideoSegment:
         return torch.empty((num_views, *size), dtype=torch.uint8)
 
     def times(self, plans: Sequence[list[int]]) -> list[Times]:
-        """The range of the file, in seconds, that each clip spans."""
+        """The range of the file, in seconds, that each clip spans; not a number if unknown."""
+        if not self._reader.index.has_seconds:
+            return [(nan, nan)] * len(plans)
         if self.clip.spans_video:
             return [(self.start, self.end)] * len(plans)
         timeline = self._reader.index.timeline

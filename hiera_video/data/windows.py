@@ -133,6 +133,7 @@ class VideoWindows(IterableDataset[WindowBatch]):
 
     def _windows(self, row: Row) -> Iterator[WindowBatch]:
         with VideoSegment(row, self.clip, self.decoding) as video:
+            video.check_seconds()
             try:
                 yield from self._windows_of(video)
             except IndexDisprovedError:  # decoding found other frames than the index has

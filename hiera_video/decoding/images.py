@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ _EXIF_TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: EXIF orientation -> the same in degrees clockwise, where it is a turn.
+_EXIF_DEGREES = {3: 180, 6: 90, 8: 270}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class ImageIndex:
     frames_per_second: Fraction = Fraction(1)
     duration_seconds: Fraction = Fraction(1)
     why_counted: str = ""
+    has_seconds: bool = True
     timeline: Timeline = Timeline.constant(Fraction(1))  # noqa: RUF009 - it cannot be changed
 
 
@@ -59,8 +63,8 @@ class ImageReader:
 
     def __init__(self, source: Source) -> None:
         try:
-            with open_source(source) as file, Image.open(file) as image:
-                self._frame = torch.from_numpy(_upright_rgb(image)).permute(2, 0, 1)
+            with open_source(source) as file:
+                self._frame = torch.from_numpy(read_upright(file)).permute(2, 0, 1)
         except UnidentifiedImageError:
             empty = num_bytes(source) == 0
             reason = "the file is empty (0 bytes)" if empty else "the file is not an image"
@@ -78,6 +82,38 @@ class ImageReader:
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
+
+
+class ImageFacts(NamedTuple):
+    """What an image's header says: its format, as ``jpeg``; the size of the stored picture, which
+    is to be turned clockwise by ``rotation_degrees``."""
+
+    codec: str
+    width: int
+    height: int
+    rotation_degrees: int
+
+
+def read_facts(file: BinaryIO) -> ImageFacts:
+    """The facts about an image, from its header.
+
+    Raises:
+        Exception: as :func:`read_upright` does.
+    """
+    with Image.open(file) as image:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        degrees = _EXIF_DEGREES.get(orientation, 0)
+        return ImageFacts((image.format or "image").lower(), image.width, image.height, degrees)
+
+
+def read_upright(file: BinaryIO) -> np.ndarray:
+    """The pixels ``(H, W, C)`` of an image: uint8 RGB, upright (EXIF).
+
+    Raises:
+        Exception: of many types, if it is damaged, or no image (``UnidentifiedImageError``).
+    """
+    with Image.open(file) as image:
+        return _upright_rgb(image)
 
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:

@@ -8,22 +8,27 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from hiera_video.decoding.decoders import check_decoder
+from hiera_video.decoding.frame_reader import FrameReader
 from hiera_video.decoding.images import ImageReader
 from hiera_video.decoding.options import TIMEOUT_SECONDS, DecodingOptions
+from hiera_video.decoding.pictures import holds_pictures
 from hiera_video.decoding.reader import VideoReader
 from hiera_video.decoding.source import ShardMember, check_regular, is_image
 from hiera_video.errors import VideoError
 
+#: What reads a file.
+Reader: TypeAlias = VideoReader | ImageReader | FrameReader
 
-def open_reader(
-    file: Path | ShardMember, options: DecodingOptions | None = None
-) -> VideoReader | ImageReader:
-    """The reader for a file: an ``ImageReader`` for images, else a ``VideoReader``.
+
+def open_reader(file: Path | ShardMember, options: DecodingOptions | None = None) -> Reader:
+    """The reader for a file: an ``ImageReader`` for images, a ``FrameReader`` for folders and
+    archives of pictures, else a ``VideoReader``.
 
     A member of a shard is read into memory first.
 
@@ -33,16 +38,20 @@ def open_reader(
     if isinstance(file, Path):
         check_regular(file)
     source = file if isinstance(file, Path) else file.read()
-    return ImageReader(source) if is_image(str(source)) else VideoReader(source, options)
+    if is_image(str(source)):
+        return ImageReader(source)
+    kind = FrameReader if holds_pictures(source) else VideoReader
+    return kind(source, options)
 
 
 class Video:
-    """An open video, or an image as a video of one frame: see :func:`open_video`.
+    """An open video, a folder or archive of pictures as the video that has these frames, or an
+    image as a video of one frame: see :func:`open_video`.
 
     Threads may share it and take turns; another process must open the file itself.
     """
 
-    def __init__(self, path: Path, reader: VideoReader | ImageReader) -> None:
+    def __init__(self, path: Path, reader: Reader) -> None:
         self.path = path
         self._reader = reader
         self._process = os.getpid()
@@ -56,12 +65,18 @@ class Video:
 
     @property
     def frames_per_second(self) -> float:
-        """The mean frame rate."""
+        """The mean frame rate.
+
+        Raises:
+            VideoError: of pictures, which have none; so do the other properties with seconds.
+        """
+        self._check_seconds()
         return float(self._reader.index.frames_per_second)
 
     @property
     def duration_seconds(self) -> float:
         """The time from the start of the first frame to the end of the last."""
+        self._check_seconds()
         return float(self._reader.index.duration_seconds)
 
     @property
@@ -75,8 +90,13 @@ class Video:
         return self._seconds(range(1, self.num_frames + 1))
 
     def _seconds(self, positions: range) -> Tensor:
+        self._check_seconds()
         timeline = self._reader.index.timeline
         return torch.tensor([float(timeline.seconds(p)) for p in positions], dtype=torch.float64)
+
+    def _check_seconds(self) -> None:
+        if not self._reader.index.has_seconds:
+            raise VideoError(str(self.path), "pictures do not say how many a second has")
 
     @property
     def decoded_by_pyav(self) -> str | None:
@@ -132,7 +152,8 @@ def open_video(
             clip = video.frames(range(0, video.num_frames, 4))
 
     Args:
-        path: a video, or an image, which is a video of one frame.
+        path: a video; an image, which is a video of one frame; or a folder, ``.zip`` or ``.tar``
+            of numbered pictures, which are its frames.
         decoder: pyav, decord or torchcodec; the frames are the same. PyAV reads the files of which
             decord or torchcodec would return other frames.
         timeout_seconds: the time limit for opening the file, and then for each frame.

@@ -55,6 +55,11 @@ class VideoIndex:
         return len(self.frame_ids)
 
     @property
+    def has_seconds(self) -> bool:
+        """Whether it is known when frames are shown; only of pictures it may not be."""
+        return True
+
+    @property
     def is_counted(self) -> bool:
         """Whether frames were counted by decoding, because packets were not trusted."""
         return bool(self.why_counted)

@@ -6,6 +6,7 @@ import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,19 @@ class PredictionOptions:
         classes: names in index order, which published weights often lack.
         decoder: the name of the decoder that reads videos.
         top_k: how many classes to give, at least 1; all of them if the model has fewer.
+        frame_rate: pictures per second of an archive of them.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
     classes: Sequence[str] | None = None
     decoder: str = "pyav"
     top_k: int = 5
+    frame_rate: Fraction | None = None
+
+    @property
+    def decoding(self) -> DecodingOptions:
+        """How files are read."""
+        return DecodingOptions(self.decoder, frame_rate=self.frame_rate)
 
 
 def predict(
@@ -65,8 +73,8 @@ def predict(
     or images), has a reason instead of classes.
 
     Args:
-        files: videos or images; folders, of which all files are read; and patterns such as
-            ``clips/*.mp4``.
+        files: videos or images; folders, of which all files are read; patterns such as
+            ``clips/*.mp4``; and archives of numbered pictures.
         evaluate: which views of a file are averaged.
 
     Raises:
@@ -96,7 +104,7 @@ def predict(
         try:
             if reason is not None:
                 raise VideoError(str(path), reason)
-            ((row, batch),) = read_files([path], clip, views, DecodingOptions(options.decoder))
+            ((row, batch),) = read_files([path], clip, views, options.decoding)
         except VideoError as error:
             yield Prediction(error.path, [], error.reason)
             continue
@@ -153,8 +161,15 @@ def _each_file(
             ]
             yield from ((each, None) for each in below)
             if not below:
-                kind = "images" if clip.is_image else "videos"
-                yield file, f"no {kind} in this folder, nor in those below it"
+                yield file, _nothing_found(file, clip)
+
+
+def _nothing_found(folder: Path, clip: ClipSettings) -> str:
+    kind = "images" if clip.is_image else "videos"
+    nothing = f"no {kind} in this folder, nor in those below it"
+    if clip.is_image or not find_files(folder, IMAGE_SUFFIXES):
+        return nothing
+    return f"{nothing}; its pictures are the frames of a clip where a manifest names their folder"
 
 
 def _exists(path: Path) -> bool:

@@ -91,6 +91,7 @@ def extract_features(
         )
     extraction = Extraction(model, load_preprocessor(model, clip), run, data, features)
     manifest = open_manifest(data, "data.manifest", extraction.clip)
+    manifest.check_frame_rate(data.exact_frame_rate)  # all windows have seconds
     with open_output(run.output_dir, data.index_dir) as output_dir:
         _extract_features(extraction, manifest, output_dir)
 
@@ -106,7 +107,9 @@ class Extraction(NamedTuple):
 
     def describe(self) -> dict[str, str]:
         """A description that is stored with features, and compared on a second run."""
+        rate = self.data.frame_rate  # what was extracted before there were rates stays valid
         return {
+            **({"frame_rate": str(rate)} if rate else {}),
             "weights": _digest(self.model),
             "decoder": self.data.decoder,
             "precision": self.run.precision,

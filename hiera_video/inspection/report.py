@@ -56,11 +56,14 @@ def summarize(table: pa.Table) -> dict[str, Any]:
         "size_bytes": pc.sum(kept["size_bytes"]).as_py() or 0,
         "num_short": pc.sum(pc.less(kept["num_frames"], CLIP_SPAN)).as_py() or 0,
         "clip_span": CLIP_SPAN,
-        "durations": histogram(kept["duration_seconds"].to_numpy()),
+        "durations": histogram(kept["duration_seconds"].drop_null().to_numpy()),
         "sizes": {
             "width x height": most_common(_sizes(kept)),
             "frames per second": most_common(
-                [f"{rate:.4g}" for rate in _values(kept, "frames_per_second")]
+                [
+                    "unknown" if rate is None else f"{rate:.4g}"
+                    for rate in _values(kept, "frames_per_second")
+                ]
             ),
             "codec": most_common(_values(kept, "codec")),
             "rotation, degrees": most_common([str(v) for v in _values(kept, "rotation_degrees")]),

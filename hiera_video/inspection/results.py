@@ -74,7 +74,9 @@ def _unusable(row: InspectedRow, facts: Examined, labelled: bool) -> str | None:
         return facts.reason
     if labelled and row.label is None:
         return "is in no class folder"
-    if (row.start_seconds or 0) >= (facts.duration_seconds or 0):
+    if facts.duration_seconds is None:  # of pictures without a rate, which have no seconds
+        return None
+    if (row.start_seconds or 0) >= facts.duration_seconds:
         return f"starts past the video's end ({facts.duration_seconds:.3f} s)"
     return None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
+from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.file_search import describe_passed_over, search_files
 from hiera_video.data.manifest import Manifest, has_labels
@@ -37,7 +39,9 @@ class RowsToInspect:
     passed_over: Counter[str] = field(default_factory=Counter)
 
 
-def read_rows(path: Path, root: Path | None = None) -> RowsToInspect:
+def read_rows(
+    path: Path, root: Path | None = None, frame_rate: Fraction | None = None
+) -> RowsToInspect:
     """Read a manifest, with or without labels, or search a folder.
 
     The class of a file is the folder directly below ``path`` that contains it; a file outside such
@@ -46,7 +50,7 @@ def read_rows(path: Path, root: Path | None = None) -> RowsToInspect:
     Raises:
         UserError: if there is nothing to inspect.
     """
-    return _read_folder(path) if path.is_dir() else _read_manifest(path, root)
+    return _read_folder(path) if path.is_dir() else _read_manifest(path, root, frame_rate)
 
 
 def _read_folder(folder: Path) -> RowsToInspect:
@@ -65,9 +69,10 @@ def _read_folder(folder: Path) -> RowsToInspect:
     return RowsToInspect(rows, classes, passed_over)
 
 
-def _read_manifest(path: Path, root: Path | None) -> RowsToInspect:
+def _read_manifest(path: Path, root: Path | None, frame_rate: Fraction | None) -> RowsToInspect:
     labels = ClassLabels() if has_labels(path) else None
     manifest = Manifest(path, targets=labels, root=root)
+    manifest.check_frame_rate(frame_rate, ClipSettings())  # where rows have seconds
     rows = (manifest[index] for index in range(len(manifest)))
     return RowsToInspect(
         [

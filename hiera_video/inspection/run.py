@@ -9,6 +9,7 @@ from pathlib import Path
 from hiera_video.config.groups import InspectData
 from hiera_video.data.file_search import describe_passed_over
 from hiera_video.decoding.options import DecodingOptions
+from hiera_video.decoding.pictures import holds_pictures, state_of
 from hiera_video.files import make_output_directory
 from hiera_video.inspection.examine import Examined
 from hiera_video.inspection.examine_all import examine_all
@@ -39,15 +40,20 @@ def inspect_videos(
     Raises:
         UserError: if there is nothing to inspect, or ``output_dir`` cannot be written to.
     """
-    source = read_rows(path, data.root)
+    source = read_rows(path, data.root, data.exact_frame_rate)
     counts = Counter(row.label for row in source.rows if row.label is not None)
     print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
     log = make_output_directory(output_dir) / EXAMINED_FILE
     files = list(dict.fromkeys(str(row.file) for row in source.rows))
     known = read_examined(log)
-    examined = {file: known[file] for file in files if _is_current(known.get(file), decode)}
+    rate = data.frame_rate
+    examined = {file: known[file] for file in files if _is_current(known.get(file), decode, rate)}
     waiting = [Path(file) for file in files if file not in examined]
-    options = DecodingOptions(timeout_seconds=data.timeout_seconds, index_dir=data.index_dir)
+    options = DecodingOptions(
+        timeout_seconds=data.timeout_seconds,
+        index_dir=data.index_dir,
+        frame_rate=data.exact_frame_rate,
+    )
     bar = progress_bar(desc="inspect", unit="video", initial=len(examined), total=len(files))
     with bar:
         for facts in examine_all(waiting, data.num_workers, decode, options):
@@ -79,14 +85,17 @@ def read_examined(log: Path) -> dict[str, Examined]:
     return known
 
 
-def _is_current(facts: Examined | None, decode: bool) -> bool:
-    """Whether the file has not changed since it was examined, at least as thoroughly as now."""
+def _is_current(facts: Examined | None, decode: bool, frame_rate: float | None) -> bool:
+    """Whether the file has not changed since it was examined, at least as thoroughly as now; and,
+    of pictures, with the same frame rate."""
     if facts is None or (decode and not facts.decoded):
         return False
     if facts.sha256 is None:  # reading its bytes failed, perhaps for a temporary reason
         return False
     try:
-        status = Path(facts.file).stat()
+        state = state_of(Path(facts.file))
+        if holds_pictures(Path(facts.file)) and facts.frames_per_second != frame_rate:
+            return False
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (facts.size_bytes, facts.modified_ns)
+    return state == (facts.size_bytes, facts.modified_ns)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from hiera_video.data.class_labels import ClassLabels
-from hiera_video.data.file_search import VIDEO_SUFFIXES, describe_passed_over, search_files
+from hiera_video.data.file_search import SearchResult, describe_passed_over, search_files
 from hiera_video.data.manifest import Manifest
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError
@@ -24,6 +25,7 @@ from hiera_video.preparation.lists import (
     Entry,
     write_dataset,
 )
+from hiera_video.preparation.picture_folders import search_picture_folders
 
 
 class Split(NamedTuple):
@@ -36,8 +38,18 @@ class Split(NamedTuple):
     folds: int = 0
 
 
-def prepare_folder(videos: Path, output_dir: Path, split: Split, images: bool = False) -> None:
+#: What is looked for in class folders, and how: videos, images, or folders of pictures.
+KINDS: dict[str, Callable[[Path], SearchResult]] = {
+    "video files": search_files,
+    "image files": partial(search_files, suffixes=IMAGE_SUFFIXES),
+    "folders of pictures": search_picture_folders,
+}
+
+
+def prepare_folder(videos: Path, output_dir: Path, split: Split, kind: str = "video files") -> None:
     """Write the manifests of a tree of class folders, or of the videos of a manifest.
+
+    ``kind``: which of ``KINDS`` is looked for in the folders.
 
     With folds, ``fold_0/train.csv``, ``fold_0/val.csv`` and so on are written too, each pair with
     its ``classes.txt``: every video is in the validation part of exactly one fold.
@@ -46,10 +58,7 @@ def prepare_folder(videos: Path, output_dir: Path, split: Split, images: bool = 
         UserError: if there is nothing to split, the split cannot be made, or files of the
             user's own would be replaced.
     """
-    if videos.is_file():
-        classes = read_manifest(videos)
-    else:
-        classes = find_classes(videos, IMAGE_SUFFIXES if images else VIDEO_SUFFIXES)
+    classes = read_manifest(videos) if videos.is_file() else find_classes(videos, kind)
     datasets = {output_dir: split_classes(classes, split.val_share, split.seed, split.group)}
     if split.folds:
         parts = split_into_folds(classes, split.folds, split.seed, split.group)
@@ -59,8 +68,9 @@ def prepare_folder(videos: Path, output_dir: Path, split: Split, images: bool = 
         write_dataset(folder, list(classes), entries, files, [videos])
 
 
-def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
-    """The files of each class folder of ``root``; folders without files are left out.
+def find_classes(root: Path, kind: str = "video files") -> dict[str, list[Path]]:
+    """The files of each class folder of ``root``; folders without files are left out. Of pictures,
+    the folders that they are in are the files.
 
     Prints what other files there are.
 
@@ -68,7 +78,7 @@ def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
         UserError: if no class folder has such a file.
     """
     classes: dict[str, list[Path]] = {}
-    files, others = search_files(root, suffixes)
+    files, others = KINDS[kind](root)
     num_outside = 0
     for path in files:
         folder, *below = path.relative_to(root.absolute()).parts
@@ -81,9 +91,8 @@ def find_classes(root: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
         counts.append(f"{num_outside} beside the class folders")
     passed_over = f"passed over: {', '.join(counts)}" if counts else ""
     if not classes:
-        kind = "image" if ".png" in suffixes else "video"
         raise UserError(
-            f"{root}: wanted one folder per class with {kind} files in it, found none"
+            f"{root}: wanted one folder per class with {kind} in it, found none"
             + (f" ({passed_over})" if counts else "")
         )
     if counts:

@@ -27,6 +27,7 @@ from hiera_video.data.manifest import (
     written_paths,
 )
 from hiera_video.data.shards import SHARD_COLUMNS
+from hiera_video.decoding.pictures import state_of
 from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import UserError, reason_of
 from hiera_video.files import (
@@ -37,6 +38,7 @@ from hiera_video.files import (
     write_csv,
 )
 from hiera_video.labels import normalize_label
+from hiera_video.preparation.picture_folders import pack_pictures
 
 MANIFEST_FILE = "manifest.csv"
 
@@ -97,7 +99,8 @@ def make_shards(
     classes = labels.classes if labels else []
     files = [manifest[index].local_file for index in range(len(manifest))]
     manifest.check_files()
-    plan = plan_shards([file.stat().st_size for file in files], layout.max_bytes, layout.max_videos)
+    sizes = [state_of(file)[0] for file in files]
+    plan = plan_shards(sizes, layout.max_bytes, layout.max_videos)
     shards = [f"{number:06d}.tar" for number in range(len(plan))]
     make_output_directory(output_dir)
     for other in sorted(output_dir.glob("*.tar")):
@@ -142,7 +145,8 @@ def plan_shards(sizes: Sequence[int], max_bytes: int, max_videos: int) -> list[r
 def write_shard(
     shard: Path, manifest: Manifest, classes: Sequence[str], rows: Iterable[int]
 ) -> None:
-    """Write unchanged files, each with the data of its row as JSON; the same bytes each time."""
+    """Write unchanged files, and folders of pictures as archives, each with the data of its row as
+    JSON; the same bytes each time."""
     with (
         atomic_path(shard) as temporary,
         temporary.open("wb") as file,
@@ -150,16 +154,22 @@ def write_shard(
     ):
         for index in rows:
             row = manifest[index]
-            path = row.local_file
-            with reading(path):
-                data = path.read_bytes()
+            kind, data = _content(row.local_file)
             tar.write(
                 {
                     "__key__": f"{index:08d}",
-                    path.suffix.removeprefix(".") or "video": data,
+                    kind: data,
                     "json": json.dumps(_describe(row, classes)).encode(),
                 }
             )
+
+
+def _content(path: Path) -> tuple[str, bytes]:
+    """The suffix and the bytes of a file; a folder of pictures becomes a tar archive of them."""
+    with reading(path):
+        if path.is_dir():
+            return "tar", pack_pictures(path)
+        return path.suffix.removeprefix(".") or "video", path.read_bytes()
 
 
 def _describe(row: Row, classes: Sequence[str]) -> dict[str, Any]:

@@ -39,9 +39,21 @@ def prepare_lists(
     if not entries:
         raise UserError("no lines to read: give train, val or test a list with some")
     root = (root or Path()).absolute()
-    files = {entry.key: root / entry.key for entry in entries if (root / entry.key).is_file()}
+    found = {entry.key: _find(root, entry.key, separator) for entry in entries}
+    files = {key: file for key, file in found.items() if file}
     classes = classes or order_classes(e.label for e in entries if e.label is not None)
     write_dataset(output_dir, classes, entries, files, lists.values())
+
+
+def _find(root: Path, key: str, separator: str | None) -> Path | None:
+    """The file or the folder of pictures that a line names; lists of folders may have the number of
+    pictures after the name (mmaction2)."""
+    folder, *number = key.rsplit(separator, maxsplit=1)
+    is_counted = len(number) == 1 and number[0].strip().isdecimal()
+    for path in (root / key, root / folder.strip() if is_counted else root / key):
+        if path.is_file() or path.is_dir():
+            return path
+    return None
 
 
 def read_entries(

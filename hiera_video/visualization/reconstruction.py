@@ -6,6 +6,7 @@ clip; one for images), H W rows and columns, N patches, P pixel values of a patc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
 from hiera_video.data.loader import read_files
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.decoding.options import DecodingOptions
-from hiera_video.errors import CheckpointError
+from hiera_video.errors import CheckpointError, VideoError
 from hiera_video.models.finite import FiniteOutputs
 from hiera_video.models.mae import (
     HieraForPreTraining,
@@ -187,7 +188,7 @@ def reconstruct_videos(
     Raises:
         CheckpointError, ConfigError: as :func:`load_autoencoder` does.
         VideoError: if a video is given to an image model, or an image to a video model; and once
-            the iteration reaches a file that cannot be read.
+            the iteration reaches a file that cannot be read, or whose frames have no time.
         NotFiniteError: if the model's prediction for a video is not finite.
     """
     check_decoder(decoder)
@@ -204,5 +205,7 @@ def reconstruct_videos(
         frames = reconstruct(model, pixel_values, clip, noise, check)
         outputs.look(wait=True)
         start, end = batch.start_seconds.item(), batch.end_seconds.item()
+        if math.isnan(start):
+            raise VideoError(row.path, "its frames are pictures, which have no times")
         frame_seconds = (end - start) / frames.original.shape[2]
         yield VideoReconstruction(row.local_file, frames, start, frame_seconds)

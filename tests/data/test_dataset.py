@@ -97,6 +97,7 @@ class EndlessReader:
         self.index = SimpleNamespace(
             num_frames=int(seconds * RATE),
             why_counted="",
+            has_seconds=True,
             frames_per_second=Fraction(RATE),
             duration_seconds=seconds,
             timeline=Timeline.constant(Fraction(RATE)),

@@ -194,7 +194,7 @@ def test_a_folder_in_place_of_a_video_is_told_with_its_line(tmp_path: Path) -> N
     (tmp_path / "a").mkdir()
     path = write(tmp_path / "m.csv", "path,label\na,run\n")
     data = TrainData(val=DataSource(manifest=path))
-    with pytest.raises(ManifestError, match=r"m\.csv, line 2: .*/a: cannot be read \(is a dir"):
+    with pytest.raises(ManifestError, match=r"m\.csv, line 2: .*/a: it has no numbered pic"):
         open_manifest(data, "data.val.manifest", ClipSettings())
 
 

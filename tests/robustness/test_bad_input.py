@@ -55,7 +55,7 @@ DECODERS = ["pyav", "decord"]
 # Bad videos: name -> what is said about them.
 REASONS = {
     "missing.mp4": r"no such file or directory",
-    "folder.mp4": r"is a directory",
+    "folder.mp4": r"it has no numbered pictures .+",
     "empty.mp4": r"the file is empty \(0 bytes\)",
     "text.mp4": r"invalid data found when processing input",
     "noise.mp4": r"invalid data found when processing input",
