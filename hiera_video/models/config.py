@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -94,6 +95,30 @@ class HieraConfig(Settings):
         None,
         description="size of a global position table that is resized to the tokens, beside one "
         "that repeats with the mask units (arXiv 2311.05613, `abswin`); default: one plain table",
+    )
+    global_position_antialias: bool = Field(
+        True, description="of that resizing; the image encoders of SAM 2 do without"
+    )
+    window_units: int | None = Field(
+        None,
+        ge=1,
+        description="where stages do not attend inside mask units: attend inside windows of so "
+        "many mask units a side, at all times, as the image encoders of SAM 2 do (arXiv "
+        "2408.00714); default: to all tokens",
+    )
+    global_attention_blocks: list[int] = Field(
+        [], description="with window_units: blocks, from 0, that attend to all tokens nonetheless"
+    )
+    skip: Literal["projection", "pooling"] = Field(
+        "projection",
+        description="past a block that widens: a projection of the normalised tokens, or maximum "
+        "and mean of the pooled ones side by side (`abswin` small in timm)",
+    )
+    layer_scale_init: float | None = Field(
+        None,
+        gt=0,
+        description="what learned factors of each block's two results start as (arXiv 2103.17239); "
+        "default: there are none",
     )
     position_initializer: Literal["normal", "sine_cosine"] = Field(
         "normal",
@@ -207,6 +232,19 @@ class HieraConfig(Settings):
             )
         if self.separate_position_embeddings and num_axes == 2:
             raise ValueError("separate_position_embeddings needs an image_size of [T, H, W]")
+        self._check_windows()
+
+    def _check_windows(self) -> None:
+        blocks, last = self.global_attention_blocks, sum(self.depths) - 1
+        if blocks and self.window_units is None:
+            raise ValueError(f"global_attention_blocks={blocks}: without window_units, all are")
+        if any(not 0 <= block <= last for block in blocks):
+            raise ValueError(f"global_attention_blocks={blocks}: wanted numbers from 0 to {last}")
+        widens = any(a != b for a, b in pairwise(self.stage_dims))
+        if self.skip == "pooling" and widens and self.embed_dim_multiplier != 2:
+            raise ValueError(
+                f"embed_dim_multiplier={self.embed_dim_multiplier}: skip=pooling doubles the width"
+            )
 
     def _check_widths(self) -> None:
         for width, heads in zip(self.stage_dims, self.num_heads, strict=True):

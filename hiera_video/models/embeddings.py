@@ -106,6 +106,7 @@ class PositionEmbedding(nn.Module):
         grid, width = config.token_grid, config.embed_dim
         self.separate = config.separate_position_embeddings
         self.window_aware = config.global_position_size is not None
+        self.antialias = config.global_position_antialias
         size = config.global_position_size or grid
         unit = config.masked_unit_size
         if self.separate:
@@ -131,8 +132,8 @@ class PositionEmbedding(nn.Module):
         if not self.window_aware:
             return resize_table(table, size)
         repeats = [n // unit for n, unit in zip(size, self.window.shape, strict=False)]
-        # Antialiased, because the weights published with this option (`timm`) need that.
-        return resize_table(table, size, antialias=True) + self.window.repeat(*repeats, 1)
+        # Weights depend on whether this is antialiased: timm's are, those of SAM 2 are not.
+        return resize_table(table, size, self.antialias) + self.window.repeat(*repeats, 1)
 
 
 def sine_cosine_table(size: Sequence[int], width: int) -> Tensor:

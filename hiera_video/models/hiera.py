@@ -17,7 +17,7 @@ from hiera_video.errors import ConfigError
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import PatchEmbedding, PositionEmbedding
 from hiera_video.models.encoder import Encoder
-from hiera_video.models.mask_units import TokenGrid, UnitMask
+from hiera_video.models.mask_units import TokenGrid, UnitMask, UnitWindows
 from hiera_video.models.outputs import (
     HieraBackboneOutput,
     HieraModelOutput,
@@ -65,11 +65,11 @@ class Encoded:
         )
 
     def attention_maps(self) -> tuple[Tensor, ...]:
-        """Attention weights as ``(B, heads, U or 1, queries, keys)`` in the reference order."""
+        """Attention weights as ``(B, heads, groups, queries, keys)`` in the reference order; groups
+        are mask units, windows of them, or one."""
         maps = []
         for stage, weights in enumerate(self.attentions):
-            inside = weights.shape[1]
-            num_units = 1 if inside > 1 else self.states[0].shape[1]
+            num_units = weights.shape[-2] // self.grids[stage + 1].tokens_per_unit
             queries = self.grids[stage + 1].reference_order(num_units).to(weights.device)
             keys = self.grids[stage].reference_order(num_units).to(weights.device)
             if weights.shape[-1] != len(keys):
@@ -174,7 +174,9 @@ class HieraModel(PretrainedModel):
             positions = positions[0, mask.visible]
         embedded = embedded + positions
         masks = None if head_mask is None else self._head_masks(head_mask)
-        stages, attentions = self.encoder(embedded, masks, output_attentions)
+        side = self.config.window_units
+        windows = UnitWindows.of_input(grid, side, mask) if side is not None else None
+        stages, attentions = self.encoder(embedded, masks, output_attentions, windows)
         poolings = [0, *(min(stage, self.config.num_query_pool) for stage in range(len(stages)))]
         return Encoded(
             grids=[grid.pooled(count) for count in poolings],

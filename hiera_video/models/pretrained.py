@@ -22,7 +22,7 @@ from hiera_video.errors import CheckpointError, UserError, reason_of
 from hiera_video.models.adaptation import Adaptation, ModelClass, adapted_config, part_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import sine_cosine_table
-from hiera_video.models.encoder import Stage
+from hiera_video.models.encoder import LayerScale, Stage
 from hiera_video.models.kinds import Kind
 from hiera_video.models.layouts import (
     PREPROCESSOR_FILE,
@@ -234,6 +234,8 @@ class PretrainedModel(nn.Module):
         elif isinstance(module, nn.LayerNorm):
             nn.init.constant_(module.weight, self.config.layer_norm_init)
             nn.init.constant_(module.bias, std)
+        elif isinstance(module, LayerScale):
+            nn.init.constant_(module.weight, module.initial)
         else:
             for parameter in module.parameters(recurse=False):
                 *size, width = parameter.shape

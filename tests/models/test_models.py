@@ -192,7 +192,7 @@ def test_fused_attention_gets_four_dimensions(monkeypatch: pytest.MonkeyPatch) -
     seen: list[int] = []
     fused = F.scaled_dot_product_attention
 
-    def watch(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def watch(query: Tensor, key: Tensor, value: Tensor, _: None) -> Tensor:
         seen.extend(t.ndim for t in (query, key, value))
         return fused(query, key, value)
 
