@@ -1,0 +1,86 @@
+"""The configuration of our models for ``transformers``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers.backbone_utils import BackboneConfigMixin
+from transformers.configuration_utils import PreTrainedConfig
+
+from hiera_video.models.config import HieraConfig
+
+#: Fields of :class:`HieraConfig` that ``transformers`` has for every model.
+_SHARED = {
+    "id2label",
+    "label2id",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "problem_type",
+}
+#: Fields that :class:`BackboneConfigMixin` keeps.
+_STAGES = {"out_features", "out_indices"}
+
+
+class HieraVideoConfig(BackboneConfigMixin, PreTrainedConfig):
+    """The fields of :class:`hiera_video.HieraConfig`, with their names, defaults and checks.
+
+    Unlike a ``HieraConfig``, its fields can be set; they are checked again when a model is made
+    of it, and when it is saved.
+
+    Raises:
+        ConfigError: as ``HieraConfig`` does; but unknown keys are kept, as in every config of
+            ``transformers``.
+    """
+
+    model_type = "hiera_video"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        kwargs.pop("architecture", None)  # ours; `architectures` says it there
+        own = HieraConfig.model_fields.keys() - _SHARED - _STAGES
+        config = HieraConfig(**{name: kwargs.pop(name) for name in own & kwargs.keys()})
+        for name in own:
+            setattr(self, name, getattr(config, name))
+        if self.id2label is None and self.label2id is not None:
+            self.id2label = {index: name for name, index in self.label2id.items()}
+        if self.id2label is not None and self.label2id is None:
+            self.label2id = {name: int(index) for index, name in self.id2label.items()}
+        features, indices = (kwargs.pop(name, None) for name in ("out_features", "out_indices"))
+        self.set_output_features_output_indices(out_features=features, out_indices=indices)
+        super().__post_init__(**kwargs)
+        self.to_hiera()
+
+    def to_hiera(self) -> HieraConfig:
+        """The same configuration as our modules take it.
+
+        Raises:
+            ConfigError: if fields that were set since do not fit together.
+        """
+        left_out = {"num_labels", "out_indices"}  # both follow from other fields
+        names = HieraConfig.model_fields.keys() - left_out
+        return HieraConfig(**{name: getattr(self, name) for name in names})
+
+    def validate_architecture(self) -> None:
+        """Called before the config is saved."""
+        self.to_hiera()
+
+    @property
+    def stage_names(self) -> list[str]:
+        """The valid ``out_features``, in the order of ``out_indices``."""
+        return ["stem", *(f"stage{stage}" for stage in range(1, len(self.depths) + 1))]
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """The number of stages: ``hidden_states`` has one more."""
+        return len(self.depths)
+
+    @property
+    def hidden_size(self) -> int:
+        """The width of the last stage."""
+        return self.to_hiera().stage_dims[-1]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of a clip, 1 of an image."""
+        return self.image_size[0] if len(self.image_size) == 3 else 1
