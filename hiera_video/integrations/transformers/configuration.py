@@ -57,8 +57,7 @@ class HieraVideoConfig(BackboneConfigMixin, PreTrainedConfig):
         Raises:
             ConfigError: if fields that were set since do not fit together.
         """
-        left_out = {"num_labels", "out_indices"}  # both follow from other fields
-        names = HieraConfig.model_fields.keys() - left_out
+        names = HieraConfig.model_fields.keys() - {"out_indices"}  # they follow from out_features
         return HieraConfig(**{name: getattr(self, name) for name in names})
 
     def validate_architecture(self) -> None:
