@@ -43,10 +43,9 @@ def split_config(
     library; those are left out.
     """
     architecture = values.get("architecture")
-    if architecture is None and values.get("model_type") == MODEL_TYPE:
+    if "transformers_version" in values and values.get("model_type") == MODEL_TYPE:
         named = [name for name in KINDS if [transformers_name(name)] == values.get("architectures")]
         architecture = named[0] if named else None
-    if "transformers_version" in values:
         values = {key: value for key, value in values.items() if key in fields}
     return {k: v for k, v in values.items() if k not in _BESIDE_FIELDS}, architecture
 

@@ -71,7 +71,7 @@ def test_the_pipeline_of_videos_gives_the_model_s_scores(tmp_path: Path, video: 
         logits = model(load_clips(video, model, num_clips=1, num_crops=1)).logits
     classify = transformers.pipeline("video-classification", model=str(checkpoint))
     scores = {entry["label"]: entry["score"] for entry in classify(str(video))}
-    names = model.config.id2label
+    names = model.config.id2label or {}
     wanted = {names[i]: p for i, p in enumerate(logits[0].softmax(-1).tolist())}
     assert scores == pytest.approx(wanted, abs=1e-6)
 
@@ -110,7 +110,9 @@ def test_options_of_transformers_count(tmp_path: Path) -> None:
 def test_a_saved_processor_is_what_this_package_reads(tmp_path: Path) -> None:
     clip = ClipSettings(num_frames=4, stride=7, crop_size=64, sampling="videomae", short_side=80)
     checkpoint = save(tmp_path / "one", "HieraForVideoClassification", clip)
-    processor = transformers.AutoVideoProcessor.from_pretrained(checkpoint, image_mean=[0.1, 0.2, 0.3])
+    processor = transformers.AutoVideoProcessor.from_pretrained(
+        checkpoint, image_mean=[0.1, 0.2, 0.3]
+    )
     transformers.AutoModelForVideoClassification.from_pretrained(checkpoint).save_pretrained(
         tmp_path / "two"
     )

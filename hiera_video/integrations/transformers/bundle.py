@@ -90,8 +90,8 @@ class Module:
 
 
 def _is_for_type_checkers(statement: ast.stmt) -> bool:
-    is_if = isinstance(statement, ast.If) and isinstance(statement.test, ast.Name)
-    return is_if and statement.test.id == "TYPE_CHECKING"
+    tested = statement.test if isinstance(statement, ast.If) else None
+    return isinstance(tested, ast.Name) and tested.id == "TYPE_CHECKING"
 
 
 class Bundle:
@@ -214,7 +214,8 @@ class Bundle:
 
 
 def _is_super(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Name) and called.id == "super"
 
 
 def _rename(text: str, names: dict[str, str]) -> str:

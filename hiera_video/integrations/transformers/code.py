@@ -16,6 +16,8 @@ from hiera_video.version import __version__
 #: The file's name, without its suffix.
 MODULE = "modeling_hiera_video"
 
+#: Of a run's checkpoints (:mod:`hiera_video.training.saving`), beside each one's model.
+_CHECKSUMS_FILE = "checksums.json"
 _HERE = "hiera_video.integrations.transformers"
 _MODELS = {
     "AutoModel": "HieraVideoModel",
@@ -47,12 +49,18 @@ def add_code(folder: str | Path) -> None:
     """Put the code into a checkpoint's folder, and say so in the ``auto_map`` of its files.
 
     ``save_pretrained`` and ``push_to_hub`` of the models and processors here do it themselves; this
-    is for a folder that this package has written, such as ``runs/mine/best``.
+    is for a folder that this package has written.
 
     Raises:
-        CheckpointError: if there is no checkpoint of ours, and no processor.
+        CheckpointError: if there is no checkpoint of ours, and no processor; if the folder is part
+            of a run, which knows its files by their checksums.
     """
     folder = Path(folder)
+    if (folder.resolve().parent / _CHECKSUMS_FILE).is_file():
+        raise CheckpointError(
+            f"{folder}: is part of a run, which would find it changed; copy it first: "
+            f"hiera-video convert {folder} COPY"
+        )
     there = {name: read_json(folder / name) for name in _AUTO_MAPS if (folder / name).is_file()}
     if not there:
         raise CheckpointError(f"{folder}: wanted a folder with a {CONFIG_FILE} of ours")

@@ -42,10 +42,12 @@ class HieraVideoConfig(BackboneConfigMixin, PreTrainedConfig):
         config = HieraConfig(**{name: kwargs.pop(name) for name in own & kwargs.keys()})
         for name in own:
             setattr(self, name, getattr(config, name))
-        if self.id2label is None and self.label2id is not None:
-            self.id2label = {index: name for name, index in self.label2id.items()}
-        if self.id2label is not None and self.label2id is None:
-            self.label2id = {name: int(index) for index, name in self.id2label.items()}
+        names, numbers = (getattr(self, field) for field in ("id2label", "label2id"))
+        if names is None and numbers is not None:
+            names = {index: name for name, index in numbers.items()}
+        if names is not None and numbers is None:
+            numbers = {name: int(index) for index, name in names.items()}
+        self.id2label, self.label2id = names, numbers
         features, indices = (kwargs.pop(name, None) for name in ("out_features", "out_indices"))
         self.set_output_features_output_indices(out_features=features, out_indices=indices)
         super().__post_init__(**kwargs)

@@ -6,7 +6,6 @@ Axes: B batch, C channels, T H W frames, rows, columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,7 +56,7 @@ class HieraVideoPreTrainedModel(PreTrainedModel):
 
     #: Adds the code that a saved model needs to its folder. The package sets it; a model that was
     #: loaded from such code has none, since ``transformers`` then copies the file.
-    write_code: ClassVar[Callable[[Path], None] | None] = None
+    write_code: ClassVar[Any] = None
 
     def __init__(self, config: HieraVideoConfig, **arguments: Any) -> None:
         super().__init__(config)
@@ -101,7 +100,7 @@ class HieraVideoPreTrainedModel(PreTrainedModel):
             if arguments.get(name) is None:
                 arguments[name] = bool(getattr(self.config, name))
         computed = self.core(pixel_values, return_dict=True, **arguments)
-        output = self.output_class(**{name: computed[name] for name in computed.keys()})
+        output = self.output_class(**dict(zip(computed.keys(), computed, strict=True)))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         return output if wants_dict else output.to_tuple()
 

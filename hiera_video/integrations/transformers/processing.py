@@ -49,7 +49,7 @@ class EvaluationPixels:
     image_std: Any
 
     #: As that of the models.
-    write_code: ClassVar[Callable[[Path], None] | None] = None
+    write_code: ClassVar[Any] = None
 
     def center_crop(self, image: Tensor, size: Any, **kwargs: Any) -> Tensor:
         """The centre ``(..., size.height, size.width)``, where the rule of ``clip`` rounds it to; a
@@ -84,7 +84,7 @@ class EvaluationPixels:
         """The settings as this package has them.
 
         Raises:
-            ConfigError: if it knows no such pixels: crops that are not square, other interpolations.
+            ConfigError: if it knows no such pixels: crops that are not square, for instance.
         """
         size, view = dict(self.size), dict(self.crop_size)
         values = {
@@ -108,11 +108,11 @@ class EvaluationPixels:
         return saved
 
 
-class _ImageOptions(ImagesKwargs, total=False):
+class _ImageOptions(ImagesKwargs, total=False):  # type: ignore[call-arg]
     clip: dict[str, Any] | None
 
 
-class _VideoOptions(VideosKwargs, total=False):
+class _VideoOptions(VideosKwargs, total=False):  # type: ignore[call-arg]
     clip: dict[str, Any] | None
 
 
@@ -193,20 +193,18 @@ class HieraVideoVideoProcessor(EvaluationPixels, BaseVideoProcessor):
         return read_frames(video_url_or_urls, choose)
 
 
-def read_frames(
-    video: str, choose: Callable[..., np.ndarray]
-) -> tuple[np.ndarray, VideoMetadata]:
+def read_frames(video: str, choose: Callable[..., np.ndarray]) -> tuple[np.ndarray, VideoMetadata]:
     """The frames ``(T, H, W, C)`` of a file or address that ``choose`` names, given its metadata.
 
     Files are read by this package's decoder, exactly as a player shows them. Addresses, and files
     where the package is not installed, are read by PyAV as ``transformers`` reads them.
     """
-    try:
-        from hiera_video.decoding.open_video import open_video
+    try:  # not by `importlib`: `transformers` overlooks what is imported in `try`
+        from hiera_video.decoding import open_video as ours
     except ImportError:
-        open_video = None
-    if open_video is not None and not video.startswith(("http://", "https://")):
-        with open_video(video) as opened:
+        ours = None  # type: ignore[assignment]
+    if ours is not None and not video.startswith(("http://", "https://")):
+        with ours.open_video(video) as opened:
             metadata = VideoMetadata(
                 opened.num_frames,
                 opened.frames_per_second,
@@ -227,7 +225,6 @@ def read_frames(
     frames, metadata = load_video(video, backend="pyav", sample_indices_fn=remember)
     places = np.searchsorted(np.unique(numbers), numbers)
     return frames[np.minimum(places, len(frames) - 1)], metadata
-
 
 
 class HieraVideoProcessor:
