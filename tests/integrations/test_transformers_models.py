@@ -211,8 +211,17 @@ def test_outputs_are_dictionaries_and_tuples(tmp_path: Path) -> None:
     model.config.output_hidden_states = True
     model.config.return_dict = False
     assert len(model(clips())) == 3
-    eager = type(model).from_pretrained(tmp_path, output_attentions=True)
-    assert len(eager(clips()).attentions) == 4
+    model.config.output_attentions = True
+    model.config.return_dict = True
+    assert len(model(clips()).attentions) == 4
+    model.save_pretrained(tmp_path / "saved")
+    again = type(model).from_pretrained(tmp_path / "saved")
+    assert len(again(clips()).attentions) == 4
+    for implementation in ("eager", "sdpa"):
+        one = type(model).from_pretrained(tmp_path, attn_implementation=implementation)
+        torch.testing.assert_close(one(clips()).logits, output.logits, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="does not support Flash Attention"):
+        type(model).from_pretrained(tmp_path, attn_implementation="flash_attention_2")
 
 
 def test_other_sizes_at_run_time(tmp_path: Path) -> None:
@@ -238,6 +247,17 @@ def test_copies_and_replicas_compute_with_their_own_modules() -> None:
     assert model(clips()).logits.shape == (2, 192)
     replica = other._replicate_for_data_parallel()
     assert replica.core._modules is replica._modules is not other._modules
+
+
+def test_a_config_may_change_between_models() -> None:
+    config = integration.HieraVideoConfig(**FIELDS["HieraBackbone"])
+    assert integration.HieraVideoBackbone(config).channels == [48, 192]
+    config.out_indices = None
+    config.num_channels = 1
+    model = integration.HieraVideoBackbone(config).eval()
+    assert model.out_features == ["stage4"]
+    (last,) = model(clips()[:, :1]).feature_maps
+    assert last.shape == (2, 192, 2, 2, 2)
 
 
 def test_the_config_is_ours() -> None:

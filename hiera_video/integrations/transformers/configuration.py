@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from huggingface_hub.dataclasses import strict
 from transformers.backbone_utils import BackboneConfigMixin
 from transformers.configuration_utils import PreTrainedConfig
 
@@ -23,6 +24,7 @@ _SHARED = {
 _STAGES = {"out_features", "out_indices"}
 
 
+@strict  # finds the methods `validate_…` of this class
 class HieraVideoConfig(BackboneConfigMixin, PreTrainedConfig):
     """The fields of :class:`hiera_video.HieraConfig`, with their names, defaults and checks.
 
@@ -61,6 +63,19 @@ class HieraVideoConfig(BackboneConfigMixin, PreTrainedConfig):
         """
         names = HieraConfig.model_fields.keys() - {"out_indices"}  # they follow from out_features
         return HieraConfig(**{name: getattr(self, name) for name in names})
+
+    @property
+    def output_attentions(self) -> bool:
+        """Whether outputs have attention weights; our models compute them with any
+        ``attn_implementation``, so unlike other configs this one lets it be set with each."""
+        return bool(self._output_attentions)
+
+    @output_attentions.setter
+    def output_attentions(self, value: bool) -> None:
+        self._output_attentions = value
+
+    def validate_output_attentions(self) -> None:
+        """Called before the config is saved: nothing is forbidden."""
 
     def validate_architecture(self) -> None:
         """Called before the config is saved."""
