@@ -142,7 +142,7 @@ class ClipBatch:
 
         Clips travel to ``device`` as uint8, a quarter of the bytes, and are normalised there.
         """
-        scale, shift = _scale_and_shift(device, tuple(mean), tuple(std))
+        scale, shift = scale_and_shift(device, tuple(mean), tuple(std))
         return model_input(self.pixel_values.to(device, non_blocking=True) * scale - shift)
 
     def pin_memory(self) -> ClipBatch:
@@ -155,7 +155,7 @@ class ClipBatch:
 
 
 @cache
-def _scale_and_shift(
+def scale_and_shift(
     device: torch.device, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[Tensor, Tensor]:
     """Scale and shift, ``(C, 1, 1, 1)`` each, with ``bytes * scale - shift`` equal to

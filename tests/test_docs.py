@@ -42,6 +42,7 @@ FOLLOWED = {
     "docs/evaluation.md",
     "docs/features.md",
     "docs/shards.md",
+    "docs/transformers.md",
 }
 RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/**/*.yaml"))
 
@@ -63,7 +64,7 @@ _FILE = re.compile(r"`([\w./*-]+\.py)`")
 _FOLDER = re.compile(r"`((?:\w+/)+)`")
 _MODULE = re.compile(r"\bhiera_video(?:\.[a-zA-Z_]\w*)+")
 #: Files that pages name and that are not ours.
-_OF_OTHERS = {"ssv2.py"}
+_OF_OTHERS = {"ssv2.py", "modeling_hiera_video.py"}
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -221,12 +222,13 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def follow(page: str, workplace: Path) -> str:
-    """Run the blocks of a page in order, word for word; what they print."""
+def follow(page: str, workplace: Path, package: Path = ROOT) -> str:
+    """Run the blocks of a page in order, word for word; what they print. The folder ``package`` has
+    our package in it."""
     environment = {
         **os.environ,
         "PATH": f"{workplace}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(package),
         "ACCELERATE_USE_CPU": "true",
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
@@ -261,6 +263,20 @@ def test_python_about_checkpoints(workplace: Path) -> None:
     save_demo_checkpoint(workplace, ["moving_left", "moving_right"])
     follow("docs/checkpoints.md", workplace)
     assert (workplace / "hiera.pt2").stat().st_size > 0
+
+
+@pytest.mark.long
+def test_inside_transformers(workplace: Path) -> None:
+    """As somewhere else than in this repository, whose ``datasets`` hides a package."""
+    (workplace / "datasets").unlink()
+    (workplace / "package").mkdir()
+    (workplace / "package/hiera_video").symlink_to(ROOT / "hiera_video", target_is_directory=True)
+    write_video(workplace / "data/demo/videos/val/approaching/00006.mp4", num_frames=24)
+    save_demo_checkpoint(workplace, ["moving_left", "moving_right"])
+    said = follow("docs/transformers.md", workplace, workplace / "package")
+    assert re.search(r"'label': 'moving_(left|right)'", said)
+    assert (workplace / "runs/trainer/final/preprocessor.json").is_file()
+    assert (workplace / "shared/modeling_hiera_video.py").is_file()
 
 
 def test_python_about_decoding(workplace: Path) -> None:

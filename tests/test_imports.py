@@ -40,9 +40,10 @@ MAY_IMPORT = {
     "preparation": BASE | {"runtime", "data", "decoding"},
     "training": BASE
     | {"runtime", "data", "decoding", "models", "tasks", "evaluation", "visualization"},
+    "integrations": BASE | {"data", "decoding", "models"},
     "__init__": BASE | {"decoding", "models", "processor"},
 }
-MAY_IMPORT["commands"] = {*MAY_IMPORT} - {"__init__", "cli"}
+MAY_IMPORT["commands"] = {*MAY_IMPORT} - {"__init__", "cli", "integrations"}
 MAY_IMPORT["cli"] = {"command", "config", "errors", "version"}
 MAY_IMPORT["__main__"] = {"cli"}
 

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from hiera_video.config.machinery import Settings
 from hiera_video.errors import ConfigError, suggest
+from hiera_video.models.kinds import split_config
 
 _AXES = {2: "HW", 3: "THW"}
 #: The names in ``activations.ACTIVATIONS``; listed here so that a config needs no torch.
@@ -405,8 +406,8 @@ class HieraConfig(Settings):
     def from_json_file(cls, path: str | Path) -> HieraConfig:
         """Read a file of :meth:`to_json_file`, or a ``config.json`` in our layout."""
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-        values.pop("architecture", None)  # added by checkpoints
-        return cls.from_dict(values)
+        fields, _ = split_config(values, cls.model_fields)
+        return cls.from_dict(fields)
 
 
 def _unnamed_labels(num_labels: int) -> dict[int, str]:

@@ -10,6 +10,7 @@ from hiera_video.config.clip_groups import ClipSettings, ImageSettings
 from hiera_video.errors import CheckpointError, ConfigError, reason_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import PREPROCESSOR_FILE, Checkpoint
+from hiera_video.models.layouts.processors import default_clip
 from hiera_video.models.pretrained import PretrainedModel
 
 
@@ -75,15 +76,14 @@ def known_clip(checkpoint: Checkpoint, source: str) -> dict[str, Any]:
 
 
 def _stored(model: PretrainedModel) -> ClipSettings:
-    num_frames, height, width = _view(model.config)
-    if height != width:
+    _, height, width = _view(model.config)
+    default = default_clip(model.config)
+    if default is None:
         raise CheckpointError(
             f"{model.source}: views are square, and the model takes {height}x{width}"
         )
     if model.preprocessor is None:
-        if model.config.is_video:
-            return ClipSettings(num_frames=num_frames, crop_size=height)
-        return ImageSettings(crop_size=height, short_side=round(height * 8 / 7))
+        return default
     return _parse(model.preprocessor, model.config, model.source)
 
 

@@ -2,7 +2,8 @@
 
 A checkpoint directory holds ``config.json`` (the :class:`HieraConfig`), ``model.safetensors``, and,
 if training wrote it, ``preprocessor.json`` (clip settings and normalisation), which stays with the
-model.
+model. ``preprocessor_config.json`` and ``video_preprocessor_config.json`` say the same to
+``transformers``.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ class PretrainedModel(nn.Module):
         return model
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``config.json``, ``model.safetensors``, and ``preprocessor.json`` if the model has
-        one; each file atomically."""
+        """Write ``config.json``, ``model.safetensors``, ``preprocessor.json`` if the model has one,
+        and what follows from it for ``transformers``; each file atomically."""
         write_checkpoint(self.to_checkpoint(), directory, "hiera_video")
 
     @classmethod

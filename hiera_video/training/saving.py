@@ -1,7 +1,8 @@
 """Training checkpoints: what they hold, and how they are written while training goes on.
 
     OUTPUT/checkpoints/step-00000123/model/             config.json, model.safetensors,
-                                                        preprocessor.json: what users share
+                                                        preprocessor.json and what follows from it
+                                                        for transformers: what users share
     OUTPUT/checkpoints/step-00000123/training_state.pt  parameter groups, scaler, progress, tallies
     OUTPUT/checkpoints/step-00000123/optimizer/         tensors of the optimizer, in safetensors
                                                         files; under FSDP, some of each process

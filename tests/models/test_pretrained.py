@@ -55,7 +55,10 @@ def edit(folder: Path, changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("cls", CLASSES)
 def test_round_trip(cls: type[Any], tmp_path: Path) -> None:
     model = save(cls, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    files = ["config.json", "model.safetensors", "preprocessor_config.json"]
+    if model.config.is_video:
+        files.append("video_preprocessor_config.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
     checkpoint = read_checkpoint(tmp_path)
     assert (checkpoint.config, checkpoint.architecture) == (model.config, cls.__name__)
     for back in (cls.from_pretrained(tmp_path), load_model(str(tmp_path))):
@@ -331,7 +334,7 @@ def test_push_to_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == [
         ("token", "t"),
         ("me/model", {"private": True, "exist_ok": True}),
-        ("first", ["config.json", "model.safetensors"]),
+        ("first", ["config.json", "model.safetensors", "preprocessor_config.json"]),
     ]
 
 

@@ -90,6 +90,8 @@ def test_a_checkpoint_holds_what_users_share_and_the_training_state_beside_it(
         "checkpoints/step-00000003/model/config.json",
         "checkpoints/step-00000003/model/model.safetensors",
         "checkpoints/step-00000003/model/preprocessor.json",
+        "checkpoints/step-00000003/model/preprocessor_config.json",
+        "checkpoints/step-00000003/model/video_preprocessor_config.json",
         f"checkpoints/step-00000003/{STATE_FILE}",
         "last",
     ]
@@ -97,6 +99,8 @@ def test_a_checkpoint_holds_what_users_share_and_the_training_state_beside_it(
         "config.json",
         "model.safetensors",
         "preprocessor.json",
+        "preprocessor_config.json",
+        "video_preprocessor_config.json",
     ]
 
 

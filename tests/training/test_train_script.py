@@ -135,6 +135,8 @@ def test_a_run_writes_the_files_of_the_contract_and_no_others(trained: TrainedRu
             "config.json",
             "model.safetensors",
             "preprocessor.json",
+            "preprocessor_config.json",
+            "video_preprocessor_config.json",
         ]
     # The two latest, and the best one. Steps 12 and 24 end epochs.
     saved = sorted(path.name for path in (trained.output_dir / "checkpoints").iterdir())

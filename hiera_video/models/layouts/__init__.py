@@ -19,20 +19,26 @@ from hiera_video.errors import CheckpointError, UserError
 from hiera_video.files import atomic_path
 from hiera_video.labels import normalize_label
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.kinds import MODEL_TYPE, split_config, transformers_name
 from hiera_video.models.layouts import official, transformers
 from hiera_video.models.layouts.base import Checkpoint, bare_name, full_name
 from hiera_video.models.layouts.files import (
     CONFIG_FILE,
-    PREPROCESSOR_FILE,
     WEIGHTS_FILE,
     find_checkpoint,
     read_json,
     read_weights,
 )
+from hiera_video.models.layouts.processors import (
+    PREPROCESSOR_FILE,
+    PROCESSOR_FILES,
+    processor_files,
+)
 
 __all__ = [
     "LAYOUTS",
     "PREPROCESSOR_FILE",
+    "PROCESSOR_FILES",
     "Checkpoint",
     "bare_name",
     "find_checkpoint",
@@ -123,8 +129,7 @@ def _read_hiera_video(
 
 
 def _parse_config(values: dict[str, Any]) -> tuple[HieraConfig, str]:
-    values = dict(values)
-    architecture = values.pop("architecture", None)
+    values, architecture = split_config(values, HieraConfig.model_fields)
     if not isinstance(architecture, str):
         raise CheckpointError(f"{CONFIG_FILE} names no architecture")
     return HieraConfig.from_dict(values), architecture
@@ -134,7 +139,7 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
     """Write a checkpoint in one of :data:`LAYOUTS`; each file is written atomically.
 
     The official layout is written in both of its forms, hub and ``.pth``. Only our layout has
-    ``preprocessor.json``.
+    ``preprocessor.json``, and beside it the same settings for ``transformers``.
 
     Returns:
         The written files.
@@ -147,7 +152,12 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
     elif layout == "official":
         values, weights = official.write(checkpoint)
     else:
-        values = {"architecture": checkpoint.architecture, **checkpoint.config.to_dict()}
+        values = {
+            "architecture": checkpoint.architecture,
+            "architectures": [transformers_name(checkpoint.architecture)],
+            "model_type": MODEL_TYPE,
+            **checkpoint.config.to_dict(),
+        }
         weights = {full_name(n, checkpoint.architecture): t for n, t in checkpoint.weights.items()}
     weights = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
     directory = Path(directory)
@@ -157,12 +167,14 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
         save_file(weights, path, metadata={"format": "pt"})
     with atomic_path(paths[1]) as path:
         path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    if layout == "hiera_video" and checkpoint.preprocessor is not None:
-        paths.append(directory / PREPROCESSOR_FILE)
+    files = _settings_files(checkpoint) if layout == "hiera_video" else {}
+    for name in (PREPROCESSOR_FILE, *PROCESSOR_FILES):
+        if name not in files:
+            (directory / name).unlink(missing_ok=True)  # of an earlier model
+            continue
+        paths.append(directory / name)
         with atomic_path(paths[-1]) as path:
-            path.write_bytes(checkpoint.preprocessor)
-    else:
-        (directory / PREPROCESSOR_FILE).unlink(missing_ok=True)  # of an earlier model
+            path.write_bytes(files[name])
     if layout == "official":
         paths.append(directory / "model.pth")
         with atomic_path(paths[-1]) as path:
@@ -170,3 +182,12 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
     for name, companion in checkpoint.companions.items():
         paths += write_checkpoint(companion, directory / name, layout)
     return paths
+
+
+def _settings_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """What says how pixels become a model's input, for us and for ``transformers``, by file."""
+    derived = processor_files(checkpoint.config, checkpoint.preprocessor)
+    files = {name: (json.dumps(v, indent=2) + "\n").encode() for name, v in derived.items()}
+    if checkpoint.preprocessor is not None:
+        files[PREPROCESSOR_FILE] = checkpoint.preprocessor
+    return files
