@@ -31,6 +31,33 @@ VARIANTS = {
     "huge": Variant(256, (2, 6, 36, 4), (4, 8, 16, 32), 86.9, 87.8),
 }
 
+
+class Sam2Variant(NamedTuple):
+    """How an image encoder of SAM 2 differs from the variant of the same width and depth: windows
+    of mask units, the blocks that attend globally, the side of the global position table."""
+
+    window_units: int
+    global_attention_blocks: tuple[int, ...]
+    global_position_side: int
+
+    def fields(self) -> dict[str, Any]:
+        """The ``HieraConfig`` fields of such an encoder, besides width, depths and heads."""
+        return {
+            "window_units": self.window_units,
+            "global_attention_blocks": list(self.global_attention_blocks),
+            "global_position_size": [self.global_position_side] * 2,
+            "global_position_antialias": False,
+        }
+
+
+#: The image encoders of SAM 2 and 2.1 (arXiv 2408.00714), by the variants that they are made of.
+SAM2 = {
+    "tiny": Sam2Variant(7, (5, 7, 9), 7),
+    "small": Sam2Variant(7, (7, 10, 13), 7),
+    "base_plus": Sam2Variant(7, (12, 16, 20), 14),
+    "large": Sam2Variant(8, (23, 33, 43), 7),
+}
+
 IMAGE: dict[str, Any] = {"num_labels": 1000}
 VIDEO: dict[str, Any] = {
     "image_size": [16, 224, 224],

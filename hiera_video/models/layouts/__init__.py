@@ -20,7 +20,7 @@ from hiera_video.files import atomic_path
 from hiera_video.labels import normalize_label
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.kinds import MODEL_TYPE, split_config, transformers_name
-from hiera_video.models.layouts import official, transformers
+from hiera_video.models.layouts import official, sam2, timm, transformers
 from hiera_video.models.layouts.base import Checkpoint, bare_name, full_name
 from hiera_video.models.layouts.files import (
     CONFIG_FILE,
@@ -47,7 +47,7 @@ __all__ = [
     "write_checkpoint",
 ]
 
-LAYOUTS = ("hiera_video", "transformers", "official")
+LAYOUTS = ("hiera_video", "transformers", "official", "timm")
 
 
 def read_checkpoint(
@@ -104,6 +104,10 @@ def _read_layout(
     has_config = config_path.exists() and (path.is_dir() or path.name == WEIGHTS_FILE)
     values = read_json(config_path) if has_config else None
     try:
+        if sam2.recognises(weights):
+            weights = sam2.to_timm(weights)
+        if timm.recognises(weights):
+            return timm.read(values, weights, config, hints.get("num_heads"))
         if official.recognises(weights):
             return official.read(values, weights, config, hints.get("num_heads"))
         if values is None and config is None:
@@ -151,6 +155,8 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
         values, weights = transformers.write(checkpoint)
     elif layout == "official":
         values, weights = official.write(checkpoint)
+    elif layout == "timm":
+        values, weights = timm.write(checkpoint)
     else:
         values = {
             "architecture": checkpoint.architecture,

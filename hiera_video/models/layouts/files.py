@@ -20,6 +20,8 @@ from hiera_video.files import reading
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+#: Where a pickle may have its weights: of the official package, and of SAM 2.
+_KEYS = ("model_state", "model")
 #: Files that may hold a directory's weights, in this order; an index lists several files.
 _WEIGHT_FILES = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "pytorch_model.bin")
 
@@ -111,7 +113,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: holds no weights that can be read without running code"
         ) from None
-    weights = content.get("model_state", content) if isinstance(content, dict) else None
+    weights = content if isinstance(content, dict) else None
+    for key in _KEYS:
+        weights = weights.get(key, weights) if weights else weights
     if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
-        raise CheckpointError(f"{path}: wanted a dictionary of tensors, or one under `model_state`")
+        raise CheckpointError(f"{path}: wanted a dictionary of tensors, or one under {' or '.join(_KEYS)}")
     return weights

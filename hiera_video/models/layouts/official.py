@@ -8,7 +8,6 @@ the shapes of the weights.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from itertools import pairwise
 from math import isqrt, prod
 from typing import Any
 
@@ -24,7 +23,7 @@ from hiera_video.models.layouts.base import (
     has_linear_head,
     to_reference_shape,
 )
-from hiera_video.models.variants import IMAGE, VARIANTS, VIDEO
+from hiera_video.models.layouts.shapes import block_name, deduce_blocks, stage_name
 
 _BLOCK = {
     "norm1": "norm1",
@@ -120,14 +119,9 @@ def read(
         elif "head.projection.weight" in weights:
             fields["num_labels"] = weights["head.projection.weight"].shape[0]
         config = HieraConfig(**fields)
-    places = [f"{s}.{b}" for s, depth in enumerate(config.depths) for b in range(depth)]
     converted = {}
     for name, tensor in weights.items():
-        bare = _NAMES.from_reference(name)
-        start, _, rest = bare.partition(".")
-        number, _, rest = rest.partition(".")
-        if start == "blocks" and number.isdigit() and int(number) < len(places):
-            bare = f"encoder.stages.{places[int(number)]}.{rest}"
+        bare = stage_name(_NAMES.from_reference(name), config.depths)
         converted[bare] = from_reference_shape(bare, tensor, config)
     if is_mae:
         kind: Kind = "pretraining"
@@ -156,6 +150,9 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
             ("hidden_act", config.hidden_act, config.hidden_act == "gelu"),
             ("layer_norm_eps", config.layer_norm_eps, config.layer_norm_eps == 1e-6),
             ("global_position_size", config.global_position_size, not config.global_position_size),
+            ("window_units", config.window_units, config.window_units is None),
+            ("skip", config.skip, config.skip == "projection"),
+            ("layer_scale_init", config.layer_scale_init, config.layer_scale_init is None),
             ("head", config.head, has_linear_head(checkpoint)),
             ("num_heads", heads, heads == [int(heads[0] * growth**i) for i in range(len(heads))]),
         )
@@ -168,14 +165,12 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
     values |= {"num_heads": heads[0], "head_mul": growth}
     if checkpoint.kind == "pretraining":
         values |= {theirs: stored[ours] for theirs, ours in _DECODER_FIELDS.items()}
-    starts = [sum(config.depths[:stage]) for stage in range(len(config.depths))]
-    weights = {}
-    for name, tensor in checkpoint.weights.items():
-        flat = name
-        if name.startswith("encoder.stages."):
-            _, _, stage, block, rest = name.split(".", 4)
-            flat = f"blocks.{starts[int(stage)] + int(block)}.{rest}"
-        weights[_NAMES.to_reference(flat)] = to_reference_shape(name, tensor, config)
+    weights = {
+        _NAMES.to_reference(block_name(name, config.depths)): to_reference_shape(
+            name, tensor, config
+        )
+        for name, tensor in checkpoint.weights.items()
+    }
     return values, weights
 
 
@@ -194,37 +189,18 @@ def _deduce(weights: Mapping[str, Tensor], num_heads: list[int] | None) -> dict[
     Strides, mask units and heads, which shapes do not show, are those of the published variants.
     """
     try:
-        width, channels, *kernel = weights["patch_embed.proj.weight"].shape
-        num_blocks = 1 + max(int(n.split(".")[1]) for n in weights if n.startswith("blocks."))
-        starts = [i for i in range(num_blocks) if f"blocks.{i}.proj.weight" in weights]
-        edges = [0, *starts, num_blocks]
-        depths = [end - start for start, end in pairwise(edges)]
-        hidden = weights["blocks.0.mlp.fc1.weight"].shape[0]
+        fields = deduce_blocks(weights, num_heads)
         fusions = sum(n.startswith("multi_scale_fusion") and n.endswith("weight") for n in weights)
-        fields: dict[str, Any] = {
-            **(VIDEO if len(kernel) == 3 else IMAGE),
-            "embed_dim": width,
-            "num_channels": channels,
-            "patch_size": kernel,
-            "depths": depths,
-            "mlp_ratio": hidden / width,
-            "num_query_pool": fusions or len(depths) - 1,
+        fields |= {
+            "num_query_pool": fusions or fields["num_query_pool"],
             "separate_position_embeddings": "pos_embed_spatial" in weights,
-            "masked_unit_attention": [True, True, *[False] * (len(depths) - 2)][: len(depths)],
         }
         fields["image_size"] = _deduce_size(weights, fields)
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"the architecture cannot be told from the weights ({reason_of(error)})"
         ) from None
-    by_shape = {(v.embed_dim, v.depths): list(v.num_heads) for v in VARIANTS.values()}
-    heads = num_heads or by_shape.get((width, tuple(depths)))
-    if heads is None:
-        raise CheckpointError(
-            f"embed_dim={width}, depths={depths} is no published variant, and weights do not tell "
-            "the number of attention heads: give num_heads"
-        )
-    return {**fields, "num_heads": heads}
+    return fields
 
 
 def _deduce_size(weights: Mapping[str, Tensor], fields: Mapping[str, Any]) -> list[int]:

@@ -22,6 +22,11 @@ from hiera_video.models.layouts.base import (
 _NOT_IN_TRANSFORMERS = {
     "separate_position_embeddings",
     "global_position_size",
+    "global_position_antialias",
+    "window_units",
+    "global_attention_blocks",
+    "skip",
+    "layer_scale_init",
     "decoder_mask_ratio",
     "position_initializer",
     "head",
@@ -102,8 +107,11 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(
             "the Hiera of transformers takes images only, and this model takes clips"
         )
-    if config.global_position_size is not None:
-        raise CheckpointError("the Hiera of transformers has no global_position_size")
+    for field in ("global_position_size", "window_units", "layer_scale_init"):
+        if getattr(config, field) is not None:
+            raise CheckpointError(f"the Hiera of transformers has no {field}")
+    if config.skip != "projection":
+        raise CheckpointError(f"the Hiera of transformers has no skip={config.skip}")
     if not has_linear_head(checkpoint):
         raise CheckpointError(f"the Hiera of transformers has no head={config.head}")
     values = {
