@@ -191,9 +191,7 @@ class UnitWindows:
         bottom, right = -height % self.side, -width % self.side
         if bottom or right:
             x = F.pad(x, (0, 0, 0, 0, 0, right, 0, bottom))
-        return rearrange(
-            x, "b t (p h) (q w) n d -> (b p q) (t h w) n d", h=self.side, w=self.side
-        )
+        return rearrange(x, "b t (p h) (q w) n d -> (b p q) (t h w) n d", h=self.side, w=self.side)
 
     def scatter(self, x: Tensor) -> Tensor:
         """The inverse of :meth:`gather`, for any n and D."""

@@ -42,6 +42,8 @@ FIXED = (
     "query_stride",
     "masked_unit_size",
     "separate_position_embeddings",
+    "skip",
+    "layer_scale_init",
 )
 #: The same, from pre-training to pre-training: other models leave fusion and decoder out.
 FIXED_IN_PRETRAINING = (
@@ -59,6 +61,9 @@ FREE = (
     "hidden_act",
     "layer_norm_eps",
     "global_position_size",
+    "global_position_antialias",
+    "window_units",
+    "global_attention_blocks",
 )
 _PER_AXIS = ("patch_size", "query_stride", "masked_unit_size")
 #: Settings that a model of clips takes over from image weights.

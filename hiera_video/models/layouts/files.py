@@ -117,5 +117,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     for key in _KEYS:
         weights = weights.get(key, weights) if weights else weights
     if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
-        raise CheckpointError(f"{path}: wanted a dictionary of tensors, or one under {' or '.join(_KEYS)}")
+        raise CheckpointError(
+            f"{path}: wanted a dictionary of tensors, or one under {' or '.join(_KEYS)}"
+        )
     return weights

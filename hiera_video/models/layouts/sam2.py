@@ -13,8 +13,8 @@ from torch import Tensor
 
 from hiera_video.models.layouts.timm import SAM2_WINDOW
 
-#: Where the trunk is: in the original whole model and its trunk alone; in the classes of
-#: ``transformers`` (``Sam2Model`` and ``Sam2VideoModel``, ``Sam2VisionModel``, ``Sam2HieraDetModel``).
+#: Where the trunk is: in the original whole model, and in its image encoder; in whole models of
+#: ``transformers``, in their vision model, and in their trunk itself.
 _PREFIXES = ("image_encoder.trunk.", "trunk.", "vision_encoder.backbone.", "backbone.", "")
 _NAMES = {
     r"^patch_embed\.projection\.": "patch_embed.proj.",

@@ -1,5 +1,5 @@
-"""The layout of ``timm``: its Hiera models of images, window-aware (``abswin``) ones among them, and
-its image encoders of SAM 2 (``sam2_hiera_*``)."""
+"""The layout of ``timm``: its Hiera models of images, window-aware (``abswin``) ones too, and its
+image encoders of SAM 2 (``sam2_hiera_*``)."""
 
 from __future__ import annotations
 
