@@ -75,9 +75,10 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim_out, eps=config.layer_norm_eps)
         self.mlp = Mlp(dim_out, int(dim_out * config.mlp_ratio), config.hidden_act)
         self.drop_path = StochasticDepth(drop_path_rate, mode="row")
-        scaled = layer_scale_init is not None
-        self.scale1 = LayerScale(dim_out, layer_scale_init) if scaled else None
-        self.scale2 = LayerScale(dim_out, layer_scale_init) if scaled else None
+        self.scale1 = self.scale2 = None
+        if layer_scale_init is not None:
+            self.scale1 = LayerScale(dim_out, layer_scale_init)
+            self.scale2 = LayerScale(dim_out, layer_scale_init)
 
     def forward(
         self,

@@ -12,7 +12,7 @@ class Variant(NamedTuple):
     """Width of the first stage, blocks per stage, heads per stage, and published top-1 accuracies.
 
     Accuracies in percent: Kinetics-400 with 16 frames and 5x3 views (paper, Tab. 4), ImageNet-1K at
-    224x224 (official repository).
+    224x224 (official repository). No weights for clips were published of those without the former.
     """
 
     embed_dim: int
@@ -100,8 +100,7 @@ def _variant_names() -> dict[str, VariantName]:
         VariantName(size, is_video, is_pretraining)
         for is_pretraining in (False, True)
         for is_video in (False, True)
-        for size, variant in VARIANTS.items()
-        if not is_video or variant.kinetics400 is not None
+        for size in VARIANTS
     ]
     return {str(name): name for name in names}
 

@@ -21,7 +21,6 @@ from hiera_video.models.preprocessor import known_clip
 from hiera_video.models.variants import (
     VARIANTS,
     VariantName,
-    list_models,
     parse_name,
     published_variant,
     variant_fields,
@@ -186,8 +185,7 @@ def _fitting_name(default: str, found: HieraConfig, takes_clips: bool) -> str:
     """The name of the published variant with the architecture of ``found``, for pre-training if
     ``default`` is; an unpublished architecture is expressed as changes to Hiera-B."""
     size = published_variant(found) or "base"
-    name = VariantName(size, takes_clips, parse_name(default).is_pretraining)
-    return str(name) if str(name) in list_models() else str(name._replace(size="base"))
+    return str(VariantName(size, takes_clips, parse_name(default).is_pretraining))
 
 
 def _take_architecture(run: TrainingRun, name: str, weights: Start) -> dict[str, Any]:

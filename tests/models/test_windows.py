@@ -47,7 +47,8 @@ def states(model: HieraModel, pixels: Tensor, **arguments: Any) -> tuple[Tensor,
 def test_tokens_attend_to_their_window_and_its_zeros() -> None:
     """By hand: 3x5 mask units in windows of 2x2, of which five are not full."""
     model = make(**WINDOWED, image_size=[96, 160])
-    block, grid = model.encoder.stages[2][0].attention, model.encoder.stages[2][1].attention
+    stage: Any = model.encoder.stages[2]
+    block, grid = stage[0].attention, stage[1].attention
     assert (block.scope, grid.scope) == ("all", "window")
     x = torch.randn(1, 15, 4, 96)
     windows = UnitWindows((3, 5), 2)
@@ -161,7 +162,8 @@ def test_gradients_with_and_without_recomputing() -> None:
 def test_layer_scale_and_pooled_skips() -> None:
     config = HieraConfig(**{**VIDEO, "num_labels": 3}, skip="pooling", layer_scale_init=0.1)
     model = HieraForVideoClassification(config)
-    block = model.hiera.encoder.stages[1][0]
+    stage: Any = model.hiera.encoder.stages[1]
+    block = stage[0]
     assert block.skip is None
     assert torch.equal(block.scale1.weight, torch.full((48,), 0.1))
     x = torch.randn(2, 8, 64, 24)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Sam2HieraDetConfig, Sam2VisionConfig, Sam2VisionModel
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModel
 
+from hiera_video import HieraBackbone, create_model
 from hiera_video.models.registry import load_model
 from tests.parity.compare import assert_equal, randomize
 from tests.parity.test_timm import stages_of
@@ -45,12 +46,16 @@ def test_the_original_file(tmp_path: Path) -> None:
         wanted = theirs.forward_intermediates(PIXELS)[1]
         for mine, other in zip(stages_of(ours, PIXELS), wanted, strict=True):
             assert_equal(mine, other, tolerance=1e-5)
+    named = create_model("hiera_tiny_16x224", pretrained=path, num_labels=3)
+    assert (named.config.window_units, named.config.image_size) == (7, [16, 224, 224])
+    backbone = HieraBackbone.from_pretrained(path, out_features=["stage1", "stage4"])
+    assert backbone.channels == [96, 768]
 
 
 @pytest.mark.parametrize("with_neck", [False, True])
 def test_the_classes_of_transformers(with_neck: bool, tmp_path: Path) -> None:
     config = Sam2HieraDetConfig()
-    theirs: nn.Module = (
+    theirs: Any = (
         Sam2VisionModel(Sam2VisionConfig(backbone_config=config))
         if with_neck
         else Sam2HieraDetModel(config)
@@ -58,7 +63,7 @@ def test_the_classes_of_transformers(with_neck: bool, tmp_path: Path) -> None:
     randomize(theirs)
     theirs.save_pretrained(tmp_path)
     ours = load_model(tmp_path)
-    backbone: Any = theirs.backbone if with_neck else theirs
+    backbone = theirs.backbone if with_neck else theirs
     with torch.no_grad():
         wanted = backbone(PIXELS).intermediate_hidden_states
         for mine, other in zip(stages_of(ours, PIXELS), wanted, strict=True):

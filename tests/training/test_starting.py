@@ -65,6 +65,10 @@ OWN: dict[str, Any] = {
     "patch_padding": [1, 2, 2],
     "global_position_size": [2, 4, 4],
     "hidden_act": "relu",
+    "global_position_antialias": False,
+    "window_units": 2,
+    "global_attention_blocks": [3],
+    "layer_scale_init": 0.5,
 }
 DECODER = {"decoder_hidden_size": 16, "decoder_depth": 2, "decoder_num_heads": 4}
 NAMES = ["a", "b", "c"]
@@ -223,6 +227,11 @@ OTHERS: dict[str, Any] = {
     "initializer_range": 0.1,
     "layer_norm_init": 0.5,
     "position_initializer": "sine_cosine",
+    "global_position_antialias": True,
+    "window_units": 3,
+    "global_attention_blocks": [2],
+    "skip": "pooling",
+    "layer_scale_init": None,
 }
 #: Fields that are no part of a classifier's architecture, or follow from data and clips.
 ELSEWHERE = {

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hiera_video.errors import CheckpointError, reason_of
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.kinds import architecture_name
+from hiera_video.models.kinds import Kind, architecture_name
 from hiera_video.models.layouts.base import Checkpoint, NameTable, has_linear_head
 from hiera_video.models.layouts.shapes import block_name, block_part, deduce_blocks, stage_name
 from hiera_video.models.variants import SAM2, VARIANTS
@@ -88,7 +88,7 @@ def read(
         is_window = name in (SAM2_WINDOW, ABSWIN_WINDOW)
         bare = _WINDOW if is_window else stage_name(_NAMES.from_reference(name), config.depths)
         converted[bare] = _from_table(tensor, config) if name.startswith("pos_embed") else tensor
-    kind = "classification" if "classifier.weight" in converted else "encoder"
+    kind: Kind = "classification" if "classifier.weight" in converted else "encoder"
     return Checkpoint(architecture_name(kind, is_video=False), config, converted)
 
 
@@ -180,13 +180,15 @@ def _architecture_of(checkpoint: Checkpoint) -> str:
     if not has_linear_head(checkpoint):
         raise CheckpointError(f"the Hiera of timm has no head={config.head}")
     own = _traits(config)
-    faults: list[list[str]] = []
+    nearest = sorted(own)
     for name, fields in _ARCHITECTURES.items():
         theirs = _traits(HieraConfig(**fields))
-        faults.append([f"{key}={own[key]}" for key in own if own[key] != theirs[key]])
-        if not faults[-1]:
+        faults = [key for key in own if own[key] != theirs[key]]
+        if not faults:
             return name
-    raise CheckpointError(f"no Hiera of timm has {', '.join(min(faults, key=len))}")
+        nearest = min(nearest, faults, key=len)
+    named = ", ".join(f"{key}={own[key]}" for key in nearest)
+    raise CheckpointError(f"no Hiera of timm has {named}")
 
 
 def _traits(config: HieraConfig) -> dict[str, Any]:
