@@ -14,7 +14,7 @@ from pydantic import Field
 from hiera_video.config.machinery import Settings
 
 #: The names of the layouts, ``hiera_video.models.layouts.LAYOUTS``.
-Layout = Literal["hiera_video", "transformers", "official"]
+Layout = Literal["hiera_video", "transformers", "official", "timm"]
 
 
 class ConvertRun(Settings):

@@ -98,7 +98,7 @@ class PretrainedModel(nn.Module):
         config: HieraConfig | None = None,
         **overrides: Any,
     ) -> M:
-        """Load a model from a directory, a file or a hub id, in any of the three layouts.
+        """Load a model from a directory, a file or a hub id, in any layout.
 
         Args:
             source: a checkpoint directory, a bare official ``.pth`` file, the id of a model on the

@@ -55,7 +55,11 @@ def official_multiply_adds(model: nn.Module, name: str, **arguments: Any) -> flo
     return counter.get_total_flops() / 2
 
 
-@pytest.mark.parametrize("name", list_models())
+#: No weights of these were published, and the official package does not have them.
+OURS_ALONE = {f"{mae}hiera_{size}_16x224" for mae in ("", "mae_") for size in ("tiny", "small")}
+
+
+@pytest.mark.parametrize("name", sorted(set(list_models()) - OURS_ALONE))
 def test_parameters(name: str) -> None:
     theirs = sum(parameter.numel() for parameter in official_on_meta(name).parameters())
     assert variant_cost(name).num_parameters == theirs

@@ -1,4 +1,5 @@
-"""Checkpoints on disk, in three layouts: ours, the one of ``transformers``, and the official one.
+"""Checkpoints on disk, in four layouts: ours, the official one, and those of ``transformers`` and
+``timm``. Files of SAM 2 are read, too.
 
 Each foreign layout has a module that maps names, shapes and configuration both ways; reading always
 gives a :class:`Checkpoint` with our names.
