@@ -22,13 +22,13 @@ from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import official, transformers
 from hiera_video.models.layouts.base import Checkpoint, bare_name, full_name
 from hiera_video.models.layouts.files import (
-    CONFIG_FILE,
     PREPROCESSOR_FILE,
     WEIGHTS_FILE,
     find_checkpoint,
     read_json,
     read_weights,
 )
+from hiera_video.models.sources import CONFIG_FILE
 
 __all__ = [
     "LAYOUTS",
@@ -48,17 +48,21 @@ def read_checkpoint(
     source: str | Path,
     config: HieraConfig | None = None,
     hints: Mapping[str, Any] | None = None,
+    subfolder: str = "",
+    revision: str | None = None,
 ) -> Checkpoint:
     """Read a checkpoint in any layout, from a directory, a file or a hub id.
 
     Args:
         config: replaces the checkpoint's own.
         hints: ``HieraConfig`` fields that help to deduce an architecture: ``num_heads``.
+        subfolder: the folder of ``source`` that holds it.
+        revision: branch, tag or commit on the hub.
 
     Raises:
         CheckpointError: if it is missing, damaged, refused, or in no known layout.
     """
-    path = find_checkpoint(source)
+    path = find_checkpoint(source, subfolder, revision)
     weights = read_weights(path)
     checkpoint = _read_layout(path, weights, str(source), config, hints or {})
     checkpoint.source = str(source)

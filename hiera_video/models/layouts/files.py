@@ -3,50 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from hiera_video.errors import CheckpointError, reason_of
 from hiera_video.files import reading
+from hiera_video.models.sources import CONFIG_FILE, find_source
 
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PREPROCESSOR_FILE = "preprocessor.json"
 #: Files that may hold a directory's weights, in this order; an index lists several files.
 _WEIGHT_FILES = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "pytorch_model.bin")
 
 
-def find_checkpoint(source: str | Path) -> Path:
+def find_checkpoint(
+    source: str | Path, subfolder: str = "", revision: str | None = None
+) -> Path:
     """The directory or file of a checkpoint, given by path (``~`` is the home folder) or hub id.
 
     Raises:
         CheckpointError: if there is none.
     """
-    # Like a shell, this keeps `~USER` of an unknown user in the path; `Path.expanduser` raises.
-    path = Path(os.path.expanduser(source))  # noqa: PTH111
-    if path.exists():
-        return path
-    looks_like_path = (
-        path.is_absolute() or str(source).startswith((".", "~")) or len(path.parts) > 2
-    )
-    if looks_like_path or path.suffix in (".pth", ".pt", ".bin", ".safetensors"):
-        raise CheckpointError(f"{source}: no such file or directory")
-    try:
-        return Path(snapshot_download(str(source)))
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{source}: no such file or directory, and it could not be fetched from the hub "
-            f"({reason_of(error)})"
-        ) from None
+
+    def fetch(repo_id: str) -> str:
+        wanted = {"revision": revision, "allow_patterns": f"{subfolder}/*" if subfolder else None}
+        given: dict[str, Any] = {name: value for name, value in wanted.items() if value}
+        return snapshot_download(repo_id, **given)
+
+    return find_source(source, subfolder, revision, fetch)
 
 
 def read_json(path: Path) -> dict[str, Any]:
