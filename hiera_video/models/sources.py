@@ -60,9 +60,7 @@ def find_config(source: str | Path, subfolder: str = "", revision: str | None = 
     def fetch(repo_id: str) -> str:
         from huggingface_hub import hf_hub_download  # heavy, and not needed for local files
 
-        return hf_hub_download(
-            repo_id, CONFIG_FILE, subfolder=subfolder or None, revision=revision
-        )
+        return hf_hub_download(repo_id, CONFIG_FILE, subfolder=subfolder or None, revision=revision)
 
     path = find_source(source, subfolder, revision, fetch)
     return path / CONFIG_FILE if path.is_dir() else path

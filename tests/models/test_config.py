@@ -131,12 +131,6 @@ def test_labels_are_replaced_together() -> None:
     assert HieraConfig.from_dict(by_name.to_dict(), num_labels=2) == by_name
 
 
-def test_stages_out() -> None:
-    assert HieraConfig().stages_out == ["stage4"]
-    assert HieraConfig(out_indices=[0, -1]).stages_out == ["stem", "stage4"]
-    assert HieraConfig(out_features=["stage3", "stage1"]).stages_out == ["stage1", "stage3"]
-
-
 def test_models_for_the_other_kind_of_input() -> None:
     with pytest.raises(ConfigError, match=r"clips need \[T, H, W\]"):
         HieraForVideoClassification(HieraConfig())

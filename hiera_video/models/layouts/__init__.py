@@ -19,13 +19,13 @@ from hiera_video.errors import CheckpointError, UserError
 from hiera_video.files import atomic_path
 from hiera_video.labels import normalize_label
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.config_files import read_config
 from hiera_video.models.layouts import official, transformers
 from hiera_video.models.layouts.base import Checkpoint, bare_name, full_name
 from hiera_video.models.layouts.files import (
     PREPROCESSOR_FILE,
     WEIGHTS_FILE,
     find_checkpoint,
-    read_json,
     read_weights,
 )
 from hiera_video.models.sources import CONFIG_FILE
@@ -78,7 +78,7 @@ def read_label_names(source: str | Path) -> list[str] | None:
     None if it has no names, or cannot be read; :func:`read_checkpoint` then raises the error.
     """
     try:
-        values = read_json(find_checkpoint(source) / CONFIG_FILE)
+        values = read_config(find_checkpoint(source) / CONFIG_FILE)
         labels = {name: values.get(name) for name in ("id2label", "label2id")}
         config = HieraConfig(**{name: value for name, value in labels.items() if value})
     except UserError:
@@ -100,7 +100,7 @@ def _read_layout(
     config_path = directory / CONFIG_FILE
     # A config.json beside a .pth file may describe another model.
     has_config = config_path.exists() and (path.is_dir() or path.name == WEIGHTS_FILE)
-    values = read_json(config_path) if has_config else None
+    values = read_config(config_path) if has_config else None
     try:
         if official.recognises(weights):
             return official.read(values, weights, config, hints.get("num_heads"))
@@ -127,11 +127,10 @@ def _read_hiera_video(
 
 
 def _parse_config(values: dict[str, Any]) -> tuple[HieraConfig, str]:
-    values = dict(values)
-    architecture = values.pop("architecture", None)
+    architecture = values.get("architecture")
     if not isinstance(architecture, str):
         raise CheckpointError(f"{CONFIG_FILE} names no architecture")
-    return HieraConfig.from_dict(values), architecture
+    return HieraConfig.from_file_values(values), architecture
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str) -> list[Path]:

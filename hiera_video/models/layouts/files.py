@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hiera_video.errors import CheckpointError, reason_of
+from hiera_video.errors import CheckpointError
 from hiera_video.files import reading
-from hiera_video.models.sources import CONFIG_FILE, find_source
+from hiera_video.models.config_files import read_config
+from hiera_video.models.sources import find_source
 
 WEIGHTS_FILE = "model.safetensors"
 PREPROCESSOR_FILE = "preprocessor.json"
@@ -23,9 +23,7 @@ PREPROCESSOR_FILE = "preprocessor.json"
 _WEIGHT_FILES = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "pytorch_model.bin")
 
 
-def find_checkpoint(
-    source: str | Path, subfolder: str = "", revision: str | None = None
-) -> Path:
+def find_checkpoint(source: str | Path, subfolder: str = "", revision: str | None = None) -> Path:
     """The directory or file of a checkpoint, given by path (``~`` is the home folder) or hub id.
 
     Raises:
@@ -38,23 +36,6 @@ def find_checkpoint(
         return snapshot_download(repo_id, **given)
 
     return find_source(source, subfolder, revision, fetch)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        CheckpointError: if the file is missing or holds something else.
-    """
-    with reading(path, CheckpointError):
-        text = path.read_text(encoding="utf-8")
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: is not valid JSON ({reason_of(error)})") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: wanted an object, got {type(values).__name__}")
-    return values
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -76,7 +57,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             )
         path = files[0]
     if path.name.endswith(".index.json"):
-        names = read_json(path).get("weight_map", {}).values()
+        names = read_config(path).get("weight_map", {}).values()
         shards = [read_weights(path.parent / name) for name in sorted(set(names))]
         return {name: tensor for shard in shards for name, tensor in shard.items()}
     if path.suffix == ".safetensors":
