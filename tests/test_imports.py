@@ -51,7 +51,7 @@ MOST_LEVELS = {"data": 6, "training": 6, "decoding": 7, "models": 11}
 #: Files of ``training`` that may know all settings of a run; others take groups of them.
 MAY_KNOW_A_RUN = {"preparing", "run", "sides", "starting"}
 #: Parameter lists that a documented API prescribes.
-PRESCRIBED = {"forward"}
+PRESCRIBED = {"forward", "from_pretrained"}
 MOST_PARAMETERS = 5
 #: Files that the package takes along.
 NO_CODE = {"recipes"}

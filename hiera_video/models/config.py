@@ -9,25 +9,20 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from hiera_video.errors import ConfigError
 from hiera_video.models.config_files import ConfigFiles, names_of_stages
-from hiera_video.models.config_labels import check_labels, complete_labels, unnamed_labels
+from hiera_video.models.config_labels import (
+    ProblemType,
+    check_labels,
+    complete_labels,
+    unnamed_labels,
+)
 from hiera_video.models.config_sizes import AXES, check_decoder, check_units, nearest
 from hiera_video.models.stages_out import resolve_stages
 
 #: The names in ``activations.ACTIVATIONS``; listed here so that a config needs no torch.
 ACTIVATION_NAMES = (
-    "gelu",
-    "gelu_pytorch_tanh",
-    "gelu_new",
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "selu",
-    "silu",
-    "swish",
-    "mish",
-    "tanh",
-    "sigmoid",
-)
+    "gelu", "gelu_pytorch_tanh", "gelu_new", "relu", "relu6", "leaky_relu", "selu", "silu", "swish",
+    "mish", "tanh", "sigmoid",
+)  # fmt: skip
 
 
 class HieraConfig(ConfigFiles):
@@ -86,9 +81,7 @@ class HieraConfig(ConfigFiles):
     num_labels: int = Field(2, ge=0)
     id2label: dict[int, str] | None = Field(None, validate_default=True)
     label2id: dict[str, int] | None = Field(None, validate_default=True)
-    problem_type: (
-        Literal["regression", "single_label_classification", "multi_label_classification"] | None
-    ) = Field(
+    problem_type: ProblemType | None = Field(
         None,
         description="which loss a classifier gives for labels: mean squared error, cross entropy "
         "or binary cross entropy; default: regression for one label, otherwise by their type",

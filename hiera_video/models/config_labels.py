@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+#: What labels are, and with that the loss (:mod:`hiera_video.models.losses`).
+ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
 
 
 def unnamed_labels(num_labels: int) -> dict[int, str]:

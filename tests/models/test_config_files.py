@@ -98,7 +98,8 @@ def test_the_class_of_a_saved_model_stays(tmp_path: Path) -> None:
 
 
 def test_from_a_checkpoint_of_transformers(tmp_path: Path) -> None:
-    theirs = transformers.HieraConfig(**IMAGE, num_labels=3, out_features=["stage1", "stage2"])
+    values: dict[str, Any] = {**IMAGE, "num_labels": 3, "out_features": ["stage1", "stage2"]}
+    theirs = transformers.HieraConfig(**values)
     theirs.problem_type = "single_label_classification"
     theirs.save_pretrained(tmp_path)
     ours = HieraConfig.from_pretrained(tmp_path)

@@ -23,9 +23,12 @@ def chosen(made: Any) -> tuple[list[str], list[int]]:
 
 def both(values: dict[str, Any]) -> tuple[Any, Any]:
     """What each of the two makes of ``values``; None is a refusal."""
-    results = []
+    results: list[Any] = []
     # theirs raises IndexError for some indices
-    refusals = {HieraConfig: ConfigError, transformers.HieraConfig: Exception}
+    refusals: dict[Any, type[Exception]] = {
+        HieraConfig: ConfigError,
+        transformers.HieraConfig: Exception,
+    }
     for config_class, refusal in refusals.items():
         try:
             results.append(chosen(config_class(**values)))
