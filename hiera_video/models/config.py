@@ -144,7 +144,7 @@ class HieraConfig(ConfigFiles):
         self._check_lengths()
         self._check_widths()
         self._check_sizes()
-        check_labels(self.num_labels, self.id2label)
+        check_labels(self.num_labels, self.id2label, self.problem_type)
         check_decoder(self.decoder_hidden_size, self.decoder_depth, self.decoder_num_heads)
         self._resolve_stages_out()
         if self.hidden_act not in ACTIVATION_NAMES:

@@ -26,8 +26,10 @@ def complete_labels(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def check_labels(num_labels: int, names: dict[int, str] | None) -> None:
-    """Check that there is one name for each label.
+def check_labels(
+    num_labels: int, names: dict[int, str] | None, problem: ProblemType | None
+) -> None:
+    """Check that there is one name for each label, and that labels fit the problem.
 
     Raises:
         ValueError: if not.
@@ -36,4 +38,9 @@ def check_labels(num_labels: int, names: dict[int, str] | None) -> None:
         raise ValueError(
             f"id2label names {len(names or {})} labels and num_labels={num_labels}: wanted one "
             "name for each index from 0"
+        )
+    if problem == "single_label_classification" and num_labels == 1:
+        raise ValueError(
+            "problem_type=single_label_classification and num_labels=1: there is nothing to tell "
+            "apart; wanted num_labels=2 for two classes, or problem_type=regression for one value"
         )

@@ -42,6 +42,10 @@ from tests.models.small import VIDEO
         ({"patch_stride": [0, 4]}, "values are too small"),
         ({"masked_unit_size": [8, 4]}, r"does not divide 4 on axis W; nearest that would do: 8"),
         ({"num_labels": 3, "id2label": {0: "a"}}, "id2label names 1 labels and num_labels=3"),
+        (
+            {"num_labels": 1, "problem_type": "single_label_classification"},
+            "problem_type=single_label_classification and num_labels=1: there is nothing to tell",
+        ),
         ({"hidden_act": "gleu"}, "hidden_act='gleu': valid: gelu, "),
         ({"decoder_hidden_size": 512}, "a decoder needs decoder_depth, decoder_num_heads too"),
         (
