@@ -113,7 +113,6 @@ def test_as_many_parameters_as_in_transformers(cls: type[Any]) -> None:
     for model in (ours, theirs):
         for parameter in model.get_input_embeddings().parameters():
             parameter.requires_grad_(False)
-    # Theirs counts a table of positions that never learns, and that ours makes when it is needed.
     for only_trainable in (False, True):
         for exclude_embeddings in (False, True):
             asked = {"only_trainable": only_trainable, "exclude_embeddings": exclude_embeddings}
@@ -185,10 +184,14 @@ def test_inputs_of_frozen_models_may_require_gradients(case: Case) -> None:
     assert not model(**case.arguments_with_labels).loss.requires_grad
     model.enable_input_require_grads()
     seen = []
-    hook = model.get_input_embeddings().register_forward_hook(
-        lambda module, inputs, output: (output.retain_grad(), seen.append(output))[0]
-    )
+
+    def watch(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        output.retain_grad()
+        seen.append(output)
+
+    hook = model.get_input_embeddings().register_forward_hook(watch)
     model(**case.arguments_with_labels).loss.backward()
+    assert seen[0].grad is not None
     assert seen[0].grad.abs().sum() > 0
     hook.remove()
     model.disable_input_require_grads()

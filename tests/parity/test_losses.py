@@ -107,7 +107,7 @@ def test_labels_that_do_not_fit(
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_classifiers_give_it(problem: str | None) -> None:
     config = HieraConfig(**VIDEO, num_labels=3, problem_type=problem)
-    model = HieraForVideoClassification(config).eval()
+    model: Any = HieraForVideoClassification(config).eval()
     labels = INDICES[:2] if problem in (None, "single_label_classification") else FLOATS[:2]
     output: Any = model(clips(), labels=labels)
     assert torch.equal(output.loss, classification_loss(config, output.logits, labels))
