@@ -254,6 +254,11 @@ def test_a_field_is_changed_or_refused_with_the_value_that_fits(tmp_path: Path, 
         assert classifier(source, setting).config.to_dict()[field] == OTHERS[field]
 
 
+def test_the_problem_of_the_weights_is_not_that_of_the_run(tmp_path: Path) -> None:
+    source = video_model(tmp_path / "own", problem_type="multi_label_classification")
+    assert classifier(source).config.problem_type is None
+
+
 @pytest.mark.parametrize("field", FIXED_IN_PRETRAINING)
 def test_a_decoder_is_kept_or_refused(tmp_path: Path, field: str) -> None:
     source = pretrained_model(tmp_path / "mae")
