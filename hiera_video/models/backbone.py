@@ -5,8 +5,9 @@ Axes: B batch, D width, T H W tokens along time, height and width.
 
 from __future__ import annotations
 
+import inspect
 from enum import Enum
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -82,6 +83,12 @@ class HieraBackbone(PretrainedModel):
     def channels(self) -> list[int]:
         """Width of each feature map."""
         return [self.out_feature_channels[name] for name in self.out_features]
+
+    def forward_with_filtered_kwargs(self, *arguments: Any, **given: Any) -> Any:
+        """:meth:`forward` with those of the ``given`` arguments that it has: for models on top of
+        any backbone, which give to all of them what some take."""
+        known = inspect.signature(self.forward).parameters
+        return self(*arguments, **{name: value for name, value in given.items() if name in known})
 
     def forward(
         self,

@@ -156,6 +156,7 @@ HELD: dict[tuple[str, str], list[str]] = {
     ("docs", "num_parameters(only_trainable, exclude_embeddings)"): [
         f"{SURFACE}::test_as_many_parameters_as_in_transformers"
     ],
+    ("docs", "forward_with_filtered_kwargs of backbones"): [f"{OUTPUTS}::test_backbones"],
     ("docs", "device and dtype"): [f"{SURFACE}::test_device_and_type"],
     ("docs", "from_pretrained(device_map)"): [f"{LOADING}::test_devices"],
     ("docs", "from_pretrained(subfolder, revision)"): [f"{LOADING}::test_where_files_are"],

@@ -177,5 +177,7 @@ def test_backbones(kind: str) -> None:
         assert model.channels == [model.num_features[index] for index in config.out_indices]
         maps = model(**case.arguments).feature_maps
         assert [found.shape[1] for found in maps] == model.channels
+        filtered = model.forward_with_filtered_kwargs(**case.arguments, attention_mask=None)
+        assert all(map(torch.equal, filtered.feature_maps, maps))
         fresh = case.model(out_features=None)
         assert (fresh.out_features, fresh.channels) == (["stage4"], [192])

@@ -100,6 +100,12 @@ def test_the_default_device_is_followed(saved: Path) -> None:
     assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
 
 
+def test_a_model_of_whatever_class_is_loaded_with_them_too(saved: Path) -> None:
+    model = load_model(saved, dtype="bfloat16", device_map="cpu", num_labels=5)
+    assert isinstance(model, HieraForImageClassification)
+    assert (model.dtype, model.config.num_labels) == (torch.bfloat16, 5)
+
+
 def test_nothing_differs(saved: Path) -> None:
     model, info = HieraForImageClassification.from_pretrained(saved, output_loading_info=True)
     assert isinstance(model, HieraForImageClassification)
