@@ -39,6 +39,7 @@ FOLLOWED = {
     "docs/your_own_videos.md",
     "docs/checkpoints.md",
     "docs/decoding.md",
+    "docs/documented.md",
     "docs/evaluation.md",
     "docs/features.md",
     "docs/shards.md",
@@ -282,6 +283,10 @@ def test_inside_transformers(workplace: Path) -> None:
 def test_python_about_decoding(workplace: Path) -> None:
     write_video(workplace / "data/demo/videos/val/approaching/00006.mp4", num_frames=24)
     follow("docs/decoding.md", workplace)
+
+
+def test_python_about_documented_things(workplace: Path) -> None:
+    follow("docs/documented.md", workplace)
 
 
 def test_python_of_the_readme(workplace: Path) -> None:

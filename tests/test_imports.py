@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 #: Rooms of the package, and the rooms that each may import from besides itself.
-BASE = {"errors", "files", "jsonlines", "labels", "seeding", "version", "config", "batch", "compat"}
+BASE = {"errors", "files", "hub", "jsonlines", "labels", "seeding", "version"}
+BASE |= {"batch", "compat", "config"}
 MAY_IMPORT = {
     "errors": set(),
     "version": set(),
@@ -22,6 +23,7 @@ MAY_IMPORT = {
     "processes": set(),
     "compat": set(),
     "files": {"errors"},
+    "hub": {"errors"},
     "jsonlines": {"errors", "files"},
     "locks": {"errors"},
     "command": {"errors", "processes"},
@@ -52,7 +54,7 @@ MOST_LEVELS = {"data": 6, "training": 6, "decoding": 7, "models": 10}
 #: Files of ``training`` that may know all settings of a run; others take groups of them.
 MAY_KNOW_A_RUN = {"preparing", "run", "sides", "starting"}
 #: Parameter lists that a documented API prescribes.
-PRESCRIBED = {"forward"}
+PRESCRIBED = {"forward", "from_pretrained"}
 MOST_PARAMETERS = 5
 #: Files that the package takes along.
 NO_CODE = {"recipes"}

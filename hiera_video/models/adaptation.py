@@ -115,6 +115,23 @@ class Adaptation:
             logger.warning("%s: %s is newly initialized (%s)", self.source, part, reason)
         return set(reasons)
 
+    def mismatched(self, weights: Mapping[str, Tensor]) -> set[str]:
+        """Names of ``weights`` that the model has in another shape; logs a warning for each."""
+        names = {
+            name
+            for name, tensor in weights.items()
+            if name in self.targets and self.targets[name].shape != tensor.shape
+        }
+        for name in sorted(names):
+            logger.warning(
+                "%s: %s is newly initialized (shape %s instead of %s)",
+                self.source,
+                name,
+                tuple(self.targets[name].shape),
+                tuple(weights[name].shape),
+            )
+        return names
+
     def _resized_tables(self) -> Iterator[tuple[str, Tensor]]:
         """Position tables whose sizes differ from the model's, resized."""
         for name in _TABLES:

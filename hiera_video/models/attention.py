@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiera_video.models.mask_units import UnitWindows
+from hiera_video.models.windows import UnitWindows
 
 #: The tokens to which a token attends: those of its mask unit, of its window (all, where the input
 #: has no windows), or all.

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hiera_video.errors import ConfigError
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.heads import head_class
 from hiera_video.models.hiera import HeadMask, HieraModel, choose
+from hiera_video.models.losses import classification_loss
 from hiera_video.models.outputs import HieraClassificationOutput
 from hiera_video.models.pretrained import PretrainedModel
 
@@ -56,8 +56,8 @@ class HieraClassifier(PretrainedModel):
     ) -> HieraClassificationOutput | tuple[Tensor, ...]:
         """Logits ``(B, num_labels)`` of images or clips (see :meth:`HieraModel.forward`).
 
-        With ``labels`` there is a loss too: cross entropy for class indices ``(B,)`` or soft
-        targets ``(B, num_labels)``, mean squared error if ``num_labels`` is 1.
+        With ``labels`` there is a loss too, which ``config.problem_type`` names; see
+        :func:`~hiera_video.models.losses.classification_loss`.
         """
         features = self.hiera(
             pixel_values,
@@ -71,21 +71,15 @@ class HieraClassifier(PretrainedModel):
         logits = self.classifier(
             features.last_hidden_state if takes_tokens else features.pooler_output
         )
+        loss = None if labels is None else classification_loss(self.config, logits, labels)
         output = HieraClassificationOutput(
-            loss=None if labels is None else self._loss(logits, labels),
+            loss=loss,
             logits=logits,
             hidden_states=features.hidden_states,
             attentions=features.attentions,
             reshaped_hidden_states=features.reshaped_hidden_states,
         )
         return output if choose(return_dict, self.config.return_dict) else output.to_tuple()
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.config.num_labels == 0:
-            raise ConfigError("labels: the model has num_labels=0, no classifier")
-        if self.config.num_labels == 1:
-            return F.mse_loss(logits.squeeze(1), labels.to(logits.dtype).view(-1))
-        return F.cross_entropy(logits, labels)
 
 
 class HieraForVideoClassification(HieraClassifier):

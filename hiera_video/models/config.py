@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from math import prod
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from hiera_video.config.machinery import Settings
-from hiera_video.errors import ConfigError, suggest
-from hiera_video.models.kinds import split_config
+from hiera_video.errors import ConfigError
+from hiera_video.models.config_files import ConfigFiles, names_of_stages
+from hiera_video.models.config_labels import (
+    ProblemType,
+    check_labels,
+    complete_labels,
+    unnamed_labels,
+)
+from hiera_video.models.config_sizes import AXES, check_decoder, check_units, nearest
+from hiera_video.models.stages_out import resolve_stages
 
-_AXES = {2: "HW", 3: "THW"}
 #: The names in ``activations.ACTIVATIONS``; listed here so that a config needs no torch.
 ACTIVATION_NAMES = (
-    "gelu",
-    "gelu_pytorch_tanh",
-    "gelu_new",
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "selu",
-    "silu",
-    "swish",
-    "mish",
-    "tanh",
-    "sigmoid",
-)
+    "gelu", "gelu_pytorch_tanh", "gelu_new", "relu", "relu6", "leaky_relu", "selu", "silu", "swish",
+    "mish", "tanh", "sigmoid",
+)  # fmt: skip
 
 
-class HieraConfig(Settings):
+class HieraConfig(ConfigFiles):
     """Architecture of a Hiera model.
 
     ``image_size`` is ``(H, W)`` for images and ``(T, H, W)`` for clips, in pixels and frames; every
@@ -81,11 +75,18 @@ class HieraConfig(Settings):
         description="share of the hidden mask units that the decoder leaves out, and the loss with "
         "it (decoder masking, arXiv 2303.16727); 0 predicts all of them",
     )
-    out_features: list[str] | None = None
-    out_indices: list[int] | None = None
+    out_features: list[str] | None = Field(
+        None, description="stages that a backbone returns; default: the last one"
+    )
+    out_indices: list[int] | None = Field(None, description="the same as indices, 0 is the stem")
     num_labels: int = Field(2, ge=0)
     id2label: dict[int, str] | None = Field(None, validate_default=True)
     label2id: dict[str, int] | None = Field(None, validate_default=True)
+    problem_type: ProblemType | None = Field(
+        None,
+        description="which loss a classifier gives for labels: mean squared error, cross entropy "
+        "or binary cross entropy; default: regression for one label, otherwise by their type",
+    )
     output_attentions: bool = False
     output_hidden_states: bool = False
     return_dict: bool = True
@@ -143,17 +144,7 @@ class HieraConfig(Settings):
     @classmethod
     def _complete_labels(cls, values: Any) -> Any:
         """Derive missing ``num_labels`` and ``id2label`` from the given names."""
-        if not isinstance(values, dict):
-            return values
-        values = dict(values)
-        indices = values.get("label2id")
-        if values.get("id2label") is None and isinstance(indices, dict):
-            values["id2label"] = {index: name for name, index in indices.items()}
-        if values.get("num_labels") is None:
-            values.pop("num_labels", None)
-            if values.get("id2label"):
-                values["num_labels"] = len(values["id2label"])
-        return values
+        return complete_labels(values) if isinstance(values, dict) else values
 
     @field_validator("id2label")
     @classmethod
@@ -161,7 +152,7 @@ class HieraConfig(Settings):
         cls, names: dict[int, str] | None, info: ValidationInfo
     ) -> dict[int, str] | None:
         if names is None and "num_labels" in info.data:
-            return _unnamed_labels(info.data["num_labels"])
+            return unnamed_labels(info.data["num_labels"])
         return names
 
     @field_validator("label2id")
@@ -178,9 +169,9 @@ class HieraConfig(Settings):
         self._check_lengths()
         self._check_widths()
         self._check_sizes()
-        self._check_labels()
-        self._check_decoder()
-        self._check_stages_out()
+        check_labels(self.num_labels, self.id2label, self.problem_type)
+        check_decoder(self.decoder_hidden_size, self.decoder_depth, self.decoder_num_heads)
+        self._resolve_stages_out()
         if self.hidden_act not in ACTIVATION_NAMES:
             valid = ", ".join(ACTIVATION_NAMES)
             raise ValueError(f"hidden_act={self.hidden_act!r}: valid: {valid}")
@@ -194,7 +185,7 @@ class HieraConfig(Settings):
 
     def _check_lengths(self) -> None:
         num_axes = len(self.image_size)
-        if num_axes not in _AXES:
+        if num_axes not in AXES:
             raise ValueError(f"image_size={self.image_size}: wanted [H, W] or [T, H, W]")
         for name in (
             "patch_size",
@@ -255,7 +246,7 @@ class HieraConfig(Settings):
                 )
 
     def _check_sizes(self) -> None:
-        axes = _AXES[len(self.image_size)]
+        axes = AXES[len(self.image_size)]
         for axis, kernel, stride, padding in zip(
             axes, self.patch_size, self.patch_stride, self.patch_padding, strict=True
         ):
@@ -271,7 +262,7 @@ class HieraConfig(Settings):
                 raise ValueError(
                     f"masked_unit_size={self.masked_unit_size}: query_stride={self.query_stride} "
                     f"pooled {self.num_query_pool} times does not divide {unit} on axis {axis}; "
-                    f"nearest that would do: {_nearest(unit, pooled)}"
+                    f"nearest that would do: {nearest(unit, pooled)}"
                 )
         self.check_input_size(self.image_size, "image_size")
 
@@ -285,74 +276,38 @@ class HieraConfig(Settings):
             stride * unit
             for stride, unit in zip(self.patch_stride, self.masked_unit_size, strict=True)
         ]
-        if len(size) != len(units):
-            raise ConfigError(f"{name}={list(size)}: wanted {len(units)} values, like {units}")
-        faults = [
-            f"{length} on axis {axis} (nearest: {_nearest(length, unit)})"
-            for axis, length, unit in zip(_AXES[len(units)], size, units, strict=True)
-            if length < unit or length % unit
-        ]
-        if faults:
-            raise ConfigError(
-                f"{name}={list(size)}: mask units span {'x'.join(map(str, units))} pixels "
-                f"(patch_stride x masked_unit_size), which does not divide {', '.join(faults)}"
-            )
+        check_units(size, units, name)
 
-    def _check_labels(self) -> None:
-        if sorted(self.id2label or {}) != list(range(self.num_labels)):
-            raise ValueError(
-                f"id2label names {len(self.id2label or {})} labels and "
-                f"num_labels={self.num_labels}: wanted one name for each index from 0"
-            )
-
-    def _check_decoder(self) -> None:
-        decoder = {
-            name: getattr(self, name)
-            for name in ("decoder_hidden_size", "decoder_depth", "decoder_num_heads")
-        }
-        missing = [name for name, value in decoder.items() if value is None]
-        if missing and len(missing) < len(decoder):
-            raise ValueError(f"a decoder needs {', '.join(missing)} too")
-        if not missing and decoder["decoder_hidden_size"] % decoder["decoder_num_heads"]:
-            raise ValueError(
-                f"decoder_num_heads={self.decoder_num_heads} does not divide "
-                f"decoder_hidden_size={self.decoder_hidden_size}"
-            )
-
-    def _check_stages_out(self) -> None:
-        names = self.stage_names
-        for name in self.out_features or []:
-            if name not in names:
-                raise ValueError(f"out_features: {name!r} is no stage, {suggest(name, names)}")
-        for index in self.out_indices or []:
-            if not -len(names) <= index < len(names):
-                raise ValueError(f"out_indices: {index} is no stage, valid: 0 to {len(names) - 1}")
-        by_index = [names[index] for index in self.out_indices or []]
-        if self.out_features and by_index and set(by_index) != set(self.out_features):
-            raise ValueError(
-                f"out_features={self.out_features} and out_indices={self.out_indices} "
-                "name different stages"
-            )
+    def _resolve_stages_out(self) -> None:
+        # Past `__setattr__`: until its checks have ended, a config is being made.
+        self.__dict__["out_features"], self.__dict__["out_indices"] = resolve_stages(
+            self.stage_names, self.out_features, self.out_indices
+        )
 
     @property
     def stage_names(self) -> list[str]:
         """The valid ``out_features``, in the order of ``out_indices``: embeddings, then stages."""
-        return ["stem", *(f"stage{stage}" for stage in range(1, len(self.depths) + 1))]
+        return names_of_stages(self.depths)
 
     @property
     def stages_out(self) -> list[str]:
-        """The stages that a backbone returns, in network order; default: the last one."""
-        names = self.stage_names
-        if self.out_features:
-            chosen = set(self.out_features)
-        else:
-            chosen = {names[index] for index in self.out_indices or [-1]}
-        return [name for name in names if name in chosen]
+        """``out_features``, which are never None once a config is made."""
+        return self.out_features or []
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """The number of stages, of which each gives a hidden state; blocks are ``sum(depths)``."""
+        return len(self.depths)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the last stage."""
+        return self.stage_dims[-1]
 
     @property
     def has_label_names(self) -> bool:
         """Whether labels have names; those of published weights often have only numbers."""
-        return self.id2label != _unnamed_labels(self.num_labels)
+        return self.id2label != unnamed_labels(self.num_labels)
 
     @property
     def is_video(self) -> bool:
@@ -376,45 +331,3 @@ class HieraConfig(Settings):
     def num_units(self) -> int:
         """Mask units at ``image_size``."""
         return prod(self.token_grid) // prod(self.masked_unit_size)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields as plain values."""
-        return self.model_dump(mode="json")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], **overrides: Any) -> HieraConfig:
-        """The inverse of :meth:`to_dict`, with some fields replaced.
-
-        ``num_labels``, ``id2label`` and ``label2id`` are replaced together: those not given are
-        derived, unless the number of labels stays the same. So are ``out_features`` and
-        ``out_indices``.
-        """
-        labels = {"num_labels", "id2label", "label2id"}
-        same_number = overrides.get("num_labels") == values.get("num_labels")
-        if same_number and labels & overrides.keys() == {"num_labels"}:
-            labels = set()
-        for group in (labels, {"out_features", "out_indices"}):
-            if group & overrides.keys():
-                values = {name: value for name, value in values.items() if name not in group}
-        return cls(**{**values, **overrides})
-
-    def to_json_file(self, path: str | Path) -> None:
-        """Write all fields as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def from_json_file(cls, path: str | Path) -> HieraConfig:
-        """Read a file of :meth:`to_json_file`, or a ``config.json`` in our layout."""
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        fields, _ = split_config(values, cls.model_fields)
-        return cls.from_dict(fields)
-
-
-def _unnamed_labels(num_labels: int) -> dict[int, str]:
-    return {index: f"LABEL_{index}" for index in range(num_labels)}
-
-
-def _nearest(value: int, step: int) -> str:
-    """The positive multiples of ``step`` just below and above ``value``, for a message."""
-    below = value // step * step
-    return " or ".join(str(n) for n in (below, below + step) if n > 0)

@@ -17,7 +17,7 @@ from torchvision.ops import StochasticDepth
 from hiera_video.models.activations import make_activation
 from hiera_video.models.attention import Attention, Scope, pool_tokens
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.mask_units import UnitWindows
+from hiera_video.models.windows import UnitWindows
 
 
 class Mlp(nn.Module):

@@ -17,13 +17,14 @@ from hiera_video.errors import ConfigError
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import PatchEmbedding, PositionEmbedding
 from hiera_video.models.encoder import Encoder
-from hiera_video.models.mask_units import TokenGrid, UnitMask, UnitWindows
+from hiera_video.models.mask_units import TokenGrid, UnitMask
 from hiera_video.models.outputs import (
     HieraBackboneOutput,
     HieraModelOutput,
     HieraPreTrainingOutput,
 )
 from hiera_video.models.pretrained import PretrainedModel
+from hiera_video.models.windows import UnitWindows
 
 HeadMask = Tensor | Sequence[Tensor | None]
 
@@ -175,7 +176,10 @@ class HieraModel(PretrainedModel):
         embedded = embedded + positions
         masks = None if head_mask is None else self._head_masks(head_mask)
         side = self.config.window_units
-        windows = UnitWindows.of_input(grid, side, mask) if side is not None else None
+        windows = None
+        if side is not None:
+            visible = None if mask is None else mask.visible
+            windows = UnitWindows.of_input(grid.units, side, visible)
         stages, attentions = self.encoder(embedded, masks, output_attentions, windows)
         poolings = [0, *(min(stage, self.config.num_query_pool) for stage in range(len(stages)))]
         return Encoded(

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.models.config import HieraConfig
@@ -80,8 +80,12 @@ class HieraForJointTraining(PretrainedModel):
         """The same models on the meta device."""
         return type(self)(self.images.without_weights(), self.clips.without_weights())
 
+    def get_input_embeddings(self) -> nn.Module:
+        """Refused: there are two; ask ``images`` or ``clips``."""
+        raise ConfigError("joint models embed images and clips: ask model.images or model.clips")
+
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]  # a pair is loaded as it was saved
         cls, source: str | Path | Checkpoint, config: HieraConfig | None = None, **overrides: Any
     ) -> HieraForJointTraining:
         """Load both models from a directory that :meth:`save_pretrained` wrote.

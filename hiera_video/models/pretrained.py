@@ -13,17 +13,17 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import torch
 from huggingface_hub import HfApi
 from torch import Tensor, nn
 
-from hiera_video.errors import CheckpointError, UserError, reason_of
+from hiera_video.errors import ConfigError, UserError, reason_of
 from hiera_video.models.adaptation import Adaptation, ModelClass, adapted_config, part_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import sine_cosine_table
-from hiera_video.models.encoder import LayerScale, Stage
+from hiera_video.models.encoder import LayerScale
 from hiera_video.models.kinds import Kind
 from hiera_video.models.layouts import (
     PREPROCESSOR_FILE,
@@ -32,13 +32,22 @@ from hiera_video.models.layouts import (
     read_checkpoint,
     write_checkpoint,
 )
+from hiera_video.models.loading import (
+    LoadingInfo,
+    dtype_of,
+    load_weights,
+    loading_info,
+    wanted_device,
+    wanted_dtype,
+)
+from hiera_video.models.module_surface import ModuleSurface
 
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound="PretrainedModel")
 
 
-class PretrainedModel(nn.Module):
+class PretrainedModel(ModuleSurface):
     """A model with a :class:`HieraConfig` that can be saved, loaded and shared.
 
     A subclass declares its ``kind``, and the names of the parts that may start anew or be absent.
@@ -91,13 +100,43 @@ class PretrainedModel(nn.Module):
         and what follows from it for ``transformers``; each file atomically."""
         write_checkpoint(self.to_checkpoint(), directory, "hiera_video")
 
+    @overload
     @classmethod
     def from_pretrained(
         cls: type[M],
         source: str | Path | Checkpoint,
         config: HieraConfig | None = None,
+        *,
+        output_loading_info: Literal[False] = False,
+        **options: Any,
+    ) -> M: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[M],
+        source: str | Path | Checkpoint,
+        config: HieraConfig | None = None,
+        *,
+        output_loading_info: Literal[True],
+        **options: Any,
+    ) -> tuple[M, LoadingInfo]: ...
+
+    @classmethod
+    def from_pretrained(
+        cls: type[M],
+        source: str | Path | Checkpoint,
+        config: HieraConfig | None = None,
+        *,
+        dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | None = None,
+        device_map: str | int | torch.device | Mapping[str, Any] | None = None,
+        output_loading_info: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        subfolder: str = "",
+        revision: str | None = None,
         **overrides: Any,
-    ) -> M:
+    ) -> M | tuple[M, LoadingInfo]:
         """Load a model from a directory, a file or a hub id, in any layout.
 
         Args:
@@ -105,6 +144,14 @@ class PretrainedModel(nn.Module):
                 hub, or a checkpoint in memory.
             config: replaces the checkpoint's own; required for an official ``.pth`` whose
                 architecture was not published.
+            dtype, torch_dtype: of the parameters, for any type in the file: by default float32;
+                "auto" is the file's.
+            device_map: one device; "auto" is the machine's accelerator if it has one.
+            output_loading_info: also give a :class:`~hiera_video.models.loading.LoadingInfo`.
+            ignore_mismatched_sizes: weights of another shape start anew, each with a warning,
+                instead of being an error.
+            subfolder: the folder of ``source`` that holds the checkpoint.
+            revision: branch, tag or commit on the hub.
             overrides: ``HieraConfig`` fields to change, and the constructor's own arguments. With
                 another ``num_labels``, other names in ``id2label`` or another ``head``, the
                 classifier starts anew; with another ``image_size`` position embeddings are resized;
@@ -118,19 +165,31 @@ class PretrainedModel(nn.Module):
         Raises:
             CheckpointError: if the checkpoint is missing, damaged, refused, or does not fit; the
                 message names the differences.
+            ConfigError: if an argument does not make sense, or fields do not fit.
         """
+        wanted, device = wanted_dtype(dtype, torch_dtype), wanted_device(device_map)
         arguments = {name: overrides.pop(name) for name in cls.init_arguments if name in overrides}
-        if isinstance(source, Checkpoint):
-            checkpoint = source if config is None else replace(source, config=config)
+        if not isinstance(source, Checkpoint):
+            checkpoint = read_checkpoint(source, config, overrides, subfolder, revision)
+        elif subfolder or revision:
+            raise ConfigError("subfolder and revision say where files are: this is in memory")
         else:
-            checkpoint = read_checkpoint(source, config, overrides)
+            checkpoint = source if config is None else replace(source, config=config)
         if config is not None:
             head = {name: getattr(config, name) for name in ("num_labels", "id2label", "head")}
             overrides = {**head, **overrides}
-        model = cls._adapted(checkpoint, overrides, arguments)
+        model, fresh = cls._adapted(checkpoint, overrides, arguments, ignore_mismatched_sizes)
+        model.to(device, wanted or dtype_of(checkpoint.weights))
         model.source, model.inflated = checkpoint.source, checkpoint.inflated
-        if model.config.image_size == checkpoint.config.image_size:
-            model.preprocessor = checkpoint.preprocessor
+        model._keep_preprocessor(checkpoint)
+        if output_loading_info:
+            return model, loading_info(model, checkpoint.weights, fresh, cls.__name__)
+        return model
+
+    def _keep_preprocessor(self, checkpoint: Checkpoint) -> None:
+        """What is known of the checkpoint's pixels stays with a model of its input size."""
+        if self.config.image_size == checkpoint.config.image_size:
+            self.preprocessor = checkpoint.preprocessor
         elif checkpoint.preprocessor is not None:
             logger.warning(
                 "%s: %s is for image_size=%s and does not stay with this model",
@@ -138,7 +197,6 @@ class PretrainedModel(nn.Module):
                 PREPROCESSOR_FILE,
                 checkpoint.config.image_size,
             )
-        return model
 
     @classmethod
     def from_weights(
@@ -169,8 +227,10 @@ class PretrainedModel(nn.Module):
         checkpoint: Checkpoint,
         overrides: Mapping[str, Any],
         arguments: Mapping[str, Any],
-    ) -> M:
-        """The model with the checkpoint's weights, adapted to ``overrides``."""
+        ignore_mismatched_sizes: bool,
+    ) -> tuple[M, set[str]]:
+        """The model with the checkpoint's weights, adapted to ``overrides``, and the bare names of
+        weights that started anew."""
         config = adapted_config(cls.kind, checkpoint, overrides)
         with torch.device("meta"):  # only names and shapes, without a random initialisation
             model = cls(config, **arguments)
@@ -178,14 +238,17 @@ class PretrainedModel(nn.Module):
         model_class = ModelClass(cls.__name__, cls.kind, cls.fresh_parts, cls.optional_parts)
         adaptation = Adaptation(checkpoint, model_class, config, targets, overrides)
         weights = adaptation.weights()
-        if fresh := adaptation.fresh_parts(weights):
-            initial = cls(config, **arguments).state_dict()
-            weights = {n: t for n, t in weights.items() if part_of(n) not in fresh}
-            weights |= {
-                bare_name(n): t for n, t in initial.items() if part_of(bare_name(n)) in fresh
-            }
+        parts = adaptation.fresh_parts(weights)
+        fresh = {name for name in targets if part_of(name) in parts}
+        weights = {n: t for n, t in weights.items() if part_of(n) not in parts}
+        if ignore_mismatched_sizes:
+            fresh |= adaptation.mismatched(weights)
+        if fresh:
+            with torch.device("cpu"):  # whatever the default device is, like those from the file
+                initial = cls(config, **arguments).state_dict()
+            weights |= {bare_name(n): t for n, t in initial.items() if bare_name(n) in fresh}
         load_weights(model, weights, checkpoint.source)
-        return model.eval()
+        return model.eval(), fresh
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, **arguments: Any) -> str:
         """Upload the files of :meth:`save_pretrained`; returns the address of the commit.
@@ -209,19 +272,6 @@ class PretrainedModel(nn.Module):
                     f"{repo_id}: could not be pushed to the hub ({reason_of(error)})"
                 ) from None
 
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute blocks in the backward pass instead of keeping their intermediate results."""
-        self._set_gradient_checkpointing(True)
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Undo :meth:`gradient_checkpointing_enable`."""
-        self._set_gradient_checkpointing(False)
-
-    def _set_gradient_checkpointing(self, value: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, Stage):
-                module.gradient_checkpointing = value
-
     def _initialize(self, module: nn.Module) -> None:
         """Initialise one module's own parameters as the official code does."""
         std = self.config.initializer_range
@@ -244,40 +294,3 @@ class PretrainedModel(nn.Module):
                     parameter.data.copy_(sine_cosine_table(size, width))
                 else:
                     nn.init.trunc_normal_(parameter, std=std)
-
-
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Replace the model's parameters by ``weights`` (bare names), strictly.
-
-    Raises:
-        CheckpointError: if tensors are missing, left over, or of another shape; the message names
-            them.
-    """
-    state = model.state_dict()
-    names = {bare_name(name): name for name in state}
-    missing = sorted(names.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - names.keys())
-    reshaped = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(state[full].shape)}"
-        for name, full in sorted(names.items())
-        if name in weights and weights[name].shape != state[full].shape
-    ]
-    faults = [
-        f"{fault}: {', '.join(tensors[:3])}"
-        + (f" and {len(tensors) - 3} more" if tensors[3:] else "")
-        for fault, tensors in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", reshaped),
-        )
-        if tensors
-    ]
-    if faults:
-        raise CheckpointError(f"{source}: weights do not fit the model ({'; '.join(faults)})")
-    # Copies: models are float32 for any precision of the file, share no memory with it, and have
-    # the usual memory order, which their optimizer's tensors follow: safetensors take no other.
-    copies = {
-        full: weights[name].to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-        for name, full in names.items()
-    }
-    model.load_state_dict(copies, assign=True)

@@ -114,7 +114,10 @@ def load_model(source: str | Path | Checkpoint, **overrides: Any) -> PretrainedM
     Raises:
         CheckpointError: if the checkpoint cannot be read, or names an unknown class.
     """
-    checkpoint = _read(source, overrides)
+    where = {name: overrides.pop(name, "") for name in ("subfolder", "revision")}
+    if isinstance(source, Checkpoint) and any(where.values()):
+        raise ConfigError("subfolder and revision say where files are: this is in memory")
+    checkpoint = _read(source, overrides, where["subfolder"], where["revision"] or None)
     cls = class_named(checkpoint.architecture, checkpoint.source)
     if cls is HieraModel and "norm.weight" not in checkpoint.weights:
         overrides.setdefault("add_pooling_layer", False)  # saved without one
@@ -151,8 +154,15 @@ def inflate_from_images(
     return HieraForVideoClassification.from_pretrained(inflated, **overrides)
 
 
-def _read(source: str | Path | Checkpoint, hints: dict[str, Any]) -> Checkpoint:
-    return source if isinstance(source, Checkpoint) else read_checkpoint(source, hints=hints)
+def _read(
+    source: str | Path | Checkpoint,
+    hints: dict[str, Any],
+    subfolder: str = "",
+    revision: str | None = None,
+) -> Checkpoint:
+    if isinstance(source, Checkpoint):
+        return source
+    return read_checkpoint(source, None, hints, subfolder, revision)
 
 
 def _check_architecture(name: str, config: HieraConfig, checkpoint: Checkpoint) -> None:

@@ -42,6 +42,7 @@ _DECIDED = {
     "num_labels",
     "id2label",
     "label2id",
+    "problem_type",
     "out_features",
     "out_indices",
     "output_attentions",

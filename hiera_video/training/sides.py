@@ -164,8 +164,9 @@ def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> 
             f"model.num_labels={num_labels}: the training videos have {len(classes)} classes; "
             "leave it out"
         )
-    labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}
-    return build_model(run, labels, start)
+    # What labels were to the weights that the run starts from says nothing about these.
+    labels = {"id2label": dict(enumerate(classes)), "problem_type": None}
+    return build_model(run, {"num_labels": len(classes), **labels}, start)
 
 
 def build_model(run: TrainingRun, fields: dict[str, Any], start: Start | None) -> PretrainedModel:

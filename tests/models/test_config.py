@@ -42,6 +42,10 @@ from tests.models.small import VIDEO
         ({"patch_stride": [0, 4]}, "values are too small"),
         ({"masked_unit_size": [8, 4]}, r"does not divide 4 on axis W; nearest that would do: 8"),
         ({"num_labels": 3, "id2label": {0: "a"}}, "id2label names 1 labels and num_labels=3"),
+        (
+            {"num_labels": 1, "problem_type": "single_label_classification"},
+            "problem_type=single_label_classification and num_labels=1: there is nothing to tell",
+        ),
         ({"hidden_act": "gleu"}, "hidden_act='gleu': valid: gelu, "),
         ({"decoder_hidden_size": 512}, "a decoder needs decoder_depth, decoder_num_heads too"),
         (
@@ -129,12 +133,6 @@ def test_labels_are_replaced_together() -> None:
     by_name = HieraConfig.from_dict(values, label2id={"yes": 0, "no": 1})
     assert by_name.id2label == {0: "yes", 1: "no"}
     assert HieraConfig.from_dict(by_name.to_dict(), num_labels=2) == by_name
-
-
-def test_stages_out() -> None:
-    assert HieraConfig().stages_out == ["stage4"]
-    assert HieraConfig(out_indices=[0, -1]).stages_out == ["stem", "stage4"]
-    assert HieraConfig(out_features=["stage3", "stage1"]).stages_out == ["stage1", "stage3"]
 
 
 def test_models_for_the_other_kind_of_input() -> None:

@@ -16,8 +16,8 @@ from hiera_video import (
     HieraModel,
 )
 from hiera_video.errors import ConfigError
-from hiera_video.models.mask_units import TokenGrid, UnitMask, UnitWindows
 from hiera_video.models.registry import inflate_from_images
+from hiera_video.models.windows import UnitWindows
 from tests.models.small import DECODER, IMAGE, VIDEO, clips, images
 from tests.parity.compare import randomize
 
@@ -93,11 +93,8 @@ def test_a_mask_that_hides_nothing_changes_nothing() -> None:
 
 
 def test_visible_units_attend_inside_their_windows() -> None:
-    config = HieraConfig(**{**VIDEO, **WINDOWED, "global_position_size": [2, 3, 3]})
-    grid = TokenGrid.of_input(config, (4, 96, 160))  # 2 times of 3x5 mask units
-    visible = torch.tensor([[0, 6, 14, 16, 29]])
-    mask = UnitMask(visible, torch.tensor([[]]), torch.arange(30)[None])
-    windows = UnitWindows.of_input(grid, 2, mask)
+    visible = torch.tensor([[0, 6, 14, 16, 29]])  # of 2 times of 3x5 mask units
+    windows = UnitWindows.of_input((2, 3, 5), 2, visible)
     assert windows is not None
     assert windows.same is not None
     # (0,0,0) (0,1,1) (0,2,4) (1,0,1) (1,2,4): the first window, and the last one.
@@ -108,7 +105,7 @@ def test_visible_units_attend_inside_their_windows() -> None:
         [1, 1, 0, 1, 0],
         [0, 0, 1, 0, 1],
     ]
-    assert UnitWindows.of_input(grid, 5, mask) is None
+    assert UnitWindows.of_input((2, 3, 5), 5, visible) is None
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 160)])

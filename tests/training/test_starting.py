@@ -236,7 +236,7 @@ OTHERS: dict[str, Any] = {
 #: Fields that are no part of a classifier's architecture, or follow from data and clips.
 ELSEWHERE = {
     "image_size", "num_labels", "id2label", "label2id", "out_features", "out_indices",
-    "output_attentions", "output_hidden_states", "return_dict", "mask_ratio",
+    "output_attentions", "output_hidden_states", "return_dict", "problem_type", "mask_ratio",
     "decoder_mask_ratio", "normalize_pixel_loss", *DECODER,
 }  # fmt: skip
 
@@ -262,6 +262,11 @@ def test_a_field_is_changed_or_refused_with_the_value_that_fits(tmp_path: Path, 
         )
     else:
         assert classifier(source, setting).config.to_dict()[field] == OTHERS[field]
+
+
+def test_the_problem_of_the_weights_is_not_that_of_the_run(tmp_path: Path) -> None:
+    source = video_model(tmp_path / "own", problem_type="multi_label_classification")
+    assert classifier(source).config.problem_type is None
 
 
 @pytest.mark.parametrize("field", FIXED_IN_PRETRAINING)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hiera_video.errors import CheckpointError
 from hiera_video.files import atomic_path
+from hiera_video.hub import CONFIG_FILE
 from hiera_video.integrations.transformers.bundle import Place, bundle_source
-from hiera_video.models.layouts.files import CONFIG_FILE, read_json
+from hiera_video.models.config_files import read_config
 from hiera_video.models.layouts.processors import IMAGE_PROCESSOR_FILE, VIDEO_PROCESSOR_FILE
 from hiera_video.version import __version__
 
@@ -61,7 +62,7 @@ def add_code(folder: str | Path) -> None:
             f"{folder}: is part of a run, which would find it changed; copy it first: "
             f"hiera-video convert {folder} COPY"
         )
-    there = {name: read_json(folder / name) for name in _AUTO_MAPS if (folder / name).is_file()}
+    there = {name: read_config(folder / name) for name in _AUTO_MAPS if (folder / name).is_file()}
     if not there:
         raise CheckpointError(f"{folder}: wanted a folder with a {CONFIG_FILE} of ours")
     for name, values in there.items():

@@ -18,16 +18,20 @@ from torch import Tensor
 
 from hiera_video.errors import CheckpointError, UserError
 from hiera_video.files import atomic_path
+from hiera_video.hub import CONFIG_FILE
 from hiera_video.labels import normalize_label
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.kinds import MODEL_TYPE, split_config, transformers_name
+from hiera_video.models.config_files import (
+    MODEL_TYPE,
+    read_config,
+    split_config,
+    transformers_name,
+)
 from hiera_video.models.layouts import official, sam2, timm, transformers
 from hiera_video.models.layouts.base import Checkpoint, bare_name, full_name
 from hiera_video.models.layouts.files import (
-    CONFIG_FILE,
     WEIGHTS_FILE,
     find_checkpoint,
-    read_json,
     read_weights,
 )
 from hiera_video.models.layouts.processors import (
@@ -55,17 +59,21 @@ def read_checkpoint(
     source: str | Path,
     config: HieraConfig | None = None,
     hints: Mapping[str, Any] | None = None,
+    subfolder: str = "",
+    revision: str | None = None,
 ) -> Checkpoint:
     """Read a checkpoint in any layout, from a directory, a file or a hub id.
 
     Args:
         config: replaces the checkpoint's own.
         hints: ``HieraConfig`` fields that help to deduce an architecture: ``num_heads``.
+        subfolder: the folder of ``source`` that holds it.
+        revision: branch, tag or commit on the hub.
 
     Raises:
         CheckpointError: if it is missing, damaged, refused, or in no known layout.
     """
-    path = find_checkpoint(source)
+    path = find_checkpoint(source, subfolder, revision)
     weights = read_weights(path)
     checkpoint = _read_layout(path, weights, str(source), config, hints or {})
     checkpoint.source = str(source)
@@ -81,7 +89,7 @@ def read_label_names(source: str | Path) -> list[str] | None:
     None if it has no names, or cannot be read; :func:`read_checkpoint` then raises the error.
     """
     try:
-        values = read_json(find_checkpoint(source) / CONFIG_FILE)
+        values = read_config(find_checkpoint(source) / CONFIG_FILE)
         labels = {name: values.get(name) for name in ("id2label", "label2id")}
         config = HieraConfig(**{name: value for name, value in labels.items() if value})
     except UserError:
@@ -103,7 +111,7 @@ def _read_layout(
     config_path = directory / CONFIG_FILE
     # A config.json beside a .pth file may describe another model.
     has_config = config_path.exists() and (path.is_dir() or path.name == WEIGHTS_FILE)
-    values = read_json(config_path) if has_config else None
+    values = read_config(config_path) if has_config else None
     try:
         if sam2.recognises(weights):
             weights = sam2.to_timm(weights)
@@ -134,10 +142,10 @@ def _read_hiera_video(
 
 
 def _parse_config(values: dict[str, Any]) -> tuple[HieraConfig, str]:
-    values, architecture = split_config(values, HieraConfig.model_fields)
+    _, architecture = split_config(values, HieraConfig.model_fields)
     if not isinstance(architecture, str):
         raise CheckpointError(f"{CONFIG_FILE} names no architecture")
-    return HieraConfig.from_dict(values), architecture
+    return HieraConfig.from_file_values(values), architecture
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str) -> list[Path]:

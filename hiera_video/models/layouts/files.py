@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hiera_video.errors import CheckpointError, reason_of
+from hiera_video.errors import CheckpointError
 from hiera_video.files import reading
+from hiera_video.hub import find_source
+from hiera_video.models.config_files import read_config
 
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 #: Where a pickle may have its weights: of the official package, and of SAM 2.
 _KEYS = ("model_state", "model")
@@ -26,45 +24,19 @@ _KEYS = ("model_state", "model")
 _WEIGHT_FILES = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "pytorch_model.bin")
 
 
-def find_checkpoint(source: str | Path) -> Path:
+def find_checkpoint(source: str | Path, subfolder: str = "", revision: str | None = None) -> Path:
     """The directory or file of a checkpoint, given by path (``~`` is the home folder) or hub id.
 
     Raises:
         CheckpointError: if there is none.
     """
-    # Like a shell, this keeps `~USER` of an unknown user in the path; `Path.expanduser` raises.
-    path = Path(os.path.expanduser(source))  # noqa: PTH111
-    if path.exists():
-        return path
-    looks_like_path = (
-        path.is_absolute() or str(source).startswith((".", "~")) or len(path.parts) > 2
-    )
-    if looks_like_path or path.suffix in (".pth", ".pt", ".bin", ".safetensors"):
-        raise CheckpointError(f"{source}: no such file or directory")
-    try:
-        return Path(snapshot_download(str(source)))
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{source}: no such file or directory, and it could not be fetched from the hub "
-            f"({reason_of(error)})"
-        ) from None
 
+    def fetch(repo_id: str) -> str:
+        wanted = {"revision": revision, "allow_patterns": f"{subfolder}/*" if subfolder else None}
+        given: dict[str, Any] = {name: value for name, value in wanted.items() if value}
+        return snapshot_download(repo_id, **given)
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        CheckpointError: if the file is missing or holds something else.
-    """
-    with reading(path, CheckpointError):
-        text = path.read_text(encoding="utf-8")
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: is not valid JSON ({reason_of(error)})") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: wanted an object, got {type(values).__name__}")
-    return values
+    return find_source(source, subfolder, revision, fetch)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -86,7 +58,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             )
         path = files[0]
     if path.name.endswith(".index.json"):
-        names = read_json(path).get("weight_map", {}).values()
+        names = read_config(path).get("weight_map", {}).values()
         shards = [read_weights(path.parent / name) for name in sorted(set(names))]
         return {name: tensor for shard in shards for name, tensor in shard.items()}
     if path.suffix == ".safetensors":

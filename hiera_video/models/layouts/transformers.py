@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hiera_video.errors import CheckpointError
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.config_files import NOT_IN_TRANSFORMERS
 from hiera_video.models.kinds import Kind, architecture_name
 from hiera_video.models.layouts.base import (
     Checkpoint,
@@ -17,23 +18,6 @@ from hiera_video.models.layouts.base import (
     has_linear_head,
     to_reference_shape,
 )
-
-#: Fields of our config that ``transformers`` lacks or derives (the number of labels).
-_NOT_IN_TRANSFORMERS = {
-    "separate_position_embeddings",
-    "global_position_size",
-    "global_position_antialias",
-    "window_units",
-    "global_attention_blocks",
-    "skip",
-    "layer_scale_init",
-    "decoder_mask_ratio",
-    "position_initializer",
-    "head",
-    "head_dropout",
-    "head_init_scale",
-    "num_labels",
-}
 
 _BLOCK = {
     "norm1": "layernorm_before",
@@ -71,8 +55,7 @@ def recognises(names: Collection[str]) -> bool:
 def read(values: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
     """Convert the ``values`` of ``config.json`` and weights to a checkpoint. Keys that only
     ``transformers`` needs are ignored."""
-    known = set(HieraConfig.model_fields) - _NOT_IN_TRANSFORMERS
-    config = HieraConfig(**{key: values[key] for key in known & values.keys()})
+    config = HieraConfig.from_file_values({**values, "model_type": "hiera"})
     weights = {
         _NAMES.from_reference(name.removeprefix("hiera.")): tensor
         for name, tensor in weights.items()
@@ -115,14 +98,12 @@ def write(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not has_linear_head(checkpoint):
         raise CheckpointError(f"the Hiera of transformers has no head={config.head}")
     values = {
-        key: value for key, value in config.to_dict().items() if key not in _NOT_IN_TRANSFORMERS
+        key: value for key, value in config.to_dict().items() if key not in NOT_IN_TRANSFORMERS
     }
     values |= {
         "architectures": [checkpoint.architecture],
         "model_type": "hiera",
         "dtype": "float32",
-        "out_features": config.stages_out,
-        "out_indices": [config.stage_names.index(name) for name in config.stages_out],
     }
     with_head = checkpoint.kind in ("classification", "pretraining")
     weights = {}
