@@ -149,8 +149,7 @@ class ImageOptions(Settings):
             ConfigError: if one of them is unknown, or cannot be.
         """
         given = {name: value for name, value in values.items() if value is not None}
-        if "disable_grouping" in given:  # of equal images: their values are the same with it
-            del given["disable_grouping"]
+        given.pop("disable_grouping", None)  # of equal images: the values are the same with it
         return type(self)(**{**self.model_dump(), **given}) if given else self
 
 
