@@ -17,6 +17,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from hiera_video.config.clip_groups import ClipSettings, ViewSettings
+from hiera_video.data.crops import crops
 from hiera_video.data.sampling import RULES
 from hiera_video.seeding import derive_seed
 
@@ -148,24 +149,3 @@ class EvaluationViews:
                 for number, crop in enumerate(crops, clip * len(crops)):
                     views[number, :, position] = crop
         return views
-
-
-def crops(
-    frames: Tensor,
-    size: tuple[int, int],
-    num_crops: int,
-    crop_offset: Callable[[int, int, int], int],
-) -> list[Tensor]:
-    """Crops ``(..., *size)`` of frames ``(..., H, W)`` along their longer side, centred along the
-    other; they share the memory of ``frames``. ``crop_offset`` is that of a sampling rule."""
-    free_rows = frames.shape[-2] - size[0]
-    free_columns = frames.shape[-1] - size[1]
-    found = []
-    for crop in range(num_crops):
-        top, left = crop_offset(free_rows, 0, 1), crop_offset(free_columns, 0, 1)
-        if free_rows > free_columns:
-            top = crop_offset(free_rows, crop, num_crops)
-        else:
-            left = crop_offset(free_columns, crop, num_crops)
-        found.append(F.crop(frames, top, left, *size))
-    return found
