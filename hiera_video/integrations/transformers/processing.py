@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers.image_processing_backends import TorchvisionBackend
 from transformers.image_processing_utils import BatchFeature
@@ -25,6 +26,7 @@ from hiera_video.config.clip_groups import ClipSettings, ImageSettings
 from hiera_video.data.clips import VideoPart
 from hiera_video.data.crops import crops
 from hiera_video.data.sampling import RULES, evaluation_clips
+from hiera_video.decoding.images import upright_rgb
 from hiera_video.files import atomic_path
 from hiera_video.integrations.transformers.configuration import HieraVideoConfig
 from hiera_video.models.layouts.processors import (
@@ -121,6 +123,16 @@ class HieraVideoImageProcessor(EvaluationPixels, TorchvisionBackend):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**processor_values(ImageSettings()), **kwargs})
+
+    def process_image(
+        self, image: Any, do_convert_rgb: bool | None = None, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """An image as a tensor ``(C, H, W)``; one of Pillow's has the bytes that its file has."""
+        if do_convert_rgb and isinstance(image, Image.Image):
+            pixels = torch.from_numpy(upright_rgb(image))
+            kwargs["input_data_format"] = "channels_last"
+            return super().process_image(pixels, do_convert_rgb, **kwargs)
+        return super().process_image(image, do_convert_rgb, *args, **kwargs)
 
 
 class HieraVideoVideoProcessor(EvaluationPixels, BaseVideoProcessor):
