@@ -133,8 +133,9 @@ class HieraProcessor:
 
     def to_dict(self) -> dict[str, Any]:
         """The options in the words of ``transformers``; clip settings also under ``clip``."""
-        is_clip = isinstance(self.rules, ClipSettings)
-        return processor_values(self.rules) if is_clip else self.rules.model_dump(mode="json")
+        if isinstance(self.rules, ClipSettings):
+            return processor_values(self.rules)
+        return self.rules.model_dump(mode="json")
 
     def __getattr__(self, name: str) -> Any:
         values = {} if name == "rules" else self.to_dict()

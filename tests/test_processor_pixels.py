@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hiera_video import HieraProcessor, create_model, load_clips, load_model, open_video
 from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings, ImageSettings
+from hiera_video.config.image_options import ImageOptions
 from hiera_video.data.dataset import EvaluationClips
 from hiera_video.data.manifest import rows_of_files
 from hiera_video.decoding.options import DecodingOptions
@@ -192,6 +193,8 @@ def test_options_of_transformers_are_saved_as_clip_settings(tmp_path: Path) -> N
     image = FRAMES[0]
     given = values(saved, images=image)
     torch.testing.assert_close(given, values(processor, images=image), rtol=0, atol=2e-6)
+    assert isinstance(processor.rules, ImageOptions)
+    changes: dict[str, Any]
     for changes, message in [
         ({"do_resize": False}, "do_resize=False: wanted True, as preprocessor.json has no other"),
         (
@@ -213,7 +216,7 @@ def test_options_of_transformers_are_saved_as_clip_settings(tmp_path: Path) -> N
             "resample=1: wanted 2 (bilinear), 3 (bicubic), as preprocessor.json has no other",
         ),
     ]:
-        changed = HieraProcessor(processor.rules.changed(changes))  # type: ignore[union-attr]
+        changed = HieraProcessor(processor.rules.changed(changes))
         with pytest.raises(ConfigError) as caught:
             changed.save_pretrained(tmp_path / "other")
         assert str(caught.value) == message
