@@ -28,7 +28,12 @@ NAMES = {
 FETCHING = re.compile(r"url = .*\n>>> with .*\n\.\.\. .*|dataset = .*\n>>> image = .*")
 #: As the tiny checkpoint of the hub, with a block a stage.
 TINY = {"embed_dim": 96, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8], "num_labels": 1000}
-PRE_TRAINING = {"num_query_pool": 2, "decoder_hidden_size": 32, "decoder_depth": 1, "decoder_num_heads": 2}
+PRE_TRAINING = {
+    "num_query_pool": 2,
+    "decoder_hidden_size": 32,
+    "decoder_depth": 1,
+    "decoder_num_heads": 2,
+}
 
 
 def example(documentation: str) -> str:

@@ -194,8 +194,7 @@ def test_options_of_transformers_are_saved_as_clip_settings(tmp_path: Path) -> N
     given = values(saved, images=image)
     torch.testing.assert_close(given, values(processor, images=image), rtol=0, atol=2e-6)
     assert isinstance(processor.rules, ImageOptions)
-    changes: dict[str, Any]
-    for changes, message in [
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"do_resize": False}, "do_resize=False: wanted True, as preprocessor.json has no other"),
         (
             {"rescale_factor": 1.0},
@@ -215,7 +214,8 @@ def test_options_of_transformers_are_saved_as_clip_settings(tmp_path: Path) -> N
             {"resample": 1},
             "resample=1: wanted 2 (bilinear), 3 (bicubic), as preprocessor.json has no other",
         ),
-    ]:
+    ]
+    for changes, message in refused:
         changed = HieraProcessor(processor.rules.changed(changes))
         with pytest.raises(ConfigError) as caught:
             changed.save_pretrained(tmp_path / "other")
