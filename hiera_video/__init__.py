@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         list_models,
         load_model,
     )
-    from hiera_video.processor import load_clips
+    from hiera_video.processor import HieraProcessor, load_clips
 
 __all__ = [
     "HieraConfig",
@@ -38,6 +38,7 @@ __all__ = [
     "HieraForImageClassification",
     "HieraForVideoClassification",
     "HieraForJointTraining",
+    "HieraProcessor",
     "create_model",
     "inflate_from_images",
     "list_models",
@@ -65,6 +66,7 @@ _MODULES = {
     "HieraForPreTraining": "models.mae",
     "create_model": "models.registry",
     "list_models": "models.registry",
+    "HieraProcessor": "processor",
     "load_clips": "processor",
 }
 

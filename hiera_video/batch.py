@@ -142,8 +142,8 @@ class ClipBatch:
 
         Clips travel to ``device`` as uint8, a quarter of the bytes, and are normalised there.
         """
-        scale, shift = scale_and_shift(device, tuple(mean), tuple(std))
-        return model_input(self.pixel_values.to(device, non_blocking=True) * scale - shift)
+        clips = self.pixel_values.to(device, non_blocking=True)
+        return model_input(normalize(clips, tuple(mean), tuple(std)))
 
     def pin_memory(self) -> ClipBatch:
         """The batch in page-locked memory, so that copies to a GPU overlap with computation."""
@@ -152,6 +152,20 @@ class ClipBatch:
             pixel_values=self.pixel_values.pin_memory(),
             targets={name: target.pin_memory() for name, target in self.targets.items()},
         )
+
+
+def normalize(
+    clips: Tensor, mean: tuple[float, ...], std: tuple[float, ...], num_axes_behind: int = 3
+) -> Tensor:
+    """Bytes of views -> the values that a model takes, float32: ``(value / 255 - mean) / std``.
+
+    Args:
+        clips: uint8 ``(..., C, T, H, W)``.
+        num_axes_behind: of the axis of channels; 2 for images ``(..., C, H, W)``.
+    """
+    scale, shift = scale_and_shift(clips.device, mean, std)
+    axes = (-1, *[1] * num_axes_behind)
+    return clips * scale.view(axes) - shift.view(axes)
 
 
 @cache

@@ -120,11 +120,7 @@ class EvaluationClips(Dataset[ClipBatch]):
             if self.evaluate.shuffle_frames:
                 plans = [self._shuffled(plan, index, k) for k, plan in enumerate(plans)]
             views = video.new_views(len(plans) * self.evaluate.num_crops)
-            for frame, places in video.stream(plans):
-                crops = self.views(frame)
-                for clip, position in places:
-                    for number, crop in enumerate(crops, clip * len(crops)):
-                        views[number, :, position] = crop
+            views = self.views.of_clips(video.stream(plans), views)
             return video.batch(views, video.times(plans))
 
         return _read(row, self, clips)

@@ -6,7 +6,7 @@ draws random numbers once and applies the result to every leading axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from hiera_video.config.clip_groups import ClipSettings, ViewSettings
+from hiera_video.data.crops import crops
 from hiera_video.data.sampling import RULES
 from hiera_video.seeding import derive_seed
 
@@ -132,14 +133,19 @@ class EvaluationViews:
 
     def crops(self, frames: Tensor) -> list[Tensor]:
         """The crops of resized frames; they share the memory of ``frames``."""
-        free_rows = frames.shape[-2] - self.crop_size
-        free_columns = frames.shape[-1] - self.crop_size
-        crops = []
-        for crop in range(self.num_crops):
-            top, left = self.crop_offset(free_rows, 0, 1), self.crop_offset(free_columns, 0, 1)
-            if free_rows > free_columns:
-                top = self.crop_offset(free_rows, crop, self.num_crops)
-            else:
-                left = self.crop_offset(free_columns, crop, self.num_crops)
-            crops.append(F.crop(frames, top, left, self.crop_size, self.crop_size))
-        return crops
+        return crops(frames, (self.crop_size, self.crop_size), self.num_crops, self.crop_offset)
+
+    def of_clips(
+        self, frames: Iterable[tuple[Tensor, list[tuple[int, int]]]], views: Tensor
+    ) -> Tensor:
+        """Fill ``views`` ``(B, C, T, H, W)``, the crops of a clip one after the other.
+
+        Args:
+            frames: each ``(C, H, W)``, with its places: (clip, position in the clip).
+        """
+        for frame, places in frames:
+            crops = self(frame)
+            for clip, position in places:
+                for number, crop in enumerate(crops, clip * len(crops)):
+                    views[number, :, position] = crop
+        return views

@@ -26,6 +26,20 @@ Place: TypeAlias = tuple[int, int]
 Times: TypeAlias = tuple[Fraction | float, Fraction | float]
 
 
+def view_shape(clip: ClipSettings) -> tuple[int, int, int, int]:
+    """``(C, T, H, W)`` of a view of such a clip."""
+    return len(clip.mean), clip.num_frames, clip.crop_size, clip.crop_size
+
+
+def places_in(plans: Sequence[Sequence[int]]) -> dict[int, list[Place]]:
+    """The places of each frame in the clips that ``plans`` lists frame by frame."""
+    places: dict[int, list[Place]] = {}
+    for clip, plan in enumerate(plans):
+        for position, index in enumerate(plan):
+            places.setdefault(index, []).append((clip, position))
+    return places
+
+
 class VideoSegment:
     """The segment of an open video that a manifest row names, and its clips.
 
@@ -106,19 +120,14 @@ class VideoSegment:
     def stream(self, plans: Sequence[list[int]]) -> Iterator[tuple[Tensor, list[Place]]]:
         """The frames ``(C, H, W)`` of the clips in ``plans``, from one pass over the file. Each
         frame is decoded once, and comes with all its places: (clip, position in the clip)."""
-        places: dict[int, list[Place]] = {}
-        for clip, plan in enumerate(plans):
-            for position, index in enumerate(plan):
-                places.setdefault(index, []).append((clip, position))
+        places = places_in(plans)
         indices = sorted(places)
         for index, frame in zip(indices, self._reader.stream(indices), strict=True):
             yield frame, places[index]
 
     def new_views(self, num_views: int) -> Tensor:
         """Uninitialised memory for ``num_views`` views ``(B, C, T, H, W)``."""
-        clip = self.clip
-        size = (len(clip.mean), clip.num_frames, clip.crop_size, clip.crop_size)
-        return torch.empty((num_views, *size), dtype=torch.uint8)
+        return torch.empty((num_views, *view_shape(self.clip)), dtype=torch.uint8)
 
     def times(self, plans: Sequence[list[int]]) -> list[Times]:
         """The range of the file, in seconds, that each clip spans; not a number if unknown."""
@@ -175,5 +184,5 @@ def _for_each(value: Any, num_clips: int) -> Tensor:
 
 def failed_batch(row: Row, error: VideoError, clip: ClipSettings) -> ClipBatch:
     """The empty batch of a video that cannot be read."""
-    shape = (len(clip.mean), clip.num_frames, clip.crop_size, clip.crop_size)
-    return ClipBatch.of_failure(Failure(row.index, error.path, error.reason), shape)
+    failure = Failure(row.index, error.path, error.reason)
+    return ClipBatch.of_failure(failure, view_shape(clip))

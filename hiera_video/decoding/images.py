@@ -9,6 +9,7 @@ Axes: T frames (one), C channels (RGB), H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO, NamedTuple
@@ -62,15 +63,8 @@ class ImageReader:
     fallback = None
 
     def __init__(self, source: Source) -> None:
-        try:
-            with open_source(source) as file:
-                self._frame = torch.from_numpy(read_upright(file)).permute(2, 0, 1)
-        except UnidentifiedImageError:
-            empty = num_bytes(source) == 0
-            reason = "the file is empty (0 bytes)" if empty else "the file is not an image"
-            raise VideoError(str(source), reason) from None
-        except Exception as error:  # Pillow's format plugins raise exceptions of many types
-            raise VideoError(str(source), reason_of(error)) from None
+        with _opening(source) as file:
+            self._frame = torch.from_numpy(read_upright(file)).permute(2, 0, 1)
 
     def frames(self, indices: Sequence[int]) -> Tensor:
         """The image once for each index: uint8 ``(T, C, H, W)``."""
@@ -82,6 +76,30 @@ class ImageReader:
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
+
+
+@contextmanager
+def _opening(source: Source) -> Iterator[BinaryIO]:
+    """The open file; what goes wrong in the block becomes a :class:`VideoError`."""
+    try:
+        with open_source(source) as file:
+            yield file
+    except UnidentifiedImageError:
+        empty = num_bytes(source) == 0
+        reason = "the file is empty (0 bytes)" if empty else "the file is not an image"
+        raise VideoError(str(source), reason) from None
+    except Exception as error:  # Pillow's format plugins raise exceptions of many types
+        raise VideoError(str(source), reason_of(error)) from None
+
+
+def open_upright(source: Source) -> Image.Image:
+    """An image in the mode that its file has, upright (EXIF).
+
+    Raises:
+        VideoError: if the file is missing, empty, cut off, or no image.
+    """
+    with _opening(source) as file, Image.open(file) as image:
+        return _upright(image)
 
 
 class ImageFacts(NamedTuple):
@@ -113,15 +131,22 @@ def read_upright(file: BinaryIO) -> np.ndarray:
         Exception: of many types, if it is damaged, or no image (``UnidentifiedImageError``).
     """
     with Image.open(file) as image:
-        return _upright_rgb(image)
+        return upright_rgb(image)
 
 
-def _upright_rgb(image: Image.Image) -> np.ndarray:
-    """8-bit pixels ``(H, W, C)``."""
+def _upright(image: Image.Image) -> Image.Image:
     image.load()  # also turns TIFF files upright
     transpose = _EXIF_TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    if transpose is not None:
-        image = image.transpose(transpose)
+    return image if transpose is None else image.transpose(transpose)
+
+
+def upright_rgb(image: Image.Image) -> np.ndarray:
+    """Its pixels ``(H, W, C)``, as those of its file are read: uint8 RGB, upright (EXIF).
+
+    Raises:
+        ValueError: for 32-bit grey, and whatever Pillow raises of a damaged file.
+    """
+    image = _upright(image)
     if image.mode in ("I", "F"):
         raise ValueError("32-bit grey has no known range: convert it to 8 or 16 bits")
     if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey instead of scaling it

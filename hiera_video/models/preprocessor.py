@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hiera_video.config.clip_groups import ClipSettings, ImageSettings
+from hiera_video.config.image_options import ImageOptions
 from hiera_video.errors import CheckpointError, ConfigError, reason_of
+from hiera_video.files import atomic_path, reading
 from hiera_video.models.config import HieraConfig
-from hiera_video.models.layouts import PREPROCESSOR_FILE, Checkpoint
-from hiera_video.models.layouts.processors import default_clip
+from hiera_video.models.layouts import (
+    PREPROCESSOR_FILE,
+    Checkpoint,
+    find_checkpoint,
+    read_checkpoint,
+)
+from hiera_video.models.layouts.files import WEIGHTS_FILE, read_json
+from hiera_video.models.layouts.processors import (
+    IMAGE_PROCESSOR_FILE,
+    OWN_IMAGE_PROCESSOR,
+    clip_files,
+    default_clip,
+)
 from hiera_video.models.pretrained import PretrainedModel
 
 
@@ -38,14 +52,61 @@ def load_preprocessor(
     clip = _stored(model)
     if not overrides:
         return clip
-    try:
-        clip = type(clip)(**{**clip.model_dump(), **overrides})
-    except ConfigError as error:
-        faults = [f"clip.{key}: {text}" if key else f"clip: {text}" for key, text in error.faults]
-        raise ConfigError("; ".join(faults)) from None
+    clip = changed_clip(clip, overrides)
     if misfit := _misfit(clip, model.config):
         raise ConfigError(f"clip: {misfit}")
     return clip
+
+
+def changed_clip(clip: ClipSettings, overrides: Mapping[str, Any]) -> ClipSettings:
+    """The settings with other values.
+
+    Raises:
+        ConfigError: if these are not valid.
+    """
+    try:
+        return type(clip)(**{**clip.model_dump(), **overrides})
+    except ConfigError as error:
+        faults = [f"clip.{key}: {text}" if key else f"clip: {text}" for key, text in error.faults]
+        raise ConfigError("; ".join(faults)) from None
+
+
+def read_rules(source: str | Path) -> ClipSettings | ImageOptions:
+    """What a checkpoint says about pixels, without its weights.
+
+    ``preprocessor.json`` counts where it exists; else ``preprocessor_config.json``, as the image
+    checkpoints of ``transformers`` have it; else the defaults of :func:`load_preprocessor`.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint, or its files cannot be understood.
+        ConfigError: if ``preprocessor_config.json`` has an option that cannot be.
+    """
+    path = find_checkpoint(source)
+    folder = path if path.is_dir() else path.parent
+    file = folder / PREPROCESSOR_FILE
+    if file.is_file():
+        with reading(file, CheckpointError):
+            return _read(file.read_bytes(), str(source))
+    file = folder / IMAGE_PROCESSOR_FILE
+    # Beside a .pth file may be what belongs to another model.
+    if file.is_file() and (path.is_dir() or path.name == WEIGHTS_FILE):
+        values = read_json(file)
+        if values.get("image_processor_type") != OWN_IMAGE_PROCESSOR:
+            return ImageOptions.of_file(values, str(file))
+    checkpoint = read_checkpoint(source)
+    return _default(checkpoint.config, str(source))
+
+
+def save_clip(clip: ClipSettings, folder: str | Path, *, for_transformers: bool = True) -> None:
+    """Write ``preprocessor.json``, and what follows from it for ``transformers``; atomically."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {PREPROCESSOR_FILE: dump_preprocessor(clip)}
+    for name, values in clip_files(clip).items() if for_transformers else ():
+        files[name] = (json.dumps(values, indent=2) + "\n").encode()
+    for name, content in files.items():
+        with atomic_path(folder / name) as path:
+            path.write_bytes(content)
 
 
 def known_clip(checkpoint: Checkpoint, source: str) -> dict[str, Any]:
@@ -76,26 +137,34 @@ def known_clip(checkpoint: Checkpoint, source: str) -> dict[str, Any]:
 
 
 def _stored(model: PretrainedModel) -> ClipSettings:
-    _, height, width = _view(model.config)
-    default = default_clip(model.config)
-    if default is None:
-        raise CheckpointError(
-            f"{model.source}: views are square, and the model takes {height}x{width}"
-        )
+    default = _default(model.config, model.source)
     if model.preprocessor is None:
         return default
     return _parse(model.preprocessor, model.config, model.source)
 
 
+def _default(config: HieraConfig, source: str) -> ClipSettings:
+    default = default_clip(config)
+    if default is None:
+        _, height, width = _view(config)
+        raise CheckpointError(f"{source}: views are square, and the model takes {height}x{width}")
+    return default
+
+
 def _parse(preprocessor: bytes, config: HieraConfig, source: str) -> ClipSettings:
-    file = f"{source}: {PREPROCESSOR_FILE}"
-    try:
-        clip = ClipSettings(**json.loads(preprocessor))
-    except (ValueError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{file}: cannot be understood ({reason_of(error)})") from None
+    clip = _read(preprocessor, source)
     if misfit := _misfit(clip, config):
-        raise CheckpointError(f"{file}: {misfit}")
+        raise CheckpointError(f"{source}: {PREPROCESSOR_FILE}: {misfit}")
     return clip
+
+
+def _read(preprocessor: bytes, source: str) -> ClipSettings:
+    try:
+        return ClipSettings(**json.loads(preprocessor))
+    except (ValueError, TypeError, ConfigError) as error:
+        raise CheckpointError(
+            f"{source}: {PREPROCESSOR_FILE}: cannot be understood ({reason_of(error)})"
+        ) from None
 
 
 def _view(config: HieraConfig) -> list[int]:

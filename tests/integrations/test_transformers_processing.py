@@ -14,7 +14,7 @@ from PIL import Image
 from transformers.video_utils import VideoMetadata
 
 import hiera_video.integrations.transformers as integration
-from hiera_video import load_clips, load_model, open_video
+from hiera_video import HieraProcessor, load_clips, load_model, open_video
 from hiera_video.config.clip_groups import ClipSettings, ImageSettings
 from hiera_video.errors import ConfigError
 from hiera_video.models.preprocessor import dump_preprocessor, load_preprocessor
@@ -145,3 +145,19 @@ def test_files_for_transformers_say_what_ours_says(tmp_path: Path) -> None:
     frame = torch.zeros(3, 90, 90, dtype=torch.uint8)
     images = transformers.AutoImageProcessor.from_pretrained(tmp_path)
     assert images(frame, return_tensors="pt")["pixel_values"].shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "L"])
+def test_images_of_pillow_have_the_bytes_of_their_files(mode: str, tmp_path: Path) -> None:
+    checkpoint = save(tmp_path, "HieraForImageClassification", ImageSettings(crop_size=64))
+    pixels = np.random.default_rng(0).integers(0, 255, (80, 123, 4), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    image = (
+        Image.fromarray(pixels.view(np.uint16)[..., 0]) if mode == "I;16" else image.convert(mode)
+    )
+    image.save(tmp_path / "picture.png")
+    processor = transformers.AutoImageProcessor.from_pretrained(checkpoint)
+    wanted = load_clips(tmp_path / "picture.png", load_model(checkpoint))
+    assert torch.equal(processor(image, return_tensors="pt")["pixel_values"], wanted)
+    ours = HieraProcessor.from_pretrained(checkpoint)
+    assert torch.equal(ours(image, return_tensors="pt")["pixel_values"], wanted)

@@ -13,25 +13,30 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2.functional import crop
 from transformers.image_processing_backends import TorchvisionBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.processing_utils import ImagesKwargs, VideosKwargs
 from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoMetadata, load_video
 
-from hiera_video.batch import scale_and_shift
+from hiera_video.batch import normalize
 from hiera_video.config.clip_groups import ClipSettings, ImageSettings
 from hiera_video.data.clips import VideoPart
+from hiera_video.data.crops import crops
 from hiera_video.data.sampling import RULES, evaluation_clips
+from hiera_video.decoding.images import upright_rgb
 from hiera_video.files import atomic_path
 from hiera_video.integrations.transformers.configuration import HieraVideoConfig
-from hiera_video.models.layouts.processors import PREPROCESSOR_FILE, RESAMPLE, processor_values
+from hiera_video.models.layouts.processors import (
+    PREPROCESSOR_FILE,
+    clip_fields,
+    processor_values,
+)
 
 #: Rates of videos are ratios with small denominators (30000/1001), of which others keep a float.
 _LARGEST_DENOMINATOR = 100_000
-_INTERPOLATIONS = {number: name for name, number in RESAMPLE.items()}
 
 
 class EvaluationPixels:
@@ -58,8 +63,7 @@ class EvaluationPixels:
         if min(free) < 0:
             return super().center_crop(image, size, **kwargs)  # type: ignore[misc]
         offset = RULES[ClipSettings(**self.clip).sampling].crop_offset
-        top, left = (offset(side, 0, 1) for side in free)
-        return crop(image, top, left, size.height, size.width)
+        return crops(image, (size.height, size.width), 1, offset)[0]
 
     def rescale_and_normalize(
         self,
@@ -77,8 +81,7 @@ class EvaluationPixels:
             return super().rescale_and_normalize(  # type: ignore[misc]
                 images, do_rescale, rescale_factor, do_normalize, mean, std
             )
-        scale, shift = scale_and_shift(images.device, tuple(mean), tuple(std))
-        return images * scale.squeeze(-1) - shift.squeeze(-1)
+        return normalize(images, tuple(mean), tuple(std), num_axes_behind=2)
 
     def to_clip(self) -> ClipSettings:
         """The settings as this package has them.
@@ -86,15 +89,10 @@ class EvaluationPixels:
         Raises:
             ConfigError: if it knows no such pixels: crops that are not square, for instance.
         """
-        size, view = dict(self.size), dict(self.crop_size)
-        values = {
-            "crop_size": view.get("height") if view.get("height") == view.get("width") else None,
-            "short_side": size.get("shortest_edge"),
-            "interpolation": _INTERPOLATIONS.get(int(self.resample)),
-            "mean": self.image_mean,
-            "std": self.image_std,
-        }
-        return ClipSettings(**{**self.clip, **values})
+        words = ("size", "crop_size", "resample", "image_mean", "image_std")
+        given = {word: getattr(self, word) for word in words}
+        given |= {word: dict(given[word]) for word in ("size", "crop_size")}
+        return ClipSettings(**{**self.clip, **clip_fields(given)})
 
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> Any:
         """Save the settings as ``transformers`` does; also as ``preprocessor.json``, by which this
@@ -125,6 +123,16 @@ class HieraVideoImageProcessor(EvaluationPixels, TorchvisionBackend):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**processor_values(ImageSettings()), **kwargs})
+
+    def process_image(
+        self, image: Any, do_convert_rgb: bool | None = None, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """An image as a tensor ``(C, H, W)``; one of Pillow's has the bytes that its file has."""
+        if do_convert_rgb and isinstance(image, Image.Image):
+            pixels = torch.from_numpy(upright_rgb(image))
+            kwargs["input_data_format"] = "channels_last"
+            return super().process_image(pixels, do_convert_rgb, **kwargs)
+        return super().process_image(image, do_convert_rgb, *args, **kwargs)
 
 
 class HieraVideoVideoProcessor(EvaluationPixels, BaseVideoProcessor):
