@@ -12,13 +12,14 @@ from hiera_video.config.image_options import ImageOptions
 from hiera_video.errors import CheckpointError, ConfigError, reason_of
 from hiera_video.files import atomic_path, reading
 from hiera_video.models.config import HieraConfig
+from hiera_video.models.config_files import read_config
 from hiera_video.models.layouts import (
     PREPROCESSOR_FILE,
     Checkpoint,
     find_checkpoint,
     read_checkpoint,
 )
-from hiera_video.models.layouts.files import WEIGHTS_FILE, read_json
+from hiera_video.models.layouts.files import WEIGHTS_FILE
 from hiera_video.models.layouts.processors import (
     IMAGE_PROCESSOR_FILE,
     OWN_IMAGE_PROCESSOR,
@@ -90,7 +91,7 @@ def read_rules(source: str | Path) -> ClipSettings | ImageOptions:
     file = folder / IMAGE_PROCESSOR_FILE
     # Beside a .pth file may be what belongs to another model.
     if file.is_file() and (path.is_dir() or path.name == WEIGHTS_FILE):
-        values = read_json(file)
+        values = read_config(file)
         if values.get("image_processor_type") != OWN_IMAGE_PROCESSOR:
             return ImageOptions.of_file(values, str(file))
     checkpoint = read_checkpoint(source)
