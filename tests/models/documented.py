@@ -74,4 +74,6 @@ def flat(output: Any) -> list[Tensor]:
     """All tensors of an output, in order."""
     if isinstance(output, Tensor):
         return [output]
+    if hasattr(output, "to_tuple"):
+        output = output.to_tuple()
     return [tensor for value in output for tensor in flat(value)]
