@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from hiera_video.config.limits import at_least
 from hiera_video.config.machinery import Settings
 
-#: The names of the probes, ``hiera_video.features.probes.PROBES``.
+#: The names of the probes that ``hiera_video.features.probes`` has.
 ProbeName = Literal["knn", "linear", "attentive"]
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -55,7 +55,7 @@ class ProbeSettings(Settings):
     probes: list[ProbeName] = Field(
         ["knn", "linear", "attentive"], min_length=1, description="which of knn, linear, attentive"
     )
-    folds: Annotated[int, at_least(2)] | Literal["groups"] | None = Field(
+    folds: int | Literal["groups"] | None = Field(
         None,
         description="without val_features: parts that are tested in turn (default 5), or `groups` "
         "to leave out one group at a time",
@@ -78,6 +78,14 @@ class ProbeSettings(Settings):
     def _check_once(cls, value: list[ProbeName]) -> list[ProbeName]:
         if len(set(value)) < len(value):
             raise ValueError("wanted each probe once")
+        return value
+
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _check_folds(cls, value: object) -> object:
+        is_number = isinstance(value, int) and value >= 2  # True is 1
+        if not is_number and value not in (None, "groups"):
+            raise ValueError("wanted a number of at least 2, or `groups`")
         return value
 
     @property

@@ -47,7 +47,7 @@ class AttentiveProbe:
     ) -> tuple[np.ndarray, Choice]:
         """Scores ``(B, K)`` of the split's B tested videos."""
         device = Accelerator().device
-        # Of no other fold: as if this split were the only one.
+        # Each fold begins with the same weights: it is as if it were the only one.
         head = new_head(pool.vectors.shape[1], len(pool.classes), self.seed).to(device)
         self._train(head, pool, split.train)
         head.eval()

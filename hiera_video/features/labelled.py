@@ -104,7 +104,7 @@ def read_labelled(folder: Path, key: str) -> LabelledFeatures:
         paths=[row["path"] for row in rows],
         labels=labels,
         groups=groups,
-        reasons=[row["reason"] for row in rows],
+        reasons=[None if row["features"] else row["reason"] or "no features" for row in rows],
         vectors=vectors,
         origin=origin,
         checkpoint=(index.schema.metadata or {}).get(b"checkpoint", b"").decode() or None,

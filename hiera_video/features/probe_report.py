@@ -1,13 +1,9 @@
-"""The files and the table of a probing: ``probe.json``, ``predictions.parquet``.
-
-Axes: V videos, K classes, R resamples.
-"""
+"""The files and the table of a probing: ``probe.json``, ``predictions.parquet``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,65 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hiera_video.config.probe_groups import ProbeSettings
-from hiera_video.features.folds import Split
-from hiera_video.features.pool import VideoPool
-from hiera_video.features.sweep import Choice
+from hiera_video.features.probe_figures import Probing, figures_of, never_learned, predictions_of
 from hiera_video.files import atomic_path
-from hiera_video.metrics.bootstrap import (
-    ClassFigures,
-    Resamples,
-    class_figures,
-    interval,
-    resampled_figures,
-)
 
 PROBE_FILE = "probe.json"
 PREDICTIONS_FILE = "predictions.parquet"
 
-#: Figures are rounded to this many digits.
-_DIGITS = 6
 _TITLES = {"top1": "top-1", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
-_LARGEST = "largest class"
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """Scores ``(V, K)`` of all videos, NaN where a video was not tested or has no features; and the
-    choice in each split of the setting ``chosen``."""
-
-    name: str
-    chosen: str | None
-    scores: np.ndarray
-    choices: list[Choice]
-
-
-@dataclass(frozen=True)
-class Probing:
-    """What was probed, and what came out."""
-
-    pool: VideoPool
-    splits: list[Split]
-    settings: ProbeSettings
-    results: list[ProbeResult]
-
-    @property
-    def tested(self) -> np.ndarray:
-        """Numbers of the tested videos, ascending."""
-        return np.sort(np.concatenate([split.test for split in self.splits]))
-
-    @property
-    def folds(self) -> np.ndarray:
-        """The number of the split in which each of V videos is tested; -1 of none."""
-        folds = np.full(len(self.pool.labels), -1)
-        for number, split in enumerate(self.splits):
-            folds[split.test] = number
-        return folds
-
-    @property
-    def is_grouped(self) -> bool:
-        """Whether the tested videos have groups."""
-        return self.pool.grouped[-1]
 
 
 def write_probing(probing: Probing, output_dir: Path) -> dict[str, Any]:
@@ -86,12 +30,6 @@ def write_probing(probing: Probing, output_dir: Path) -> dict[str, Any]:
     print("\n".join(_lines(report)))
     print(f"-> {output_dir / PROBE_FILE}, {output_dir / PREDICTIONS_FILE}")
     return report
-
-
-def predictions_of(result: ProbeResult) -> np.ndarray:
-    """The class index of the largest score ``(V,)``; -1 without scores."""
-    has_scores = ~np.isnan(result.scores[:, 0])
-    return np.where(has_scores, np.nan_to_num(result.scores).argmax(1), -1)
 
 
 def predictions_table(probing: Probing) -> pa.Table:
@@ -117,52 +55,25 @@ def predictions_table(probing: Probing) -> pa.Table:
 
 
 def _report(probing: Probing) -> dict[str, Any]:
+    """The content of ``probe.json``."""
     pool, tested = probing.pool, probing.tested
-    learned, reasons, paths = pool.parts[0], pool.reasons, pool.paths
-    labels, num_classes = pool.labels[tested], len(pool.classes)
-    units = pool.units[tested]
-    resamples = Resamples(units, probing.settings.num_resamples, probing.settings.seed)
-    baseline = np.full(len(labels), np.bincount(labels, minlength=num_classes).argmax())
-    predictions = {result.name: predictions_of(result)[tested] for result in probing.results}
-    figures = {
-        name: (
-            class_figures(labels, found, num_classes),
-            resampled_figures(labels, found, num_classes, resamples),
-        )
-        for name, found in {**predictions, _LARGEST: baseline}.items()
-    }
-    has_intervals = len(resamples.names) > 1
-    probes = {}
-    for result in probing.results:
-        (own, drawn), (least, drawn_least) = figures[result.name], figures[_LARGEST]
-        probes[result.name] = {
-            **_with_intervals(own, drawn, has_intervals),
-            "top1_above_largest_class": _with_interval(
-                own.top1 - least.top1, drawn[:, 0] - drawn_least[:, 0], has_intervals
-            ),
-            **_chosen(result),
-        }
+    learned = pool.parts[0]
     return {
-        "probes": probes,
-        "largest_class": {
-            "class": pool.classes[baseline[0]],
-            **_with_intervals(*figures[_LARGEST], has_intervals),
-        },
-        "chance": round(1 / num_classes, _DIGITS),
+        **figures_of(probing),
         "classes": pool.classes,
         "num_videos": len(tested),
         "num_failed": int((~pool.readable[tested]).sum()),
-        "num_groups": len(resamples.names) if probing.is_grouped else None,
+        "num_groups": len(np.unique(pool.units[tested])) if probing.is_grouped else None,
         "num_folds": len(probing.splits) if len(pool.parts) == 1 else None,
         "num_learned_from": [len(split.train) for split in probing.splits],
-        "never_learned": _never_learned(probing),
+        "never_learned": never_learned(probing),
         "checkpoint": learned.checkpoint,
         "weights": learned.origin.weights,
         "layer": learned.origin.layer,
         "failed": [
-            {"path": paths[video], "reason": reasons[video]}
-            for video in range(len(paths))
-            if reasons[video] is not None
+            {"path": path, "reason": reason}
+            for path, reason in zip(pool.paths, pool.reasons, strict=True)
+            if reason is not None
         ],
         "settings": {
             "features": str(learned.folder),
@@ -170,44 +81,6 @@ def _report(probing: Probing) -> dict[str, Any]:
             **probing.settings.model_dump(mode="json"),
         },
     }
-
-
-def _with_intervals(
-    figures: ClassFigures, drawn: np.ndarray, has_intervals: bool
-) -> dict[str, dict[str, float | None]]:
-    return {
-        name: _with_interval(value, drawn[:, number], has_intervals)
-        for number, (name, value) in enumerate(figures._asdict().items())
-    }
-
-
-def _with_interval(value: float, drawn: np.ndarray, has_interval: bool) -> dict[str, float | None]:
-    """A figure, and its interval where more than one unit could be drawn."""
-    low, high = interval(drawn)
-    return {
-        "value": round(value, _DIGITS),
-        "low": round(low, _DIGITS) if has_interval else None,
-        "high": round(high, _DIGITS) if has_interval else None,
-    }
-
-
-def _chosen(result: ProbeResult) -> dict[str, Any]:
-    if result.chosen is None:
-        return {}
-    values = [choice.value for choice in result.choices]
-    return {result.chosen: values, "held_out": [choice.tried for choice in result.choices]}
-
-
-def _never_learned(probing: Probing) -> dict[str, int]:
-    """How many tested videos of a class there are in splits that have none to learn from."""
-    missed: dict[str, int] = {}
-    for train, test in probing.splits:
-        known = set(probing.pool.labels[train].tolist())
-        for label in probing.pool.labels[test].tolist():
-            if label not in known:
-                name = probing.pool.classes[label]
-                missed[name] = missed.get(name, 0) + 1
-    return missed
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
@@ -223,7 +96,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
         + f"; layer {report['layer']} of {report['checkpoint'] or 'a checkpoint'}",
         _line("", list(_TITLES.values())),
     ]
-    for name, figures in [*report["probes"].items(), (_LARGEST, report["largest_class"])]:
+    for name, figures in [*report["probes"].items(), ("largest class", report["largest_class"])]:
         lines.append(_line(name, [_text(figures[figure]) for figure in _TITLES]))
     lines.append(_line("chance", [f"{report['chance']:.3f}"] * 2))
     lines.append(

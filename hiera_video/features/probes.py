@@ -20,7 +20,8 @@ from hiera_video.features.labelled import read_labelled
 from hiera_video.features.linear_probe import LinearProbe
 from hiera_video.features.nearest_probe import NearestProbe
 from hiera_video.features.pool import VideoPool, make_pool
-from hiera_video.features.probe_report import ProbeResult, Probing, write_probing
+from hiera_video.features.probe_figures import ProbeResult, Probing
+from hiera_video.features.probe_report import write_probing
 from hiera_video.features.sweep import Choice
 from hiera_video.runtime import open_output, progress_bar
 
@@ -46,7 +47,7 @@ def run_probes(
 
     Raises:
         UserError: if scikit-learn is not installed, features cannot be read or do not fit, or
-            settings do not fit them, before ``output_dir`` is made.
+            settings do not fit them; nothing is written then.
     """
     if find_spec("sklearn") is None:
         raise UserError(
@@ -82,8 +83,9 @@ def _results(
             choices = []
             for split, parts in zip(splits, held_out, strict=True):
                 test = split.test[pool.readable[split.test]]
-                scores[test], choice = probes[name](pool, Split(split.train, test), parts)
-                choices.append(choice)
+                if len(test):
+                    scores[test], choice = probes[name](pool, Split(split.train, test), parts)
+                    choices.append(choice)
                 bar.update()
             results.append(ProbeResult(name, probes[name].chosen, scores, choices))
     return results
