@@ -27,6 +27,11 @@ class NeighbourSettings(Settings):
     temperature: _Positive = Field(
         0.07, description="a neighbour of cosine similarity s has exp(s / temperature) votes"
     )
+    standardize: bool = Field(
+        False,
+        description="first give each number of the vectors mean 0 and variance 1 over the videos "
+        "to learn from: features of a model that learned little all point the same way",
+    )
 
 
 class LinearSettings(Settings):

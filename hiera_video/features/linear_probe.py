@@ -13,7 +13,7 @@ import numpy as np
 
 from hiera_video.config.probe_groups import LinearSettings
 from hiera_video.features.folds import Split
-from hiera_video.features.pool import VideoPool
+from hiera_video.features.pool import VideoPool, standardised
 from hiera_video.features.sweep import Choice, choose
 
 logger = logging.getLogger(__name__)
@@ -61,13 +61,3 @@ class LinearProbe:
             if len(test):
                 scores[:, model.classes_] = model.predict_proba(test)
             yield scores
-
-
-def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``(V, D)`` each, in double precision, with mean 0 and variance 1 over ``train``; what does
-    not vary there is 0 in it."""
-    train, test = train.astype(np.float64), test.astype(np.float64)
-    mean, scale = train.mean(0), train.std(0)
-    scale[scale < np.finfo(np.float32).eps * np.abs(mean)] = 1.0
-    scale[scale == 0] = 1.0
-    return (train - mean) / scale, (test - mean) / scale

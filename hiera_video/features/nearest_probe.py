@@ -12,7 +12,7 @@ import numpy as np
 from hiera_video.config.probe_groups import NeighbourSettings
 from hiera_video.errors import UserError
 from hiera_video.features.folds import Split
-from hiera_video.features.pool import VideoPool
+from hiera_video.features.pool import VideoPool, standardised
 from hiera_video.features.sweep import Choice, choose
 
 
@@ -48,8 +48,10 @@ class NearestProbe:
         from sklearn.neighbors import NearestNeighbors
 
         search = NearestNeighbors(n_neighbors=max(ks), metric="cosine", algorithm="brute")
-        search.fit(pool.vectors[split.train])
-        distances, neighbours = search.kneighbors(pool.vectors[split.test])
+        train, test = pool.vectors[split.train], pool.vectors[split.test]
+        if self.settings.standardize:
+            train, test = standardised(train, test)
+        distances, neighbours = search.fit(train).kneighbors(test)
         labels = pool.labels[split.train][neighbours]
         for k in ks:
             yield neighbour_votes(

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: A mean shorter than this has no direction.
 _SHORTEST = 1e-12
+#: Numbers that vary by less than this share of their mean do so by rounding alone.
+SMALLEST_SCALE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,12 @@ def _units(parts: Sequence[LabelledFeatures]) -> np.ndarray:
     ]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], np.int64)
+
+
+def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``(V, D)`` each, in double precision, with mean 0 and variance 1 over ``train``; what does
+    not vary there is 0 in it."""
+    train, test = train.astype(np.float64), test.astype(np.float64)
+    mean, scale = train.mean(0), train.std(0)
+    scale[scale <= SMALLEST_SCALE * np.abs(mean)] = 1.0
+    return (train - mean) / scale, (test - mean) / scale

@@ -23,12 +23,17 @@ from hiera_video.commands.features import start as extract_features
 from hiera_video.commands.probe import ProbeRun, start
 from hiera_video.config.machinery import parse_settings
 from hiera_video.config.probe_groups import LinearSettings, NeighbourSettings
-from hiera_video.features.attentive_probe import new_head, rate_at, same_lengths
+from hiera_video.features.attentive_probe import (
+    StandardTokens,
+    new_head,
+    rate_at,
+    same_lengths,
+)
 from hiera_video.features.folds import Split, held_out_parts, splits_of
 from hiera_video.features.labelled import read_labelled
-from hiera_video.features.linear_probe import LinearProbe, standardised
+from hiera_video.features.linear_probe import LinearProbe
 from hiera_video.features.nearest_probe import NearestProbe
-from hiera_video.features.pool import VideoPool, make_pool
+from hiera_video.features.pool import VideoPool, make_pool, standardised
 from hiera_video.features.probe_figures import Probing, never_learned
 from tests.features.labelled_features import clusters, write_features
 from tests.support import (
@@ -84,10 +89,11 @@ class TestWhatIsLearned:
         videos: list[Tensor] = []
         labels = [str(number % 2) for number in range(96)]
         for number in range(96):
-            tokens = torch.randn(5, 8, generator=random) / 2
-            tokens[:, 0] = -2.0
-            tokens[:, 1] = 2 * torch.randn(5, generator=random).sign()
-            tokens[number % 5, :2] = torch.tensor([2.0, 2.0 * (number % 2) - 1.0])
+            tokens = torch.randn(5, 16, generator=random)
+            signs = torch.randn(5, 1, generator=random).sign()
+            signs[number % 5] = 2.0 * (number % 2) - 1.0
+            tokens[:, :4], tokens[number % 5, :4] = -1.0, 3.0
+            tokens[:, 4:8] = 2 * signs
             videos.append(tokens)
         folder = write_features(tmp_path / "f", videos, labels)
         report = probe(
@@ -129,6 +135,18 @@ class TestWhatIsLearned:
         model.fit(means[:30], pool.labels[:30])
         assert scores == pytest.approx(model.predict_proba(means[30:]), abs=1e-4)
 
+    def test_neighbours_of_features_that_all_point_one_way(self, tmp_path: Path) -> None:
+        videos, labels = clusters(40, spread=0.2)
+        shifted = [video + 1e4 * torch.eye(8)[0] for video in videos if video is not None]
+        pool = pool_of(write_features(tmp_path / "f", shifted, labels))
+        split = Split(np.arange(30), np.arange(30, 40))
+        right = []
+        for standardize in (False, True):
+            settings = NeighbourSettings(k=[3], standardize=standardize, temperature=1e-5)
+            scores, _ = NearestProbe(settings)(pool, split, [])
+            right.append(int((scores.argmax(1) == pool.labels[split.test]).sum()))
+        assert right[0] < right[1] == 10
+
     def test_what_does_not_vary_is_nothing(self) -> None:
         train = np.array([[0.1, 1.0, 0.0], [0.1, 3.0, 0.0]], np.float32)
         ours, test = standardised(train, np.array([[0.3, 2.0, 0.5]], np.float32))
@@ -157,6 +175,19 @@ class TestWhatIsLearned:
         _, choice = LinearProbe(LinearSettings(c=[1e-6, 1.0]))(pool, split, held_out)
         assert [tried["value"] for tried in choice.tried] == [1e-6, 1.0]
         assert held_out_parts(pool, np.arange(3), 5, seed=0) == []  # one video of each class
+
+    def test_tokens_are_standardised_by_those_to_learn_from(self, tmp_path: Path) -> None:
+        videos, labels = clusters(12, spread=1.0)
+        shifted = [video + 100 for video in videos if video is not None]
+        for tokens in shifted:
+            tokens[:, 3] = 5.0  # which stays what it is
+        pool = pool_of(write_features(tmp_path / "f", shifted, labels))
+        train = np.arange(2, 8)
+        tokens_of = StandardTokens(pool, train)
+        scaler = StandardScaler().fit(np.concatenate([shifted[video].double() for video in train]))
+        for video in (0, 5):
+            expected = scaler.transform(shifted[video].double())
+            assert tokens_of(video).numpy() == pytest.approx(expected, abs=1e-4)
 
     def test_no_token_is_padded(self) -> None:
         head = new_head(8, 3, seed=0).eval()
