@@ -40,6 +40,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "use what was learned": {
         "evaluate": Command("evaluate", "measure a model on labelled videos"),
         "features": Command("features", "features of sliding windows over whole videos"),
+        "probe": Command("probe", "frozen evaluation: what features tell of labels"),
         "predict": Command("predict", "classify single videos or images"),
         "reconstruct": Command("reconstruct", "pictures of what a pre-trained model sees"),
     },

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "tasks": BASE | {"data", "metrics", "models"},
     "visualization": BASE | {"data", "decoding", "models"},
     "evaluation": BASE | {"runtime", "data", "decoding", "metrics", "models", "processor", "tasks"},
-    "features": BASE | {"runtime", "data", "decoding", "models"},
+    "features": BASE | {"runtime", "data", "decoding", "metrics", "models"},
     "inspection": BASE | {"runtime", "data", "decoding"},
     "preparation": BASE | {"runtime", "data", "decoding"},
     "training": BASE

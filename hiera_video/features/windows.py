@@ -25,6 +25,7 @@ from hiera_video.data.manifest import Manifest, open_manifest
 from hiera_video.data.windows import VideoWindows, WindowBatch
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import ConfigError
+from hiera_video.features.manifest_columns import kept_columns
 from hiera_video.features.writer import FeatureWriter, IndexEntry, VideoFeatures
 from hiera_video.models.finite import FiniteOutputs
 from hiera_video.models.hiera import HieraModel
@@ -89,7 +90,7 @@ def extract_features(
         raise ConfigError(
             f"features.layer={features.layer}: the model has {len(model.config.depths)} stages"
         )
-    extraction = Extraction(model, load_preprocessor(model, clip), run, data, features)
+    extraction = Extraction(checkpoint, model, load_preprocessor(model, clip), run, data, features)
     manifest = open_manifest(data, "data.manifest", extraction.clip)
     manifest.check_frame_rate(data.exact_frame_rate)  # all windows have seconds
     with open_output(run.output_dir, data.index_dir) as output_dir:
@@ -97,8 +98,9 @@ def extract_features(
 
 
 class Extraction(NamedTuple):
-    """Everything that features depend on: a model, its clips, and settings."""
+    """Everything that features depend on: a model, its clips, and settings; and its name."""
 
+    checkpoint: str
     model: HieraModel
     clip: ClipSettings
     run: JobSettings
@@ -122,7 +124,8 @@ class Extraction(NamedTuple):
 
 def _extract_features(extraction: Extraction, manifest: Manifest, output_dir: Path) -> None:
     """Extract into ``output_dir``, which is locked against other runs."""
-    model, clip, run, data, settings = extraction
+    checkpoint, model, clip, run, data, settings = extraction
+    columns = kept_columns(manifest.path)
     writer = FeatureWriter(output_dir, extraction.describe())
     writer.check_locations(manifest)
     failures = FailurePolicy(data.on_error, output_dir)
@@ -168,7 +171,7 @@ def _extract_features(extraction: Extraction, manifest: Manifest, output_dir: Pa
     )
     entries = gather_object(entries)
     if accelerator.is_main_process:
-        writer.write_index(entries)
+        writer.write_index(entries, checkpoint, columns)
         failed = sum(entry.reason is not None for entry in entries)
         print(
             f"{len(entries)} videos: {len(unfinished) - failed} extracted, "

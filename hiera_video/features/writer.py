@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -164,10 +164,22 @@ class FeatureWriter:
             "source": _identity(row.file),
         }
 
-    def write_index(self, entries: Sequence[IndexEntry]) -> None:
-        """Write ``index.parquet``: one row per manifest row, in order."""
-        columns = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.row)]
-        table = pa.Table.from_pylist(columns, schema=_INDEX_SCHEMA)
+    def write_index(
+        self,
+        entries: Sequence[IndexEntry],
+        checkpoint: str,
+        columns: Mapping[str, Sequence[str | None]],
+    ) -> None:
+        """Write ``index.parquet``: one row per manifest row, in order.
+
+        Its schema's metadata has the settings, and ``checkpoint`` as it was named. ``columns`` of
+        the manifest, text by row, are added.
+        """
+        rows = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.row)]
+        table = pa.Table.from_pylist(rows, schema=_INDEX_SCHEMA)
+        for name, texts in columns.items():
+            table = table.append_column(name, pa.array(texts, pa.string()))
+        table = table.replace_schema_metadata({"checkpoint": checkpoint, **self.settings})
         with atomic_path(self.output_dir / INDEX_FILE) as path:
             pq.write_table(table, path)
 

@@ -502,9 +502,29 @@ def test_what_is_prepared_is_extracted_evaluated_and_moved(
             assert evaluate(parse_settings(EvaluateRun, [*arguments, *more]))["num_failed"] == 0
 
 
-def test_a_labelled_manifest_will_do(
+def test_labels_and_groups_are_kept_and_the_checkpoint_is_named(
     tiny_dataset: TinyDataset, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    extract_here(tiny_checkpoint, tiny_dataset.val, tmp_path)
-    index = pq.read_table(tmp_path / "index.parquet")
-    assert index["path"].to_pylist() == [path for path, _ in read_manifest(tiny_dataset.val)]
+    """A second run adds them to an index of features that were there before."""
+    output_dir = tmp_path / "features"
+    extract_here(tiny_checkpoint, tiny_dataset.val, output_dir)
+    index = pq.read_table(output_dir / "index.parquet")
+    rows = read_manifest(tiny_dataset.val)
+    assert index["path"].to_pylist() == [path for path, _ in rows]
+    assert index["label"].to_pylist() == [label for _, label in rows]
+    assert "group" not in index.column_names
+    extracted = (output_dir / index["features"][0].as_py()).stat().st_mtime_ns
+    (first, label), *others = rows
+    labelled = [(first, f" {label}\u200b ", "01"), *((path, "", "") for path, _ in others)]
+    manifest = write_manifest(tmp_path / "kept.csv", labelled, "path,label,group")
+    extract_here(tiny_checkpoint, manifest, output_dir, f"data.root={tiny_dataset.folder}")
+    index = pq.read_table(output_dir / "index.parquet")
+    assert index["label"].to_pylist() == [label, *(None for _ in others)]
+    assert index["group"].to_pylist() == ["01", *(None for _ in others)]
+    assert (output_dir / index["features"][0].as_py()).stat().st_mtime_ns == extracted
+    settings = {key.decode(): text.decode() for key, text in index.schema.metadata.items()}
+    with safe_open(output_dir / index["features"][0].as_py(), "pt") as file:
+        stored = file.metadata()
+    assert settings["checkpoint"] == str(tiny_checkpoint)
+    for name in ("weights", "layer", "clip"):
+        assert settings[name] == stored[name]
