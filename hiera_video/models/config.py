@@ -84,6 +84,9 @@ class HieraConfig(Settings):
     num_labels: int = Field(2, ge=0)
     id2label: dict[int, str] | None = Field(None, validate_default=True)
     label2id: dict[str, int] | None = Field(None, validate_default=True)
+    problem_type: (
+        Literal["regression", "single_label_classification", "multi_label_classification"] | None
+    ) = None
     output_attentions: bool = False
     output_hidden_states: bool = False
     return_dict: bool = True

@@ -1,8 +1,8 @@
 """Loading models from disk or hub, and saving them.
 
 A checkpoint directory holds ``config.json`` (the :class:`HieraConfig`), ``model.safetensors``, and,
-if training wrote it, ``preprocessor.json`` (clip settings and normalisation), which stays with the
-model.
+if training wrote them, ``preprocessor.json`` (clip settings and normalisation) and ``targets.json``
+(thresholds of labels, or how numbers are normalised), which stay with the model.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from huggingface_hub import HfApi
 from torch import Tensor, nn
 
 from hiera_video.errors import CheckpointError, UserError, reason_of
+from hiera_video.labels import same_names
 from hiera_video.models.adaptation import Adaptation, ModelClass, adapted_config, part_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import sine_cosine_table
@@ -62,6 +63,9 @@ class PretrainedModel(nn.Module):
     #: The bytes of ``preprocessor.json``: read with the model or set by training, saved with it.
     preprocessor: bytes | None = None
 
+    #: The bytes of ``targets.json``, likewise; ``tasks`` says what is in it.
+    targets: bytes | None = None
+
     #: Where the model was loaded from, for messages.
     source: str = "model"
 
@@ -76,18 +80,19 @@ class PretrainedModel(nn.Module):
         """
         state = self.state_dict() if state is None else state
         weights = {bare_name(name): tensor for name, tensor in state.items()}
-        return Checkpoint(type(self).__name__, self.config, weights, self.preprocessor)
+        name = type(self).__name__
+        return Checkpoint(name, self.config, weights, self.preprocessor, self.targets)
 
     def without_weights(self) -> PretrainedModel:
         """The same model on the meta device, constructed from its config alone."""
         with torch.device("meta"):
             model = type(self)(self.config)
-        model.preprocessor = self.preprocessor
+        model.preprocessor, model.targets = self.preprocessor, self.targets
         return model
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``config.json``, ``model.safetensors``, and ``preprocessor.json`` if the model has
-        one; each file atomically."""
+        """Write ``config.json``, ``model.safetensors``, and ``preprocessor.json`` and
+        ``targets.json`` if the model has them; each file atomically."""
         write_checkpoint(self.to_checkpoint(), directory, "hiera_video")
 
     @classmethod
@@ -128,6 +133,8 @@ class PretrainedModel(nn.Module):
             overrides = {**head, **overrides}
         model = cls._adapted(checkpoint, overrides, arguments)
         model.source, model.inflated = checkpoint.source, checkpoint.inflated
+        if same_outputs(model.config, checkpoint.config):
+            model.targets = checkpoint.targets
         if model.config.image_size == checkpoint.config.image_size:
             model.preprocessor = checkpoint.preprocessor
         elif checkpoint.preprocessor is not None:
@@ -241,6 +248,12 @@ class PretrainedModel(nn.Module):
                     parameter.data.copy_(sine_cosine_table(size, width))
                 else:
                     nn.init.trunc_normal_(parameter, std=std)
+
+
+def same_outputs(one: HieraConfig, other: HieraConfig) -> bool:
+    """Whether outputs have the same names and are of the same kind of problem."""
+    same_problem = one.problem_type == other.problem_type
+    return same_problem and same_names(one.id2label, other.id2label)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

@@ -21,6 +21,7 @@ from hiera_video.files import reading
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PREPROCESSOR_FILE = "preprocessor.json"
+TARGETS_FILE = "targets.json"
 #: Files that may hold a directory's weights, in this order; an index lists several files.
 _WEIGHT_FILES = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "pytorch_model.bin")
 
