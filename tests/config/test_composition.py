@@ -170,7 +170,7 @@ def test_an_unknown_model_is_named_before_anything_starts(cls: type[Settings]) -
 def test_fields_of_models_are_those_of_the_configuration() -> None:
     """None is typed again, so that a new one can be set at once."""
     own = {"image_size", "num_labels", "id2label", "label2id", "out_features", "out_indices"}
-    own |= {"output_attentions", "output_hidden_states", "return_dict"}
+    own |= {"output_attentions", "output_hidden_states", "return_dict", "problem_type"}
     fields = {f"model.{name}" for name in HieraConfig.model_fields.keys() - own}
     keys = KEYS["train"] | KEYS["pretrain"]
     assert {key for key in keys if key.startswith("model.")} == fields | {"model.name"}
