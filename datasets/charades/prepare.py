@@ -77,10 +77,10 @@ def read_action(text: str, names: dict[str, str], length: float) -> Action | Non
 def training_entries(video: Video) -> Iterator[Entry]:
     """An entry for each segment in which an action is done; of a video without any, all of it."""
     if not video.actions:
-        yield Entry("train", video.key, ())
+        yield Entry("train", video.key, None, [])
     for start, end in dict.fromkeys((action.start, action.end) for action in video.actions):
         overlapping = [one.name for one in video.actions if one.start < end and start < one.end]
-        yield Entry("train", video.key, tuple(dict.fromkeys(overlapping)), (start, end))
+        yield Entry("train", video.key, None, [*dict.fromkeys(overlapping)], (start, end))
 
 
 def main() -> None:
@@ -98,7 +98,7 @@ def main() -> None:
     for video in videos["val"]:
         if video.actions:
             found = dict.fromkeys(action.name for action in video.actions)
-            entries.append(Entry("val", video.key, tuple(found)))
+            entries.append(Entry("val", video.key, None, [*found]))
     files = {path.stem: path for path in find_files(options.videos)}
     inputs = [classes, *paths.values()]
     write_dataset(options.output_dir, list(names.values()), entries, files, inputs)

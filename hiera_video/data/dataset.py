@@ -69,7 +69,7 @@ class TrainClips(Dataset[ClipBatch]):
         self.view = TrainView(augment, clip)
         self.watch = WorkerWatch(decoding.timeout_seconds)
 
-    def __getitem__(self, key: tuple[int, int] | tuple[int, int, int]) -> ClipBatch:
+    def __getitem__(self, key: tuple[int, ...]) -> ClipBatch:
         epoch, index, *before = key
         row = self.manifest[index]
         first = sum(before) * self.repeats

@@ -31,7 +31,7 @@ from hiera_video.seeding import generator
 
 #: An epoch and a row of the manifest, and where a row may come more than once in an epoch, how
 #: often it came before: an index into :class:`TrainClips`.
-Key: TypeAlias = tuple[int, int] | tuple[int, int, int]
+Key: TypeAlias = tuple[int, ...]
 
 #: An extraction is divided into at least this many groups of videos, as far as there are videos.
 _MIN_GROUPS = 256

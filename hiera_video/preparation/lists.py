@@ -29,28 +29,28 @@ SPLITS = ("train", "val", "test")
 class Entry(NamedTuple):
     """An entry of the annotations: one of the ``SPLITS``, the key of its file, and its class.
 
-    The class is None if it is not published, as in some test splits; a tuple gives any number of
-    classes. ``segment`` is a part of the video, from a start to an end in seconds. Several entries
-    of a split may have the same file.
+    The class is None if it is not published, as in some test splits. ``several`` are any number of
+    classes, in its place. ``segment`` is a part of the video, from a start to an end in seconds.
+    Several entries of a split may have the same file.
     """
 
     split: str
     key: str
-    label: str | tuple[str, ...] | None
+    label: str | None
+    several: Sequence[str] | None = None
     segment: tuple[float, float] | None = None
 
     @property
     def labels(self) -> list[str]:
         """The classes, normalised."""
-        if self.label is None:
-            return []
-        names = (self.label,) if isinstance(self.label, str) else self.label
-        return [normalize_label(name) for name in names]
+        names = [self.label] if self.several is None else self.several
+        return [normalize_label(name) for name in names if name is not None]
 
     @property
     def cell(self) -> str | None:
         """The classes as a manifest has them; None if they are not published."""
-        return None if self.label is None else _SEPARATOR.join(self.labels)
+        is_known = self.label is not None or self.several is not None
+        return _SEPARATOR.join(self.labels) if is_known else None
 
 
 def write_dataset(

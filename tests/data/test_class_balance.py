@@ -40,7 +40,7 @@ def test_a_pass_is_as_long_as_ever_and_classes_have_their_shares(
         counts += of_class
         of_row = Counter(rows)
         for number in range(3):
-            times = [of_row[row] for row in np.flatnonzero(number == LABELS)]
+            times = [of_row[row] for row in np.flatnonzero(number == LABELS).tolist()]
             assert max(times) - min(times) <= 1
     assert counts / 200 == pytest.approx(wanted, abs=0.2)
 

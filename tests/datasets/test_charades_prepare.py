@@ -29,7 +29,7 @@ TRAIN = [
 TEST = [HEADER, line("DDDD5", "c002 0.00 5.00;c000 1.00 9.00;c002 8.00 9.50"), line("EEEE6", "")]
 
 
-def annotations(folder: Path, train: list[str]) -> Path:
+def annotated(folder: Path, train: list[str]) -> Path:
     write(folder / "Charades_v1_train.csv", train)
     write(folder / "Charades_v1_test.csv", TEST)
     write(folder / "Charades_v1_classes.txt", CLASSES)
@@ -41,7 +41,7 @@ def test_actions_become_segments_and_sets_of_labels(
 ) -> None:
     videos, output = tmp_path / "videos", tmp_path / "data"
     touch(videos, *(f"{key}.mp4" for key in ("AAAA1", "BBBB2", "CCCC3", "DDDD5", "EEEE6")))
-    assert prepare("charades", videos, annotations(tmp_path / "annotations", TRAIN), output) == 0
+    assert prepare("charades", videos, annotated(tmp_path / "annotations", TRAIN), output) == 0
     labels = LabelSets()
     train = Manifest(output / "train.csv", targets=labels)
     assert labels.classes == [
@@ -88,7 +88,7 @@ def test_actions_become_segments_and_sets_of_labels(
 def test_what_is_no_action_is_named_with_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], actions: str, length: str
 ) -> None:
-    folder = annotations(tmp_path / "annotations", [*TRAIN[:2], line("BAD", actions, length)])
+    folder = annotated(tmp_path / "annotations", [*TRAIN[:2], line("BAD", actions, length)])
     touch(tmp_path / "videos", "AAAA1.mp4")
     said = complaint(capsys, "charades", tmp_path / "videos", folder, tmp_path / "data")
     assert said == (
