@@ -145,13 +145,13 @@ def test_an_invisible_label_is_none(tmp_path: Path) -> None:
         open_labelled(manifest_of(tmp_path, "a", "\u200b", "b"))
 
 
-def test_several_labels_in_a_cell_are_not_supported(tmp_path: Path) -> None:
+def test_several_labels_in_a_cell_are_for_another_task(tmp_path: Path) -> None:
     path = manifest_of(tmp_path, "Putting a, b and c", "run|jump")
     with pytest.raises(ManifestError) as caught:
         open_labelled(path)
     assert str(caught.value) == (
-        f"{path}, line 3: label 'run|jump': several labels in a row, joined by |, are not "
-        "supported yet; give one, or list the name in classes.txt if it is that of one class"
+        f"{path}, line 3: label 'run|jump': several labels in a row, joined by |, are for "
+        "task=multi_label; give one, or list the name in classes.txt if it is that of one class"
     )
     classes = ["run|jump", "Putting a, b and c"]
     assert open_labelled(path, classes)[0].column("labels") == [1, 0]

@@ -1,9 +1,10 @@
 """Make the videos of the demo: one object each, labelled by how it moves.
 
-hiera-video demo [FOLDER] [num_train=640] [num_val=160]
+hiera-video demo [FOLDER] [num_train=640] [num_val=160] [motions=2]
 
-Eight classes in four opposite pairs, and no single frame tells which one it is. The same seed gives
-the same bytes. A run that was interrupted is completed by the same command.
+Eight classes in four opposite pairs, and no single frame tells which one it is. With motions=2 an
+object moves in two ways at once and has two labels (task=multi_label). The same seed gives the same
+bytes. A run that was interrupted is completed by the same command.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -46,6 +47,7 @@ class DemoRun(Settings):
     # The motion spans the video, whatever its length; training clips span 16 frames of it.
     num_frames: Annotated[int, at_least(16)] = Field(24, description="per video")
     frame_rate: Annotated[int, at_least(1)] = Field(15, description="per second")
+    motions: Literal[1, 2] = Field(1, description="at once: of two, each video has two labels")
     num_workers: Annotated[int, at_least(1)] = Field(
         default_factory=lambda: os.cpu_count() or 1,
         description="processes that draw; default: one per core",
@@ -75,7 +77,13 @@ def start(run: DemoRun) -> None:
     from hiera_video.preparation.demo_videos import DemoSettings
 
     settings = DemoSettings(
-        run.num_train, run.num_val, run.seed, run.size, run.num_frames, run.frame_rate
+        run.num_train,
+        run.num_val,
+        run.seed,
+        run.size,
+        run.num_frames,
+        run.frame_rate,
+        motions=run.motions,
     )
     begin = time.perf_counter()
     try:

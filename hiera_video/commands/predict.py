@@ -1,4 +1,4 @@
-"""Classify videos or images with a trained model.
+"""What a trained model makes of videos or images: classes, labels or numbers, as its task is.
 
 hiera-video predict checkpoint=DIR FILE [FILE ...]
 
@@ -60,7 +60,7 @@ class PredictRun(Settings):
         None,
         description="classes.txt, a name a line, for published weights, which come without names",
     )
-    top_k: int = Field(5, description="classes to show")
+    top_k: int = Field(5, description="classes to show, where a video has one")
     json_lines: bool = Field(False, description="one line of JSON per file")
     data: PredictData = Field(default_factory=PredictData)
     clip: CheckpointClip = Field(default_factory=CheckpointClip)
@@ -71,7 +71,7 @@ SETTINGS = PredictRun
 
 
 def start(run: PredictRun) -> None:
-    """Print the most probable classes of each file; what cannot be read, at the end."""
+    """Print what the model makes of each file; what cannot be read, at the end."""
     from hiera_video.data.class_list import read_classes
     from hiera_video.evaluation.predict import PredictionOptions, predict
 
@@ -103,13 +103,17 @@ def _show(prediction: Prediction, as_json: bool) -> None:
 
     failed = prediction.reason is not None
     if as_json:
-        told = {"error": prediction.reason} if failed else {"classes": prediction.classes}
+        told = {"error": prediction.reason} if failed else {prediction.kind: prediction.classes}
         print(json.dumps({"path": prediction.path, **told}), flush=True)
     elif not failed:
         print(prediction.path)
+        if not prediction.classes:
+            print("no label reaches its threshold")
+            return
+        is_number = prediction.kind == "values"
         table = Table(min_width=40)
-        table.add_column("class")
-        table.add_column("probability", justify="right")
-        for name, probability in prediction.classes:
-            table.add_row(Text(name), f"{probability:.4f}")
+        table.add_column("target" if is_number else "class")
+        table.add_column("value" if is_number else "probability", justify="right")
+        for name, value in prediction.classes:
+            table.add_row(Text(name), f"{value:.6g}" if is_number else f"{value:.4f}")
         Console().print(table)

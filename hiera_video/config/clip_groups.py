@@ -183,6 +183,11 @@ class ValidationSettings(EvaluateSettings):
 
     num_clips: int = Field(1, ge=1, description="clips evenly spread over the video")
     num_crops: int = Field(1, ge=1, description="crops along the longer side")
+    best_by: str | None = Field(
+        None,
+        description="figure that decides which checkpoint is best; default: top1, map, or mae, as "
+        "the task is",
+    )
 
 
 class FeatureSettings(Settings):

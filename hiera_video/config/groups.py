@@ -24,6 +24,16 @@ Decoder = Literal["pyav", "decord", "torchcodec"]
 
 #: How long a file may take before it counts as one that cannot be read.
 _INSPECT_TIMEOUT_SECONDS = 600.0
+#: Columns of a manifest that say where a video is.
+_OF_VIDEOS = (
+    "path",
+    "start_seconds",
+    "end_seconds",
+    "shard",
+    "member",
+    "offset_bytes",
+    "size_bytes",
+)
 #: Where a run keeps indexes of videos, in its output folder, if no other folder is named.
 INDEX_FOLDER = ".index"
 
@@ -139,6 +149,31 @@ class TrainData(PretrainData):
     """Videos to train on, and others to validate on."""
 
     val: DataSource = Field(default_factory=DataSource)
+    target_columns: list[str] | None = Field(
+        None,
+        description="of the manifests, one or several numbers each, for task=regression; "
+        "default: [label]",
+    )
+    sampler: Literal["uniform", "balanced", "sqrt"] = Field(
+        "uniform",
+        description="how often a pass takes videos of a class: as often as there are, all classes "
+        "alike, or by the square root of how many there are",
+    )
+
+    @field_validator("target_columns", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("target_columns")
+    @classmethod
+    def _check_columns(cls, value: list[str] | None) -> list[str] | None:
+        taken = [name for name in value or [] if name in _OF_VIDEOS]
+        if value is not None and (not value or len(set(value)) < len(value) or taken):
+            raise ValueError(
+                f"wanted names of columns, each once, and none of {', '.join(_OF_VIDEOS)}"
+            )
+        return value
 
 
 class EvaluateData(ReadingSettings):
@@ -246,6 +281,11 @@ class TrainSettings(LoopSettings):
     """The training loop, with labels."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "inverse", "effective_number"] = Field(
+        "none",
+        description="of the loss, by how many videos a class has: 1 / n, or the effective number "
+        "of samples with beta 0.999 (arXiv 1901.05555); their mean over the videos is 1",
+    )
     validate_epochs: int = Field(1, ge=1, description="validate every N epochs")
 
 

@@ -305,7 +305,7 @@ def _faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str
         key = ".".join(str(part) for part in fault["loc"])
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, ConfigError) and cause.faults:  # raised by a group inside this one
-            faults += [(f"{key}.{inner}" if inner else key, text) for inner, text in cause.faults]
+            faults += [(".".join(filter(None, (key, inner))), text) for inner, text in cause.faults]
         elif fault["type"] == "extra_forbidden":
             faults.append((key, _UNKNOWN + suggest(key, list(cls.model_fields))))
         elif fault["type"] == "missing":

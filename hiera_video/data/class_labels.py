@@ -1,9 +1,9 @@
-"""One class per row: the labels that a manifest has, encoded as class indices."""
+"""The labels that a manifest has, and one class per row, encoded as class indices."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,8 +14,8 @@ from hiera_video.errors import ManifestError, suggest
 from hiera_video.labels import normalize_label, order_classes, similar_labels
 
 
-class ClassLabels:
-    """Encodes the column ``label`` as the target ``labels``: int32 class indices, one per row.
+class LabelEncoder:
+    """Encodes the column ``label`` by classes, one or several a row.
 
     Args:
         classes: class names in index order, kept as they are written. None reads the
@@ -36,6 +36,19 @@ class ClassLabels:
         self.order_is_assumed = False
         self.warnings: list[str] = []
 
+    def _learn_classes(self, path: Path, counts: Mapping[str, int]) -> list[str]:
+        """Set the attributes for a manifest whose labels have these ``counts``; the classes that
+        were given, or stand in ``classes.txt``, if any."""
+        given = classes_beside(path) if self._given is None else self._given
+        self.order_is_assumed = given is None
+        self.classes = order_classes(counts) if given is None else given
+        self.warnings = similar_labels(counts)
+        return given or []
+
+
+class ClassLabels(LabelEncoder):
+    """One class per row: the target ``labels``, int32 class indices."""
+
     def encode(self, path: Path, table: pa.Table) -> dict[str, pa.ChunkedArray]:
         """The class index of each row of the manifest at ``path``.
 
@@ -43,15 +56,38 @@ class ClassLabels:
             ManifestError: if a row has no label, several labels, or one that is no class.
         """
         column = _LabelColumn(path, table["label"])
-        given = _classes_beside(path) if self._given is None else self._given
-        self.order_is_assumed = given is None
-        self.classes = order_classes(column.counts) if given is None else given
-        column.check_single(given or [])
-        self.warnings = similar_labels(column.counts)
+        given = self._learn_classes(path, column.counts)
+        column.check_single(given)
         return {"labels": column.indices(self.classes)}
 
 
-def _classes_beside(path: Path) -> list[str] | None:
+class ClassIndices:
+    """The indices of class names.
+
+    An exact match goes before a normalised one: a class list from before names were normalised may
+    contain two spellings of one name.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = classes
+        self._exact = {name: index for index, name in enumerate(classes)}
+        self._normalized: dict[str, int] = {}
+        for index, name in enumerate(classes):
+            self._normalized.setdefault(normalize_label(name), index)
+
+    def of(self, label: str) -> int | None:
+        """The index of a label as it is written; None if it is no class."""
+        return self._exact.get(label.strip(), self._normalized.get(normalize_label(label)))
+
+    def why_not(self, label: str) -> str:
+        """What to say of a label that is no class."""
+        name = normalize_label(label)
+        return f"label {name!r} is not one of the {len(self._classes)} classes, " + suggest(
+            name, self._classes
+        )
+
+
+def classes_beside(path: Path) -> list[str] | None:
     """The names in the ``classes.txt`` beside a manifest, if there is one."""
     classes_file = path.parent / CLASSES_FILE
     return read_classes(classes_file) if classes_file.exists() else None
@@ -92,34 +128,21 @@ class _LabelColumn:
             if "|" in name and name not in known:
                 raise self._error(
                     number,
-                    f"label {name!r}: several labels in a row, joined by |, are not supported yet; "
-                    "give one, or list the name in classes.txt if it is that of one class",
+                    f"label {name!r}: several labels in a row, joined by |, are for "
+                    "task=multi_label; give one, or list the name in classes.txt if it is that of "
+                    "one class",
                 )
 
     def indices(self, classes: Sequence[str]) -> pa.ChunkedArray:
         """The index in ``classes`` of each row's label.
 
-        An exact match goes before a normalised one: a class list from before names were normalised
-        may contain two spellings of one name.
-
         Raises:
             ManifestError: if a label is no class; the message names it and the nearest class.
         """
-        exact = {name: index for index, name in enumerate(classes)}
-        normalized: dict[str, int] = {}
-        for index, name in enumerate(classes):
-            normalized.setdefault(normalize_label(name), index)
-        indices = [
-            exact.get(label.strip(), normalized.get(name))
-            for label, name in zip(self._written, self._names, strict=True)
-        ]
+        known = ClassIndices(classes)
+        indices = [known.of(label) for label in self._written]
         if None in indices:
             number = indices.index(None)
-            name = self._names[number]
-            raise self._error(
-                number,
-                f"label {name!r} is not one of the {len(classes)} classes, "
-                + suggest(name, classes),
-            )
+            raise self._error(number, known.why_not(self._written[number]))
         labels = pc.index_in(self.column, value_set=pa.array(self._written, pa.string()))
         return pc.take(pa.array(indices, pa.int32()), labels)

@@ -48,7 +48,8 @@ def _read(
 class TrainClips(Dataset[ClipBatch]):
     """Maps ``(epoch, row)`` to ``repeats`` random clips of that row's video, each in a random view.
 
-    Clips and views are a function of (seed, epoch, row, repeat) alone.
+    Clips and views are a function of (seed, epoch, row, repeat) alone. A third number in the key
+    says how often the row came before in the epoch; its repeats then go on from there.
     """
 
     def __init__(
@@ -68,10 +69,12 @@ class TrainClips(Dataset[ClipBatch]):
         self.view = TrainView(augment, clip)
         self.watch = WorkerWatch(decoding.timeout_seconds)
 
-    def __getitem__(self, key: tuple[int, int]) -> ClipBatch:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, ...]) -> ClipBatch:
+        epoch, index, *before = key
         row = self.manifest[index]
-        seeds = [derive_seed(self.seed, epoch, index, repeat) for repeat in range(self.repeats)]
+        first = sum(before) * self.repeats
+        repeats = range(first, first + self.repeats)
+        seeds = [derive_seed(self.seed, epoch, index, repeat) for repeat in repeats]
 
         def clips(video: VideoSegment) -> ClipBatch:
             plans = [training_clip(video.part, self.clip, seed) for seed in seeds]

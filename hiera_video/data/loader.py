@@ -20,6 +20,7 @@ import torch
 from hiera_video.batch import ClipBatch
 from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
 from hiera_video.config.groups import ReadingSettings
+from hiera_video.data.class_balance import ClassBalance
 from hiera_video.data.dataset import EvaluationClips, TrainClips
 from hiera_video.data.manifest import Row, rows_of_files
 from hiera_video.data.windows import VideoWindows, WindowBatch
@@ -28,8 +29,9 @@ from hiera_video.decoding.options import DecodingOptions
 from hiera_video.errors import ConfigError, VideoError
 from hiera_video.seeding import generator
 
-#: An epoch and a row of the manifest: an index into :class:`TrainClips`.
-Key: TypeAlias = tuple[int, int]
+#: An epoch and a row of the manifest, and where a row may come more than once in an epoch, how
+#: often it came before: an index into :class:`TrainClips`.
+Key: TypeAlias = tuple[int, ...]
 
 #: An extraction is divided into at least this many groups of videos, as far as there are videos.
 _MIN_GROUPS = 256
@@ -39,10 +41,11 @@ _MIN_GROUPS = 256
 class TrainingOrder:
     """Which rows a process reads for each batch of an epoch, as ``(epoch, row)`` keys.
 
-    Each epoch is a new permutation, a function of (seed, epoch). It leaves out the rows that do not
-    fill a last step. ``first_row``, where a method takes it, is a position in the permutation, over
-    all processes: a resumed run skips the rows before it without decoding them, even if batch size
-    and number of processes have changed.
+    Each epoch is a new permutation, a function of (seed, epoch), or the order of ``balance``, in
+    which rows of some classes come more than once, and others not at all. It leaves out the rows
+    that do not fill a last step. ``first_row``, where a method takes it, is a position in the
+    permutation, over all processes: a resumed run skips the rows before it without decoding them,
+    even if batch size and number of processes have changed.
 
     Raises:
         ConfigError: if the rows do not fill a step.
@@ -55,6 +58,7 @@ class TrainingOrder:
     num_processes: int
     process_index: int
     seed: int
+    balance: ClassBalance | None = None
 
     def __post_init__(self) -> None:
         if self.steps_per_epoch == 0:
@@ -84,11 +88,17 @@ class TrainingOrder:
 
     def batches(self, epoch: int, first_row: int = 0) -> Iterator[list[Key]]:
         """This process's share of every batch of an epoch, from ``first_row`` on."""
-        order = torch.randperm(self.num_rows, generator=generator(self.seed, epoch)).tolist()
+        order = self._order(epoch)
         for batch in range(self.num_batches(first_row)):
             share = batch * self.num_processes + self.process_index
             begin = first_row + share * self.rows_per_batch
-            yield [(epoch, row) for row in order[begin : begin + self.rows_per_batch]]
+            yield order[begin : begin + self.rows_per_batch]
+
+    def _order(self, epoch: int) -> list[Key]:
+        draw = generator(self.seed, epoch)
+        if self.balance is not None:
+            return [(epoch, *place) for place in self.balance.order(draw)]
+        return [(epoch, row) for row in torch.randperm(self.num_rows, generator=draw).tolist()]
 
 
 def evaluation_order(

@@ -4,7 +4,8 @@ A manifest is a CSV with a header, ``path,label[,start_seconds,end_seconds]``. `
 or relative to ``data.root`` (default: the manifest's own folder), and names a video, an image, or a
 folder or archive of numbered pictures (which is a clip only where a manifest names it). Further
 columns hold what is to be learned, usually ``label``, a class name; a ``TargetEncoder`` turns them
-into numbers (``class_labels.py``). Unused columns are ignored. A file
+into numbers (``class_labels.py``, ``label_sets.py``, ``target_numbers.py``). Unused columns are
+ignored. A file
 ``classes.txt`` beside the manifest, one name a line, fixes the order of the classes. ``datasets/``
 has scripts that convert other formats.
 
@@ -24,6 +25,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -145,6 +147,13 @@ class Manifest:
             KeyError: if the encoder makes no such target.
         """
         return self._rows.table[_TARGET + name].to_pylist()
+
+    def target_array(self, name: str) -> np.ndarray:
+        """The target ``name`` of every row: ``(N,)``, or ``(N, K)`` if each has K values."""
+        column = self._rows.table[_TARGET + name].combine_chunks()
+        if not pa.types.is_fixed_size_list(column.type):
+            return column.to_numpy(zero_copy_only=False)
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(self), -1)
 
     @property
     def segments(self) -> list[tuple[float | None, float | None]]:

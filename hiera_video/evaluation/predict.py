@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from accelerate import Accelerator
 
@@ -21,20 +21,34 @@ from hiera_video.decoding.source import IMAGE_SUFFIXES
 from hiera_video.errors import ConfigError, UserError, VideoError
 from hiera_video.evaluation.run import load_trained
 from hiera_video.evaluation.scores import ViewAverage
+from hiera_video.tasks.criteria import task_of
 from hiera_video.tasks.registry import trained_task
 
 #: Schemes of addresses from which a file can be downloaded.
 _DOWNLOAD_SCHEMES = {"http", "https", "ftp", "s3", "gs", "hf"}
 
 
+#: What is told of a video, by task.
+_KINDS: dict[str, Literal["classes", "labels", "values"]] = {
+    "single_label": "classes",
+    "multi_label": "labels",
+    "regression": "values",
+}
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The most probable classes of a video, best first, each with its probability; or none and the
-    reason."""
+    reason.
+
+    ``kind`` says what they are: the most probable ``classes``; the ``labels`` that reach their
+    thresholds; or ``values``, the names of targets, each with its number.
+    """
 
     path: str
     classes: list[tuple[str, float]]
     reason: str | None = None
+    kind: Literal["classes", "labels", "values"] = "classes"
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,8 @@ class PredictionOptions:
         overrides: fields of ``ClipSettings`` that replace the checkpoint's own.
         classes: names in index order, which published weights often lack.
         decoder: the name of the decoder that reads videos.
-        top_k: how many classes to give, at least 1; all of them if the model has fewer.
+        top_k: how many classes to give, at least 1; all of them if the model has fewer. It has no
+            effect where videos have several labels, or numbers.
         frame_rate: pictures per second of an archive of them.
     """
 
@@ -93,10 +108,11 @@ def predict(
         raise ConfigError(f"classes: {len(classes)} names, and the model has {len(names)} classes")
     names = list(classes or names)
     views = evaluate.of(clip)
-    path = Path()
+    task, path = trained_task(model, names, clip), Path()
+    kind = _KINDS[task_of(model.config.problem_type)]
     average = ViewAverage(
         model.to(Accelerator().device),
-        trained_task(names, clip),
+        task,
         views,
         lambda _: str(path),
     )
@@ -106,13 +122,11 @@ def predict(
                 raise VideoError(str(path), reason)
             ((row, batch),) = read_files([path], clip, views, options.decoding)
         except VideoError as error:
-            yield Prediction(error.path, [], error.reason)
+            yield Prediction(error.path, [], error.reason, kind)
             continue
         scores = average(batch)[0]
         average.check()
-        best = scores.topk(min(options.top_k, len(names)))
-        probabilities = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        yield Prediction(row.path, [(names[index], value) for index, value in probabilities])
+        yield Prediction(row.path, task.answer(scores, options.top_k), kind=kind)
 
 
 def check_are_files(files: Sequence[str | Path]) -> None:

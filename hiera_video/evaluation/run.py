@@ -9,10 +9,11 @@ from typing import Any
 
 from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings
 from hiera_video.config.groups import EvaluateData, RunSettings
-from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.class_labels import LabelEncoder
 from hiera_video.data.class_list import CLASSES_FILE
 from hiera_video.data.failures import FailurePolicy
 from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.data.target_numbers import TargetNumbers
 from hiera_video.data.targets import TargetEncoder
 from hiera_video.decoding.decoders import check_decoder
 from hiera_video.errors import CheckpointError, ManifestError
@@ -116,11 +117,17 @@ def _open(
 
     Raises:
         ManifestError: if the manifest cannot be used, or does not fit the model.
+        CheckpointError: if it does not say what its outputs are.
     """
-    task = trained_task(names if model.config.has_label_names else None, clip)
-    manifest = open_manifest(data, "data.val.manifest", clip, targets=task.targets)
+    task = trained_task(model, names if model.config.has_label_names else None, clip)
     labels = task.targets
-    if isinstance(labels, ClassLabels) and len(labels.classes) != len(names):
+    if isinstance(labels, TargetNumbers) and len(labels.columns) != len(names):
+        raise CheckpointError(
+            f"{model.source}: predicts {len(names)} numbers, and does not say which columns of a "
+            "manifest they are (id2label in config.json)"
+        )
+    manifest = open_manifest(data, "data.val.manifest", clip, targets=labels)
+    if isinstance(labels, LabelEncoder) and len(labels.classes) != len(names):
         raise ManifestError(
             f"{manifest.path}: has {len(labels.classes)} classes, and the model has "
             f"{len(names)} without names: wanted a {CLASSES_FILE} with a name for each"
@@ -130,7 +137,7 @@ def _open(
 
 def _notes(labels: TargetEncoder | None) -> list[str]:
     """Notes for the user about the labels of the manifest."""
-    if not isinstance(labels, ClassLabels):
+    if not isinstance(labels, LabelEncoder):
         return []
     notes = [f"warning: {warning}" for warning in labels.warnings]
     if labels.order_is_assumed:

@@ -23,9 +23,11 @@ _DIGITS = 6
 def classification_figures(
     scores: Tensor, labels: Tensor, failed_labels: Tensor, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """``top1``, ``top5``, ``loss``, and accuracies ``per_class``.
+    """``top1``, ``top5``, ``balanced_accuracy``, ``macro_f1``, ``loss``, and accuracies
+    ``per_class``.
 
-    With fewer than five classes, ``top5`` is the accuracy among the best K.
+    With fewer than five classes, ``top5`` is the accuracy among the best K. ``balanced_accuracy``
+    is the mean of ``per_class``, over the classes that have videos.
 
     Args:
         scores: probabilities ``(V, K)``.
@@ -38,6 +40,8 @@ def classification_figures(
     return {
         "top1": _rounded(top_k_accuracy(scores, labels, 1, num_failed)),
         "top5": _rounded(top_k_accuracy(scores, labels, min(5, len(classes)), num_failed)),
+        "balanced_accuracy": _rounded(_mean(per_class)),
+        "macro_f1": _rounded(macro_f1(scores, labels, failed_labels)),
         "loss": mean_cross_entropy(scores, labels),
         "per_class": dict(zip(classes, map(_rounded, per_class), strict=True)),
     }
@@ -60,6 +64,20 @@ def per_class_accuracies(
     correct = _count_correct(scores, labels, 1).tolist()
     total = torch.cat([labels, failed_labels]).bincount(minlength=scores.shape[1]).tolist()
     return [right / all_ if all_ else None for right, all_ in zip(correct, total, strict=True)]
+
+
+def macro_f1(scores: Tensor, labels: Tensor, failed_labels: Tensor) -> float | None:
+    """The mean F1 of the classes that a video has, or is predicted to have; None without a video.
+
+    The videos of ``failed_labels`` ``(F,)`` are missed in their class, and predicted as none.
+    """
+    num_classes = scores.shape[1]
+    correct = _count_correct(scores, labels, 1)
+    predicted = scores.argmax(1).bincount(minlength=num_classes) if len(labels) else correct
+    there = torch.cat([labels, failed_labels]).bincount(minlength=num_classes)
+    counts = (predicted.cpu() + there.cpu()).double()
+    f1 = 2 * correct / counts
+    return f1[counts > 0].mean().item() if counts.any() else None
 
 
 def mean_cross_entropy(scores: Tensor, labels: Tensor) -> float | None:
@@ -92,6 +110,11 @@ def _count_correct(scores: Tensor, labels: Tensor, k: int) -> Tensor:
         )
         counts += counted.view(-1, 5)[: len(counts), 0].cpu()  # columns: true positives first
     return counts
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,9 +1,10 @@
 """Loading models from disk or hub, and saving them.
 
 A checkpoint directory holds ``config.json`` (the :class:`HieraConfig`), ``model.safetensors``, and,
-if training wrote it, ``preprocessor.json`` (clip settings and normalisation), which stays with the
-model. ``preprocessor_config.json`` and ``video_preprocessor_config.json`` say the same to
-``transformers``.
+if training wrote them, ``preprocessor.json`` (clip settings and normalisation) and ``targets.json``
+(thresholds of labels, or how numbers are normalised), which stay with the model.
+``preprocessor_config.json`` and ``video_preprocessor_config.json`` say to ``transformers`` what
+``preprocessor.json`` does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from huggingface_hub import HfApi
 from torch import Tensor, nn
 
 from hiera_video.errors import ConfigError, UserError, reason_of
+from hiera_video.labels import same_names
 from hiera_video.models.adaptation import Adaptation, ModelClass, adapted_config, part_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.embeddings import sine_cosine_table
@@ -72,6 +74,9 @@ class PretrainedModel(ModuleSurface):
     #: The bytes of ``preprocessor.json``: read with the model or set by training, saved with it.
     preprocessor: bytes | None = None
 
+    #: The bytes of ``targets.json``, likewise; ``tasks`` says what is in it.
+    targets: bytes | None = None
+
     #: Where the model was loaded from, for messages.
     source: str = "model"
 
@@ -86,18 +91,19 @@ class PretrainedModel(ModuleSurface):
         """
         state = self.state_dict() if state is None else state
         weights = {bare_name(name): tensor for name, tensor in state.items()}
-        return Checkpoint(type(self).__name__, self.config, weights, self.preprocessor)
+        name = type(self).__name__
+        return Checkpoint(name, self.config, weights, self.preprocessor, self.targets)
 
     def without_weights(self) -> PretrainedModel:
         """The same model on the meta device, constructed from its config alone."""
         with torch.device("meta"):
             model = type(self)(self.config)
-        model.preprocessor = self.preprocessor
+        model.preprocessor, model.targets = self.preprocessor, self.targets
         return model
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``config.json``, ``model.safetensors``, ``preprocessor.json`` if the model has one,
-        and what follows from it for ``transformers``; each file atomically."""
+        """Write ``config.json``, ``model.safetensors``, ``preprocessor.json`` and ``targets.json``
+        if the model has them, and what follows for ``transformers``; each file atomically."""
         write_checkpoint(self.to_checkpoint(), directory, "hiera_video")
 
     @overload
@@ -181,13 +187,16 @@ class PretrainedModel(ModuleSurface):
         model, fresh = cls._adapted(checkpoint, overrides, arguments, ignore_mismatched_sizes)
         model.to(device, wanted or dtype_of(checkpoint.weights))
         model.source, model.inflated = checkpoint.source, checkpoint.inflated
-        model._keep_preprocessor(checkpoint)
+        model._keep_settings(checkpoint)
         if output_loading_info:
             return model, loading_info(model, checkpoint.weights, fresh, cls.__name__)
         return model
 
-    def _keep_preprocessor(self, checkpoint: Checkpoint) -> None:
-        """What is known of the checkpoint's pixels stays with a model of its input size."""
+    def _keep_settings(self, checkpoint: Checkpoint) -> None:
+        """What is known of the checkpoint's pixels stays with a model of its input size, and of its
+        targets with one of the same outputs."""
+        if same_outputs(self.config, checkpoint.config):
+            self.targets = checkpoint.targets
         if self.config.image_size == checkpoint.config.image_size:
             self.preprocessor = checkpoint.preprocessor
         elif checkpoint.preprocessor is not None:
@@ -294,3 +303,9 @@ class PretrainedModel(ModuleSurface):
                     parameter.data.copy_(sine_cosine_table(size, width))
                 else:
                     nn.init.trunc_normal_(parameter, std=std)
+
+
+def same_outputs(one: HieraConfig, other: HieraConfig) -> bool:
+    """Whether outputs have the same names and are of the same kind of problem."""
+    same_problem = one.problem_type == other.problem_type
+    return same_problem and same_names(one.id2label, other.id2label)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def generate_demo(settings: DemoSettings, output_dir: Path, num_workers: int) ->
     if finished.exists() and not missing:
         return 0
     output_dir.mkdir(parents=True, exist_ok=True)
-    write_text(started, json.dumps(asdict(settings)))
+    write_text(started, json.dumps(settings.recorded()))
     work = partial(write_video, settings=settings, output_dir=output_dir)
     with ProcessPoolExecutor(num_workers, initializer=ignore_interrupt) as pool:
         for _ in pool.map(work, missing, chunksize=4):
@@ -59,7 +58,7 @@ def check_output_dir(settings: DemoSettings, output_dir: Path, *descriptions: Pa
     described = [path for path in descriptions if path.exists()]
     for path in described:
         try:
-            same = json.loads(path.read_text(encoding="utf-8")) == asdict(settings)
+            same = json.loads(path.read_text(encoding="utf-8")) == settings.recorded()
         except ValueError:
             same = False
         if not same:

@@ -9,6 +9,8 @@ classes are exact time reversals of each other, and every coordinate has the sam
 all frames of every class: no single frame shows the class, and frames without their order do not
 distinguish a class from its opposite.
 
+With two motions, two of the coordinates sweep at once, and a video has the labels of both.
+
 Shape, texture, colours, background, speeds and starting points are random, as are small
 disturbances: drift of background and brightness, and sensor noise. A video's randomness is a
 function of (seed, split, index) only, so the number of workers changes nothing and the same seed
@@ -18,7 +20,8 @@ gives the same bytes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import av
@@ -44,6 +47,33 @@ CLASSES = {
     "approaching": ("log_size", 1),
     "receding": ("log_size", -1),
 }
+# Pairs of classes that two motions at once can be; of each four in a row, every class is in one.
+PAIRS = (
+    ("moving_left", "moving_up"),
+    ("moving_right", "moving_down"),
+    ("rotating_clockwise", "approaching"),
+    ("rotating_counterclockwise", "receding"),
+    ("moving_left", "rotating_counterclockwise"),
+    ("moving_right", "rotating_clockwise"),
+    ("moving_up", "receding"),
+    ("moving_down", "approaching"),
+    ("moving_left", "approaching"),
+    ("moving_right", "receding"),
+    ("moving_up", "rotating_clockwise"),
+    ("moving_down", "rotating_counterclockwise"),
+    ("moving_left", "moving_down"),
+    ("moving_right", "moving_up"),
+    ("rotating_clockwise", "receding"),
+    ("rotating_counterclockwise", "approaching"),
+    ("moving_left", "rotating_clockwise"),
+    ("moving_right", "rotating_counterclockwise"),
+    ("moving_up", "approaching"),
+    ("moving_down", "receding"),
+    ("moving_left", "receding"),
+    ("moving_right", "approaching"),
+    ("moving_up", "rotating_counterclockwise"),
+    ("moving_down", "rotating_clockwise"),
+)
 # Coordinate -> (lowest, highest value; shortest, longest span swept in a video). x and y are
 # fractions of the frame; size is the object's radius over the frame's side. At 24 frames seen at
 # 64 x 64 this is 1.3 to 1.7 pixels or 8 to 13 degrees a frame, or a factor of 1.6 to 1.8 in 16.
@@ -73,41 +103,58 @@ class DemoSettings:
     num_frames: int
     frame_rate: int
     generator_version: int = GENERATOR_VERSION
+    motions: int = 1
+
+    def recorded(self) -> dict[str, int]:
+        """The settings by name, as ``dataset.json`` has them; one motion is not mentioned, as it
+        was not before there could be two."""
+        values = asdict(self)
+        return values if self.motions > 1 else {k: v for k, v in values.items() if k != "motions"}
 
     def clips(self) -> list[Clip]:
         """Every video of the dataset, in the order of the manifests."""
         counts = zip(SPLITS, (self.num_train, self.num_val), strict=True)
-        return [Clip(split, index) for split, count in counts for index in range(count)]
+        return [
+            Clip(split, index, self.motions) for split, count in counts for index in range(count)
+        ]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One video of the dataset; the classes take turns along the index."""
+    """One video of the dataset; the classes, or their pairs, take turns along the index."""
 
     split: str
     index: int
+    motions: int = 1
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        choices = PAIRS if self.motions > 1 else [(name,) for name in CLASSES]
+        return choices[self.index % len(choices)]
 
     @property
     def label(self) -> str:
-        return list(CLASSES)[self.index % len(CLASSES)]
+        """The classes as a manifest has them."""
+        return "|".join(self.classes)
 
     @property
     def path(self) -> Path:
-        return Path("videos", self.split, self.label, f"{self.index:05d}.mp4")
+        folder = "+".join(self.classes)
+        return Path("videos", self.split, folder, f"{self.index:05d}.mp4")
 
 
 def draw_trajectory(
-    rng: np.random.Generator, label: str, num_frames: int
+    rng: np.random.Generator, classes: Sequence[str], num_frames: int
 ) -> dict[str, NDArray[np.float64]]:
     """The four coordinates of the object's pose, each of shape (T,)."""
-    class_coordinate, direction = CLASSES[label]
+    directions = dict(CLASSES[name] for name in classes)
     forward = (np.arange(num_frames) + 0.5) / num_frames
     trajectory = {}
     for name, (low, high, shortest, longest) in COORDINATES.items():
         span = rng.uniform(shortest, longest)
         start = rng.uniform(low, high - span)
-        if name == class_coordinate:
-            progress = forward if direction > 0 else 1 - forward
+        if name in directions:
+            progress = forward if directions[name] > 0 else 1 - forward
         else:
             progress = np.full_like(forward, rng.random())
         trajectory[name] = start + span * progress
@@ -239,7 +286,7 @@ def paste_object(frame: FloatArray, sprite: FloatArray, pose: dict[str, float]) 
 def render(clip: Clip, settings: DemoSettings) -> NDArray[np.uint8]:
     """The frames of one video, (T, H, W, 3) RGB."""
     rng = np.random.default_rng([settings.seed, SPLITS.index(clip.split), clip.index])
-    trajectory = draw_trajectory(rng, clip.label, settings.num_frames)
+    trajectory = draw_trajectory(rng, clip.classes, settings.num_frames)
     background_colours, object_colours = draw_colours(rng)
     sprite = draw_object(rng, object_colours)
     frames = draw_background(rng, background_colours, settings)

@@ -20,18 +20,37 @@ from hiera_video.files import check_not_replaced, make_output_directory, reading
 from hiera_video.labels import normalize_label, similar_labels
 
 MISSING_FILE = "missing.csv"
+_MISSING_COLUMNS = ["split", "key", "label"]
+_SEGMENT_COLUMNS = ["start_seconds", "end_seconds"]
+_SEPARATOR = "|"
 SPLITS = ("train", "val", "test")
 
 
 class Entry(NamedTuple):
     """An entry of the annotations: one of the ``SPLITS``, the key of its file, and its class.
 
-    The class is None if it is not published, as in some test splits.
+    The class is None if it is not published, as in some test splits. ``several`` are any number of
+    classes, in its place. ``segment`` is a part of the video, from a start to an end in seconds.
+    Several entries of a split may have the same file.
     """
 
     split: str
     key: str
     label: str | None
+    several: Sequence[str] | None = None
+    segment: tuple[float, float] | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes, normalised."""
+        names = [self.label] if self.several is None else self.several
+        return [normalize_label(name) for name in names if name is not None]
+
+    @property
+    def cell(self) -> str | None:
+        """The classes as a manifest has them; None if they are not published."""
+        is_known = self.label is not None or self.several is not None
+        return _SEPARATOR.join(self.labels) if is_known else None
 
 
 def write_dataset(
@@ -54,39 +73,40 @@ def write_dataset(
             ``output_dir`` cannot be written to, has files of these names that are the user's own,
             or has the manifest of a split that now has no files.
     """
-    existing: dict[str, list[tuple[Path, str | None]]] = {split: [] for split in SPLITS}
-    missing: list[Entry] = []
+    existing: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+    missing: dict[tuple[str, str], Entry] = {}
+    found: set[tuple[str, str]] = set()
     classes = _normalized(classes)
     known, counts = frozenset(classes), Counter[str]()
     for entry in entries:
-        if entry.label is not None:
-            entry = entry._replace(label=normalize_label(entry.label))
-        if entry.label is not None and entry.label not in known:
-            raise ManifestError(
-                f"{entry.key}: label {entry.label!r} is not one of the {len(classes)} classes, "
-                + suggest(entry.label, classes)
-            )
+        for name in entry.labels:
+            if name not in known:
+                raise ManifestError(
+                    f"{entry.key}: label {name!r} is not one of the {len(classes)} classes, "
+                    + suggest(name, classes)
+                )
         if entry.key not in files:
-            missing.append(entry)
+            missing.setdefault((entry.split, entry.key), entry)
         else:
-            counts.update([] if entry.label is None else [entry.label])
-            existing[entry.split].append((files[entry.key], entry.label))
-    splits = {split: _rows(pairs, output_dir) for split, pairs in existing.items()}
-    num_existing = sum(map(len, splits.values()))
-    if not num_existing:
-        example = f", such as {missing[0].key}" if missing else ""
+            counts.update(entry.labels)
+            existing[entry.split].append(entry)
+            found.add((entry.split, entry.key))
+    splits = {split: _rows(entries, files, output_dir) for split, entries in existing.items()}
+    if not found:
+        example = f", such as {next(iter(missing.values())).key}" if missing else ""
         raise UserError(f"none of the {len(missing)} files in the annotations was found{example}")
     _check_outputs(output_dir, classes, [split for split, rows in splits.items() if rows], inputs)
     make_output_directory(output_dir)
     for split, rows in splits.items():
         manifest = output_dir / f"{split}.csv"
         if rows:
-            write_csv(manifest, ["path", "label"][: len(rows[0])], rows)
+            columns = ["path", "label", *_SEGMENT_COLUMNS]
+            write_csv(manifest, columns[: len(rows[0])], rows)
     write_classes(output_dir / CLASSES_FILE, classes)
     sizes = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items() if rows)
     print(f"{len(classes)} classes: {sizes}  -> {output_dir}")
     print("".join(f"warning: {warning}\n" for warning in similar_labels(counts)), end="")
-    _report_missing(output_dir / MISSING_FILE, missing, num_existing + len(missing))
+    _report_missing(output_dir / MISSING_FILE, [*missing.values()], len(found) + len(missing))
 
 
 def _normalized(classes: Sequence[str]) -> list[str]:
@@ -103,14 +123,17 @@ def _normalized(classes: Sequence[str]) -> list[str]:
     return list(written)
 
 
-def _rows(pairs: Sequence[tuple[Path, str | None]], output_dir: Path) -> list[tuple[str, ...]]:
-    """The rows of a manifest in ``output_dir``: paths and, if known, classes."""
-    paths = written_paths((file for file, _ in pairs), output_dir)
-    labels = [label for _, label in pairs]
-    return [
-        (path,) if label is None else (path, label)
-        for path, label in zip(paths, labels, strict=True)
-    ]
+def _rows(
+    entries: Sequence[Entry], files: Mapping[str, Path], output_dir: Path
+) -> list[tuple[object, ...]]:
+    """The rows of a manifest in ``output_dir``: paths and, if known, classes and segments."""
+    paths = written_paths((files[entry.key] for entry in entries), output_dir)
+    in_parts = any(entry.segment for entry in entries)
+    rows: list[tuple[object, ...]] = []
+    for path, entry in zip(paths, entries, strict=True):
+        segment = (entry.segment or ("", "")) if in_parts else ()
+        rows.append((path,) if entry.cell is None else (path, entry.cell, *segment))
+    return rows
 
 
 def _check_outputs(
@@ -118,8 +141,9 @@ def _check_outputs(
 ) -> None:
     """Check that only files of an earlier run would be replaced; their headers show that, and a
     ``classes.txt`` beside them."""
-    manifests = {output_dir / f"{split}.csv": ["path", "path,label"] for split in SPLITS}
-    outputs = manifests | {output_dir / MISSING_FILE: [",".join(Entry._fields)]}
+    headers = ["path", "path,label", ",".join(["path", "label", *_SEGMENT_COLUMNS])]
+    manifests = {output_dir / f"{split}.csv": headers for split in SPLITS}
+    outputs = manifests | {output_dir / MISSING_FILE: [",".join(_MISSING_COLUMNS)]}
     inputs, classes_file = list(inputs), output_dir / CLASSES_FILE
     for path in filter(Path.exists, outputs):
         check_not_replaced(inputs, path)
@@ -147,7 +171,7 @@ def _report_missing(path: Path, missing: Sequence[Entry], num_entries: int) -> N
     if not missing:
         path.unlink(missing_ok=True)  # of an earlier run
         return
-    write_csv(path, Entry._fields, missing)
+    write_csv(path, _MISSING_COLUMNS, [(one.split, one.key, one.cell) for one in missing])
     counts = Counter(entry.split for entry in missing)
     print(
         f"{len(missing)} of {num_entries} files ({len(missing) / num_entries:.1%}) are missing: "

@@ -33,10 +33,11 @@ class Mixing:
         self._mix = v2.RandomChoice(choices) if choices else None
 
     def __call__(self, pixel_values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Float clips ``(B, C, T, H, W)`` or images ``(B, C, H, W)``, labels ``(B,)`` -> the same,
-        mixed, in another order, and soft targets ``(B, K)``."""
+        """Float clips ``(B, C, T, H, W)`` or images ``(B, C, H, W)``, labels ``(B,)`` or sets of
+        labels ``(B, K)`` -> the same, mixed, in another order, and soft targets ``(B, K)``."""
         if self._mix is None or len(labels) == 0:
-            return pixel_values, F.one_hot(labels, self.num_classes).to(pixel_values.dtype)
+            hot = labels if labels.ndim == 2 else F.one_hot(labels, self.num_classes)
+            return pixel_values, hot.to(pixel_values.dtype)
         # torchvision mixes neighbours.
         order = torch.arange(len(labels), device=labels.device).view(-1, self.repeats).T.flatten()
         pixel_values, labels = pixel_values[order], labels[order]

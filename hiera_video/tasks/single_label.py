@@ -19,8 +19,9 @@ from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.manifest import Manifest
 from hiera_video.metrics.classification import classification_figures
 from hiera_video.tasks.columns import list_column, name_column
+from hiera_video.tasks.criteria import criterion
 from hiera_video.tasks.mixing import Mixing
-from hiera_video.tasks.task import Criterion, ScoreTable, Shown, Task
+from hiera_video.tasks.task import ScoreTable, Shown, Task
 
 _MOST_NAMED = 5
 
@@ -34,13 +35,16 @@ class SingleLabel(Task):
         batch_size: clips of a whole batch.
         label_smoothing: share of each target that all classes divide among them.
         mixing: mixes each batch of clips, and their targets; None leaves them as they are.
+        class_weights: of the loss of a clip, by its class ``(K,)``; None weighs all alike.
     """
 
     logged = ("loss", "accuracy")
-    best_by = Criterion("top1")
+    best_by = criterion("single_label")
     shown = {  # noqa: RUF012 (replaced, never changed)
         "top1": Shown("top-1", in_percent=True),
         "top5": Shown("top-5", in_percent=True),
+        "balanced_accuracy": Shown("balanced accuracy", in_percent=True),
+        "macro_f1": Shown("macro F1", in_percent=True),
         "per_class": Shown("Accuracy per class", in_percent=True),
     }
 
@@ -51,11 +55,13 @@ class SingleLabel(Task):
         batch_size: int = 1,
         label_smoothing: float = 0.0,
         mixing: Mixing | None = None,
+        class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(clip, batch_size)
         self._targets = ClassLabels(classes)
         self.label_smoothing = label_smoothing
         self.mixing = mixing
+        self.class_weights = class_weights
 
     @property
     def targets(self) -> ClassLabels:
@@ -72,9 +78,26 @@ class SingleLabel(Task):
         logits = model(pixel_values).logits.float()
         indices = labels if labels.ndim == 1 else labels.argmax(1)
         return {
-            "loss": F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing),
+            "loss": self._cross_entropy(logits, labels),
             "accuracy": (logits.argmax(1) == indices).float().mean(),
         }
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over clips with ``labels`` ``(B,)``, or ``(B, K)`` shares of them.
+
+        A weight is that of a clip's own class, smoothed label and all. ``F.cross_entropy`` would
+        weigh the share that smoothing gives to each other class by the weight of that class, and
+        divide by the sum of the weights: batches of frequent classes would count as much as those
+        of rare ones.
+        """
+        if self.class_weights is None:
+            return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        self.class_weights = self.class_weights.to(logits.device)
+        if labels.ndim == 1:
+            labels = F.one_hot(labels.long(), logits.shape[1])
+        cost = -logits.log_softmax(1)
+        smoothed = cost + self.label_smoothing * (cost.mean(1, keepdim=True) - cost)
+        return (labels * self.class_weights * smoothed).sum(1).mean()
 
     def scores(self, logits: Tensor) -> Tensor:
         """Probabilities of the classes."""
@@ -125,6 +148,11 @@ class SingleLabel(Task):
             "prediction": name_column(rows, scores.argmax(1), num_rows, names),
             "scores": list_column(rows, scores, num_rows),
         }
+
+    def answer(self, scores: Tensor, most: int) -> list[tuple[str, float]]:
+        """The most probable classes, with their probabilities."""
+        classes = self.targets.classes
+        return [(classes[int(index)], value) for index, value in super().answer(scores, most)]
 
     def _scores_of(self, table: ScoreTable) -> np.ndarray:
         """``(V, K)``, also where no video has any."""

@@ -23,14 +23,9 @@ from hiera_video.config.clip_groups import ClipSettings
 from hiera_video.data.manifest import Manifest
 from hiera_video.data.targets import TargetEncoder
 from hiera_video.tasks.columns import list_column
+from hiera_video.tasks.criteria import Criterion
 
-
-@dataclass(frozen=True)
-class Criterion:
-    """The figure that decides which checkpoint is best, and in which direction."""
-
-    figure: str
-    higher_is_better: bool = True
+__all__ = ["BatchLoss", "Criterion", "ScoreTable", "Shown", "Task"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +127,28 @@ class Task(ABC):
         """What is averaged over the views of a video: ``(B, K)`` of the model's ``(B, K)``."""
         return logits
 
+    def calibrate(self, table: ScoreTable) -> None:
+        """Choose from the scores of held-out videos what is kept with the checkpoint that gave
+        them; :meth:`figures` of them are taken after that."""
+        return
+
+    def dump(self) -> bytes | None:
+        """What ``targets.json`` of a checkpoint keeps for the task, besides names; None if nothing.
+
+        :meth:`load` is the inverse."""
+        return None
+
+    def load(self, content: bytes, source: str) -> None:
+        """Take up what a checkpoint keeps for the task.
+
+        Args:
+            source: where the checkpoint is, for messages.
+
+        Raises:
+            CheckpointError: if it cannot be understood, or does not fit the task.
+        """
+        return
+
     def figures(self, table: ScoreTable) -> dict[str, Any]:
         """What the videos of ``table`` say of the model: numbers by name (None where there is
         nothing to measure), and, for the report, tables of them (name -> number) by name."""
@@ -145,3 +162,13 @@ class Task(ABC):
         """Columns of ``predictions.parquet``, one value per manifest row, besides ``path``; null
         where a video has no scores."""
         return {"scores": list_column(table.rows, table.scores, len(table.manifest))}
+
+    def answer(self, scores: Tensor, most: int) -> list[tuple[str, float]]:
+        """What to tell of a single video with these scores ``(K,)``: names and numbers, best first.
+
+        Args:
+            most: how many to tell, where all have one.
+        """
+        best = scores.topk(min(most, len(scores)))
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [(str(index), value) for index, value in pairs]

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.class_labels import LabelEncoder
 from hiera_video.data.manifest import Manifest
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.training.rules import rule_of
@@ -28,9 +28,17 @@ def digest(manifest: Manifest | None) -> tuple[str, str]:
     folder = os.path.commonprefix([min(paths), max(paths)]).rfind("/") + 1  # noqa: RUF071
     named = zip(paths, manifest.segments, strict=True)
     rows = (f"{path[folder:]}\0{segment}\n" for path, segment in named)
-    targets = [manifest.column(name) for name in manifest.target_names] or [[None] * len(paths)]
-    classes = manifest.targets.classes if isinstance(manifest.targets, ClassLabels) else []
+    targets = [_values(manifest, name) for name in manifest.target_names] or [[None] * len(paths)]
+    classes: list[str] = (
+        manifest.targets.classes if isinstance(manifest.targets, LabelEncoder) else []
+    )
     return _short("".join(rows)), _short(str([classes, *targets]))
+
+
+def _values(manifest: Manifest, name: str) -> list[Any]:
+    """A target of all rows; of several values a row, which may be hundreds, their digest."""
+    values = manifest.target_array(name)
+    return manifest.column(name) if values.ndim == 1 else [sha256(values.tobytes()).hexdigest()]
 
 
 def _short(text: str) -> str:
@@ -143,17 +151,21 @@ def _check_within_pass(saved: Progress, begin: Progress, source: Path) -> None:
             "videos": progress.num_rows,
             "seed": progress.seed,
             "train.repeated_sampling": progress.repeats,
+            "data.sampler": progress.sampler,
         }
         for progress in (saved, begin)
     )
     others = saved.videos and saved.videos != begin.videos and saved.num_rows == begin.num_rows
-    if before != now or others:
+    # An order by classes is another one with other labels.
+    relabelled = saved.sampler != "uniform" and saved.labels != begin.labels
+    if before != now or others or relabelled:
         differences = [
             f"{name}={now[name]} instead of {before[name]}"
             for name in before
             if before[name] != now[name]
         ]
         differences += ["other videos, or in another order"] * bool(others)
+        differences += ["other labels"] * bool(relabelled and not others)
         raise CheckpointError(
             f"{source}: was made in the middle of a pass over {saved.num_rows} videos with "
             f"seed={saved.seed}, which cannot go on with {', '.join(differences)}; go on with the "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hiera_video.config.clip_groups import ClipSettings, EvaluateSettings, ViewSettings
 from hiera_video.config.groups import LoopSettings
+from hiera_video.data.class_balance import ClassBalance
 from hiera_video.data.manifest import Manifest
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.tasks.task import Task
@@ -21,6 +22,7 @@ class Side:
         manifest: the training videos, or images.
         held_out: the manifest to validate on, and the views of each of its videos.
         validate_epochs: after how many epochs that is due.
+        balance: how often a pass takes videos of each class; None takes each video once.
         notes: what to say of the weights that the model starts from, a line each.
     """
 
@@ -32,6 +34,7 @@ class Side:
     train: LoopSettings
     held_out: tuple[Manifest, EvaluateSettings] | None = None
     validate_epochs: int = 1
+    balance: ClassBalance | None = None
     notes: Sequence[str] = ()
 
 

@@ -145,6 +145,7 @@ def _standing(
         learning.images.manifest if learning.images else None,
         held_out[0] if held_out else None,
     )
+    begin.sampler = balance.sampler if (balance := learning.clips.balance) else "uniform"
     if saved is None:
         return _Standing(begin)
     progress, others = go_on(saved.progress, begin, run.train.epochs, saved.checkpoint)
@@ -202,6 +203,7 @@ def _training_data(
             num_processes=accelerator.num_processes,
             process_index=accelerator.process_index,
             seed=run.seed,
+            balance=learning.clips.balance,
         )
     except ConfigError as error:
         raise ConfigError(f"train.batch_size: {error}") from None

@@ -24,6 +24,7 @@ from hiera_video.models.classification import HieraClassifier
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.layouts import Checkpoint
 from hiera_video.models.pretrained import PretrainedModel
+from hiera_video.tasks.criteria import task_of
 from hiera_video.training.optimizer_state import (
     OPTIMIZER_FOLDER,
     plain_optimizer,
@@ -212,6 +213,8 @@ def check_same_model(saved: Checkpoint, model: type[PretrainedModel], config: Hi
     """
     given, wanted = saved.config.to_dict(), config.to_dict()
     meaningless = _PRETRAINING_FIELDS if issubclass(model, HieraClassifier) else set()
+    if task_of(saved.config.problem_type) == task_of(config.problem_type):
+        meaningless = meaningless | {"problem_type"}  # version 0.1.0 said nothing
     if same_names(saved.config.id2label, config.id2label):
         meaningless = meaningless | {"id2label", "label2id"}  # written otherwise
     differences = [

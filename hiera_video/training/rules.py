@@ -38,6 +38,7 @@ RULES = (
     Rule("precision", "free", "weights and optimizer are fp32 in all of them"),
     Rule("compile", "free", "computes the same"),
     Rule("trackers", "free", "figures go there from here on"),
+    Rule("task", "refused", "it would be another model"),
     Rule(
         "data.train.manifest",
         "converted",
@@ -51,6 +52,8 @@ RULES = (
         "with other videos or labels, earlier checkpoints are not compared with those to come",
         new_best=True,
     ),
+    Rule("data.target_columns", "refused", "it would be another model"),
+    Rule("data.sampler", "converted", "the next pass has the new order", between_passes=True),
     Rule("data.*", "free", "where and how videos are read"),
     Rule("clip.num_frames", "refused", "positions of the model are for this size"),
     Rule("clip.crop_size", "refused", "positions of the model are for this size"),
@@ -89,6 +92,11 @@ RULES = (
     ),
     Rule("optimizer.*", "free", "the new schedule and decay hold from here on"),
     Rule("evaluate.batch_size", "free", "computes the same"),
+    Rule(
+        "evaluate.best_by",
+        "converted",
+        "the best is the best by the new figure, of the checkpoints that are still there",
+    ),
     Rule(
         "evaluate.*",
         "converted",

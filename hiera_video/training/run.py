@@ -24,9 +24,9 @@ from hiera_video.training.sides import (
     MakeSide,
     check_joint,
     check_kind,
-    classification_side,
     image_run,
     pretraining_side,
+    supervised_side,
 )
 from hiera_video.training.starting import Start, resume_run, start_run
 from hiera_video.training.trackers import check_trackers
@@ -42,7 +42,7 @@ def train(run: TrainRun) -> None:
         UserError: for anything that does not fit, before devices and workers start; and while
             training, for the first bad video under ``data.on_error=raise``.
     """
-    run_training(run, classification_side)
+    run_training(run, supervised_side)
 
 
 def pretrain(run: PretrainRun) -> None:

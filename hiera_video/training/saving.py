@@ -41,7 +41,7 @@ from torch.optim.swa_utils import AveragedModel
 from hiera_video.errors import CheckpointError, reason_of
 from hiera_video.files import UNFINISHED, atomic_path, atomic_symlink, sha256
 from hiera_video.models.finite import describe_not_finite_weight
-from hiera_video.models.layouts import Checkpoint, write_checkpoint
+from hiera_video.models.layouts import TARGETS_FILE, Checkpoint, write_checkpoint
 from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.training.optimizer_state import (
     OPTIMIZER_FOLDER,
@@ -69,6 +69,7 @@ class Progress:
             other.
         videos, labels, image_files, validation: digests of the manifests' contents
             (:func:`~hiera_video.training.changes.digest`); empty if an older version saved this.
+        sampler: by which the order of the pass is made (``data.sampler``).
         judged_after: figures of validation up to this step are not comparable with later ones.
     """
 
@@ -86,6 +87,7 @@ class Progress:
     image_files: str = ""
     validation: str = ""
     judged_after: int = 0
+    sampler: str = "uniform"
 
 
 @dataclass
@@ -258,6 +260,24 @@ class Checkpoints:
             writing.result()
             self.newest = target
 
+    def complete(self, step: int, targets: bytes | None) -> None:
+        """Add to the checkpoint of ``step`` what validation found for its task, if anything.
+
+        The sum that is listed follows the file, so that an end between the two loses nothing: a
+        file that is not listed is not looked at, and the validation that follows writes it again.
+        """
+        if targets is None:
+            return
+        self.wait()
+        directory = self.directory(step)
+        path, listed = directory / "model" / TARGETS_FILE, directory / CHECKSUMS_FILE
+        sums = json.loads(listed.read_text(encoding="utf-8"))
+        if sums.pop(f"model/{TARGETS_FILE}", None):
+            _write_sums(listed, sums)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(targets)
+        _write_sums(listed, {**sums, f"model/{TARGETS_FILE}": sha256(path)})
+
     def mark_best(self, step: int) -> None:
         """Link the checkpoint of ``step`` as the best, and keep it until there is a better one."""
         self.wait()
@@ -327,7 +347,12 @@ def write_checksums(directory: Path) -> None:
     """List the SHA-256 of every file below ``directory`` in its ``checksums.json``."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     sums = {path.relative_to(directory).as_posix(): sha256(path) for path in files}
-    (directory / CHECKSUMS_FILE).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
+    _write_sums(directory / CHECKSUMS_FILE, sums)
+
+
+def _write_sums(listed: Path, sums: dict[str, str]) -> None:
+    with atomic_path(listed) as path:
+        path.write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
 
 
 def verify_checksums(directory: Path) -> None:

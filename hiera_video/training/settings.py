@@ -7,8 +7,9 @@ A run is described by YAML files and any number of ``key=value`` overrides in do
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,9 +32,10 @@ from hiera_video.config.groups import (
     TrainSettings,
 )
 from hiera_video.config.machinery import GivenFields, Settings, with_fields_of
-from hiera_video.errors import suggest
+from hiera_video.errors import ConfigError, suggest
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.variants import list_models
+from hiera_video.tasks.criteria import criterion
 
 _IMAGES = "train jointly on images: images.train.manifest and so on"
 #: Fields of a model that clips and labels decide, and fields of its outputs.
@@ -168,11 +170,45 @@ class PretrainRun(TrainingRun):
 
 
 class TrainRun(TrainingRun):
-    """Train a video classifier."""
+    """Train a model on labelled videos."""
 
+    task: Literal["single_label", "multi_label", "regression"] = Field(
+        "single_label",
+        description="what a row gives: a class, any number of classes joined by |, or numbers",
+    )
     data: TrainData = Field(default_factory=TrainData)
     model: ClassifierSettings = Field(default_factory=ClassifierSettings)
     augment: AugmentSettings = Field(default_factory=AugmentSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     evaluate: ValidationSettings = Field(default_factory=ValidationSettings)
     images: LabelledImages | None = Field(None, description=_IMAGES)
+
+    @model_validator(mode="after")
+    def _check_task(self) -> TrainRun:
+        faults = dict(self._unfit_settings())
+        try:
+            criterion(self.task, self.evaluate.best_by)
+        except ConfigError as error:
+            faults["evaluate.best_by"] = str(error)
+        if faults:
+            raise ConfigError("task does not fit", list(faults.items()))
+        return self
+
+    def _unfit_settings(self) -> Iterator[tuple[str, str]]:
+        """Keys that mean nothing for the task, and why."""
+        if self.images is not None and self.task != "single_label":
+            yield "images", f"joint training is for task=single_label, got task={self.task}"
+        if self.task != "regression":
+            if self.data.target_columns is not None:
+                yield "data.target_columns", f"is for task=regression, got task={self.task}"
+            return
+        numbers = "task=regression has no classes; leave it out"
+        if self.data.sampler != "uniform":
+            yield "data.sampler", numbers
+        if self.train.class_weights != "none":
+            yield "train.class_weights", numbers
+        if self.train.label_smoothing:
+            yield "train.label_smoothing", numbers
+        for key in ("mixup_alpha", "cutmix_alpha"):
+            if getattr(self.augment, key):
+                yield f"augment.{key}", "task=regression does not mix videos; leave it out"

@@ -12,9 +12,12 @@ from typing import Any, TypeVar
 
 import torch
 
-from hiera_video.config.clip_groups import ValidationSettings
+from hiera_video.config.clip_groups import EvaluateSettings, ValidationSettings
+from hiera_video.data.class_balance import ClassBalance
 from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.label_sets import LabelSets
 from hiera_video.data.manifest import Manifest, open_manifest
+from hiera_video.data.targets import TargetEncoder
 from hiera_video.errors import CheckpointError, ConfigError
 from hiera_video.labels import normalize_label
 from hiera_video.models.config import HieraConfig
@@ -23,8 +26,12 @@ from hiera_video.models.pretrained import PretrainedModel
 from hiera_video.models.registry import class_of_variant, create_model
 from hiera_video.models.variants import parse_name, variant_config
 from hiera_video.seeding import derive_seed
+from hiera_video.tasks.class_weights import class_weights, label_counts
+from hiera_video.tasks.criteria import PROBLEM_TYPES, criterion
 from hiera_video.tasks.mixing import Mixing
+from hiera_video.tasks.multi_label import MultiLabel
 from hiera_video.tasks.pretraining import PreTraining
+from hiera_video.tasks.regression import Regression
 from hiera_video.tasks.single_label import SingleLabel
 from hiera_video.tasks.task import Task
 from hiera_video.training.learning import Side
@@ -53,40 +60,72 @@ MakeSide = Callable[[R, Start | None], Side]
 AdaptModel = Callable[[PretrainedModel], None]
 
 
-def classification_side(run: TrainRun, start: Start | None) -> Side:
-    """The side of a fine-tuning run: videos with one label each.
+def supervised_side(run: TrainRun, start: Start | None) -> Side:
+    """The side of a run that learns from labels, whatever ``run.task`` is.
 
     Raises:
         UserError: if manifests, settings or weights cannot be used or do not fit together.
     """
-    labels = ClassLabels()
+    if run.task == "regression":
+        return _regression_side(run, start)
+    encoder = LabelSets if run.task == "multi_label" else ClassLabels
+    labels = encoder()
     manifest = open_manifest(run.data, "data.train.manifest", run.clip, targets=labels)
     if labels.order_is_assumed and (names := _names_of_weights(start, labels.classes)):
-        labels = ClassLabels(names)
+        labels = encoder(names)
         manifest = open_manifest(run.data, "data.train.manifest", run.clip, targets=labels)
     classes = labels.classes
-    held_out = None
-    if run.data.val.manifest is not None:
-        targets = ClassLabels(classes)
-        val_manifest = open_manifest(run.data, "data.val.manifest", run.clip, targets=targets)
-        held_out = val_manifest, run.evaluate.of(run.clip)
+    held_out = _held_out(run, encoder(classes))
     model = build_classifier(run, classes, start)
-    task = SingleLabel(
+    encoded = manifest.target_array("labels")
+    task_class = MultiLabel if run.task == "multi_label" else SingleLabel
+    task = task_class(
         classes,
         run.clip,
         run.train.batch_size,
         run.train.label_smoothing,
         Mixing(run.augment, len(classes), run.train.repeated_sampling),
+        class_weights(label_counts(encoded, len(classes)), run.train.class_weights),
     )
-    side = _side(run, model, task, manifest, start)
-    return replace(side, held_out=held_out, validate_epochs=run.train.validate_epochs)
+    balance = ClassBalance.of(encoded, run.data.sampler)
+    return replace(
+        _supervised(run, model, task, manifest, start), held_out=held_out, balance=balance
+    )
+
+
+def _regression_side(run: TrainRun, start: Start | None) -> Side:
+    """A run that goes on keeps the statistics that it began with: its outputs are in them."""
+    task = Regression(run.data.target_columns, run.clip, run.train.batch_size)
+    if start is not None and start.resumes and start.checkpoint.targets is not None:
+        task.load(start.checkpoint.targets, start.source)
+    manifest = open_manifest(run.data, "data.train.manifest", run.clip, targets=task.targets)
+    held_out = _held_out(run, task.targets)
+    model = build_classifier(run, list(task.targets.columns), start)
+    model.targets = task.dump()
+    return replace(_supervised(run, model, task, manifest, start), held_out=held_out)
+
+
+def _supervised(
+    run: TrainRun, model: PretrainedModel, task: Task, manifest: Manifest, start: Start | None
+) -> Side:
+    task.best_by = criterion(run.task, run.evaluate.best_by)
+    return replace(
+        _side(run, model, task, manifest, start), validate_epochs=run.train.validate_epochs
+    )
+
+
+def _held_out(run: TrainRun, targets: TargetEncoder) -> tuple[Manifest, EvaluateSettings] | None:
+    if run.data.val.manifest is None:
+        return None
+    manifest = open_manifest(run.data, "data.val.manifest", run.clip, targets=targets)
+    return manifest, run.evaluate.of(run.clip)
 
 
 def pretraining_side(run: PretrainRun, start: Start | None) -> Side:
     """The side of a pre-training run: videos without labels.
 
     Raises:
-        UserError: as :func:`classification_side` does.
+        UserError: as :func:`supervised_side` does.
     """
     manifest = open_manifest(run.data, "data.train.manifest", run.clip)
     model = build_pretraining_model(run, start)
@@ -146,7 +185,8 @@ def build_pretraining_model(run: PretrainRun, start: Start | None) -> Pretrained
 
 
 def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> PretrainedModel:
-    """The model that ``run.model`` describes, for ``classes``, with the weights of ``start``.
+    """The model that ``run.model`` describes, for ``classes``, or for targets of these names, with
+    the weights of ``start``.
 
     Raises:
         ConfigError: if the model does not fit the clips, or a field does not fit.
@@ -164,9 +204,12 @@ def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> 
             f"model.num_labels={num_labels}: the training videos have {len(classes)} classes; "
             "leave it out"
         )
-    # What labels were to the weights that the run starts from says nothing about these.
-    labels = {"id2label": dict(enumerate(classes)), "problem_type": None}
-    return build_model(run, {"num_labels": len(classes), **labels}, start)
+    fields = {
+        "num_labels": len(classes),
+        "id2label": dict(enumerate(classes)),
+        "problem_type": PROBLEM_TYPES[run.task],
+    }
+    return build_model(run, fields, start)
 
 
 def build_model(run: TrainingRun, fields: dict[str, Any], start: Start | None) -> PretrainedModel:
@@ -194,7 +237,8 @@ def build_model(run: TrainingRun, fields: dict[str, Any], start: Start | None) -
         model = _resumed_model(class_of_variant(name, config), config, start)
     else:
         model = create_model(name, start.checkpoint if start else None, **overrides)
-    model.preprocessor = dump_preprocessor(run.clip)
+    # Of the weights that it starts from; a task that keeps something says so anew.
+    model.preprocessor, model.targets = dump_preprocessor(run.clip), None
     return model
 
 
@@ -280,7 +324,7 @@ def image_run(run: R, init_from: str | None) -> R:
         ),
     }
     if isinstance(run, TrainRun) and isinstance(images, LabelledImages):
-        data["val"] = images.val
+        data |= {"val": images.val, "sampler": "uniform"}  # the clips are what is balanced
         changes["evaluate"] = ValidationSettings(batch_size=run.evaluate.batch_size)
     changes["data"] = run.data.model_copy(update=data)
     return run.model_copy(update=changes)

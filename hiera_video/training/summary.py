@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from hiera_video.config.groups import OptimizerSettings
-from hiera_video.data.class_labels import ClassLabels
+from hiera_video.data.class_labels import LabelEncoder
 from hiera_video.data.loader import TrainingOrder
 from hiera_video.labels import describe_order
 from hiera_video.training.learning import Side
@@ -92,14 +92,14 @@ def _describe(side: Side) -> str:
     """The number of files and of classes."""
     kind = "images" if side.clip.is_image else "videos"
     targets = side.manifest.targets
-    classes = f", {len(targets.classes)} classes" if isinstance(targets, ClassLabels) else ""
+    classes = f", {len(targets.classes)} classes" if isinstance(targets, LabelEncoder) else ""
     return f"{len(side.manifest)} {kind}{classes}"
 
 
 def _describe_labels(side: Side) -> list[str]:
     """The order of the classes, if nobody gave it, and warnings about similar labels."""
     targets = side.manifest.targets
-    if not isinstance(targets, ClassLabels):
+    if not isinstance(targets, LabelEncoder):
         return []
     lines = [f"classes    {describe_order(targets.classes)}"] if targets.order_is_assumed else []
     return lines + [f"warning    {warning}" for warning in targets.warnings]

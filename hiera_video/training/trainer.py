@@ -285,6 +285,8 @@ class Trainer:
         if not is_due or progress.step <= self.best.last_step:
             return
         figures = self.validation.measure(evaluated_model(self.state, self.accelerator))
+        if self.accelerator.is_main_process:  # before it is logged: then it is not done again
+            self.checkpoints.complete(progress.step, self.task.dump())
         self.accelerator.log({**figures, "epoch": epoch}, step=progress.step)
         shown = (
             f"{name.removeprefix('val/')} {'undefined' if value is None else f'{value:.4f}'}"

@@ -54,6 +54,7 @@ class Validation:
         figures: dict[str, float | None] = {}
         for side in self._sides:
             table = side.scorer.table(model)
+            side.task.calibrate(table)
             for doubt in side.task.doubts(table):
                 self._tell(f"{table.manifest.path}: {doubt}")
             measured = len(table.rows) > 0

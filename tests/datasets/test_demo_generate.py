@@ -167,8 +167,8 @@ def test_opposite_classes_are_time_reversals() -> None:
     for one, other in zip(labels[::2], labels[1::2], strict=True):
         coordinate = demo_videos.CLASSES[one][0]
         for seed in range(20):
-            ours = demo_videos.draw_trajectory(np.random.default_rng(seed), one, 24)
-            theirs = demo_videos.draw_trajectory(np.random.default_rng(seed), other, 24)
+            ours = demo_videos.draw_trajectory(np.random.default_rng(seed), [one], 24)
+            theirs = demo_videos.draw_trajectory(np.random.default_rng(seed), [other], 24)
             for name in demo_videos.COORDINATES:
                 np.testing.assert_allclose(ours[name], theirs[name][::-1], rtol=0, atol=1e-12)
                 assert (np.ptp(ours[name]) > 0) == (name == coordinate)
@@ -180,7 +180,7 @@ def test_no_coordinate_of_a_single_frame_tells_the_class() -> None:
     for name, (low, high, _, _) in demo_videos.COORDINATES.items():
         quantiles = []
         for label in demo_videos.CLASSES:
-            drawn = [demo_videos.draw_trajectory(rng, label, 24)[name] for _ in range(1000)]
+            drawn = [demo_videos.draw_trajectory(rng, [label], 24)[name] for _ in range(1000)]
             quantiles.append(np.quantile(np.stack(drawn), [0.1, 0.3, 0.5, 0.7, 0.9]))
         spread = np.ptp(np.stack(quantiles), axis=0) / (high - low)
         assert spread.max() < 0.08, (name, spread)

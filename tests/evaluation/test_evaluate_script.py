@@ -75,6 +75,10 @@ def evaluated(
     lines = succeed(result).splitlines()
     metrics = json.loads((output_dir / "metrics.json").read_text())
     figures = f"top-1 {metrics['top1']:.4f}  top-5 {metrics['top5']:.4f}"
+    figures += "".join(
+        f"  {title} {metrics[name]:.4f}"
+        for title, name in (("balanced accuracy", "balanced_accuracy"), ("macro F1", "macro_f1"))
+    )
     assert f"{figures}  9 videos, 2 failed  -> {output_dir}" in lines
     return output_dir
 
@@ -106,7 +110,8 @@ def test_metrics_agree_with_the_predictions(
 ) -> None:
     metrics = json.loads((evaluated / "metrics.json").read_text())
     assert list(metrics) == [
-        *("top1", "top5", "loss", "num_videos", "num_failed", "per_class", "failed", "settings")
+        *("top1", "top5", "balanced_accuracy", "macro_f1", "loss", "num_videos", "num_failed"),
+        *("per_class", "failed", "settings"),
     ]
     table = pq.read_table(evaluated / "predictions.parquet").to_pydict()
     found = [

@@ -70,7 +70,9 @@ def test_a_failed_video_counts_as_wrong_and_a_class_without_videos_has_no_accura
             3: [0.1, 0.1, 0.6, 0.2],
         },
     )
-    assert list(metrics) == ["top1", "top5", "loss", "per_class"]
+    assert list(metrics) == [
+        *("top1", "top5", "balanced_accuracy", "macro_f1", "loss", "per_class")
+    ]
     assert metrics["top1"] == 2 / 4
     assert metrics["top5"] == 3 / 4  # of four classes, all are among the first five
     assert metrics["loss"] == pytest.approx(-math.log(0.7 * 0.2 * 0.6) / 3, abs=1e-6)

@@ -5,7 +5,7 @@ Real runs of plain gradient descent: weights after two steps tell the gradient o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Damaged:
 
     path: Path
 
-    def clips(self, run: TrainingRun, keys: list[tuple[int, int]]) -> ClipBatch:
+    def clips(self, run: TrainingRun, keys: Sequence[tuple[int, ...]]) -> ClipBatch:
         """The clips that can be read of those that ``keys`` name."""
         dataset = TrainClips(
             open_labelled(self.path)[0],
@@ -247,7 +247,7 @@ def test_clips_and_images_are_means_of_their_own(
     )
     image_keys = list(ImageOrder(PASS, 4, order).batches(0, order.num_batches()))
 
-    def mean(data: Damaged, of: TrainingRun, keys: list[tuple[int, int]]) -> Tensor:
+    def mean(data: Damaged, of: TrainingRun, keys: Sequence[tuple[int, ...]]) -> Tensor:
         batch = data.clips(of, keys)
         assert len(batch) > 0
         pixels = batch.normalized(torch.device("cpu"), of.clip.mean, of.clip.std)

@@ -30,6 +30,7 @@ from hiera_video.models.config_files import (
 from hiera_video.models.layouts import official, sam2, timm, transformers
 from hiera_video.models.layouts.base import Checkpoint, bare_name, full_name
 from hiera_video.models.layouts.files import (
+    TARGETS_FILE,
     WEIGHTS_FILE,
     find_checkpoint,
     read_weights,
@@ -44,6 +45,7 @@ __all__ = [
     "LAYOUTS",
     "PREPROCESSOR_FILE",
     "PROCESSOR_FILES",
+    "TARGETS_FILE",
     "Checkpoint",
     "bare_name",
     "find_checkpoint",
@@ -77,10 +79,14 @@ def read_checkpoint(
     weights = read_weights(path)
     checkpoint = _read_layout(path, weights, str(source), config, hints or {})
     checkpoint.source = str(source)
-    preprocessor = (path if path.is_dir() else path.parent) / PREPROCESSOR_FILE
-    if preprocessor.is_file():
-        checkpoint.preprocessor = preprocessor.read_bytes()
+    folder = path if path.is_dir() else path.parent
+    checkpoint.preprocessor = _bytes_of(folder / PREPROCESSOR_FILE)
+    checkpoint.targets = _bytes_of(folder / TARGETS_FILE)
     return checkpoint
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def read_label_names(source: str | Path) -> list[str] | None:
@@ -152,7 +158,8 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
     """Write a checkpoint in one of :data:`LAYOUTS`; each file is written atomically.
 
     The official layout is written in both of its forms, hub and ``.pth``. Only our layout has
-    ``preprocessor.json``, and beside it the same settings for ``transformers``.
+    ``preprocessor.json``, and beside it the same settings for ``transformers``; all have
+    ``targets.json``, if the model has one.
 
     Returns:
         The written files.
@@ -190,6 +197,12 @@ def write_checkpoint(checkpoint: Checkpoint, directory: str | Path, layout: str)
         paths.append(directory / name)
         with atomic_path(paths[-1]) as path:
             path.write_bytes(files[name])
+    if checkpoint.targets is not None:
+        paths.append(directory / TARGETS_FILE)
+        with atomic_path(paths[-1]) as path:
+            path.write_bytes(checkpoint.targets)
+    else:
+        (directory / TARGETS_FILE).unlink(missing_ok=True)
     if layout == "official":
         paths.append(directory / "model.pth")
         with atomic_path(paths[-1]) as path:

@@ -26,16 +26,17 @@ TRUNK = ("patch_embedding", "position_embedding", "encoder", "norm")
 class Checkpoint:
     """A model's class name, its configuration, and its weights under bare names.
 
-    ``preprocessor`` has the bytes of ``preprocessor.json``, if it exists; layouts do not interpret
-    them. ``inflated``: whether it was made from an image checkpoint. ``companions``: checkpoints by
-    the name of the folder, below its own, into which each is written with it. ``source`` is where
-    it was read from, for messages.
+    ``preprocessor`` and ``targets`` have the bytes of ``preprocessor.json`` and ``targets.json``,
+    which exist or not; layouts do not interpret them. ``inflated``: whether it was made from an
+    image checkpoint. ``companions``: checkpoints by the name of the folder, below its own, into
+    which each is written with it. ``source`` is where it was read from, for messages.
     """
 
     architecture: str
     config: HieraConfig
     weights: dict[str, Tensor]
     preprocessor: bytes | None = None
+    targets: bytes | None = None
     inflated: bool = False
     companions: dict[str, Checkpoint] = field(default_factory=dict)
     source: str = "checkpoint"

@@ -18,6 +18,7 @@ from hiera_video.hub import find_source
 from hiera_video.models.config_files import read_config
 
 WEIGHTS_FILE = "model.safetensors"
+TARGETS_FILE = "targets.json"
 #: Where a pickle may have its weights: of the official package, and of SAM 2.
 _KEYS = ("model_state", "model")
 #: Files that may hold a directory's weights, in this order; an index lists several files.
