@@ -17,9 +17,9 @@ import fsspec
 from webdataset import TarWriter
 
 from hiera_video import compat
-from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.class_list import CLASSES_FILE, write_classes
 from hiera_video.data.file_search import VIDEO_SUFFIXES
+from hiera_video.data.label_sets import WrittenLabels
 from hiera_video.data.manifest import (
     Manifest,
     Row,
@@ -92,7 +92,7 @@ def make_shards(
     """
     output = output_dir / MANIFEST_FILE
     check_not_replaced([path], output)
-    labels = ClassLabels() if has_labels(path) else None
+    labels = WrittenLabels() if has_labels(path) else None
     manifest = Manifest(path, targets=labels, root=root)
     classes = labels.classes if labels else []
     files = [manifest[index].local_file for index in range(len(manifest))]
@@ -105,13 +105,13 @@ def make_shards(
             raise _other_shard(other, path)
     for shard, rows in progress(list(zip(shards, plan, strict=True))):
         if not (output_dir / shard).exists():
-            write_shard(output_dir / shard, manifest, classes, rows)
+            write_shard(output_dir / shard, manifest, rows)
     samples = []
     for shard, rows in zip(shards, plan, strict=True):
         name = shard if layout.url is None else f"{layout.url.rstrip('/')}/{shard}"
         in_shard = list(read_shard(str(output_dir / shard), name))
         described = [(s.path, s.label, s.start_seconds, s.end_seconds) for s in in_shard]
-        if described != [tuple(_describe(manifest[row], classes).values()) for row in rows]:
+        if described != [tuple(_describe(manifest[row]).values()) for row in rows]:
             raise _other_shard(output_dir / shard, path)
         samples += in_shard
     if classes:
@@ -139,9 +139,7 @@ def plan_shards(sizes: Sequence[int], max_bytes: int, max_videos: int) -> list[r
     return [*plan, range(begin, len(sizes))]
 
 
-def write_shard(
-    shard: Path, manifest: Manifest, classes: Sequence[str], rows: Iterable[int]
-) -> None:
+def write_shard(shard: Path, manifest: Manifest, rows: Iterable[int]) -> None:
     """Write unchanged files, each with the data of its row as JSON; the same bytes each time."""
     with (
         atomic_path(shard) as temporary,
@@ -157,15 +155,15 @@ def write_shard(
                 {
                     "__key__": f"{index:08d}",
                     path.suffix.removeprefix(".") or "video": data,
-                    "json": json.dumps(_describe(row, classes)).encode(),
+                    "json": json.dumps(_describe(row)).encode(),
                 }
             )
 
 
-def _describe(row: Row, classes: Sequence[str]) -> dict[str, Any]:
+def _describe(row: Row) -> dict[str, Any]:
     return {
         "path": row.path,
-        "label": classes[row.targets["labels"]] if classes else None,
+        "label": row.targets.get("written"),
         "start_seconds": row.start_seconds or None,
         "end_seconds": row.end_seconds,
     }
