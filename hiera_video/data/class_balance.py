@@ -45,16 +45,30 @@ class ClassBalance:
             labels = np.where(labels.any(1), rarest, labels.shape[1])
         return cls(np.unique(labels, return_inverse=True)[1], sampler)
 
+    def describe(self) -> str:
+        """A note on what a pass takes."""
+        counts = np.bincount(self.classes)
+        taken = len(self.classes) * self._shares
+        return (
+            f"{self.sampler}: classes of {counts.min()} to {counts.max()} videos, of which a pass "
+            f"takes {taken.min():.0f} to {taken.max():.0f}"
+        )
+
+    @property
+    def _shares(self) -> np.ndarray:
+        """The share of each class in a pass ``(K,)``."""
+        shares = np.bincount(self.classes).astype(np.float64) ** _POWERS[self.sampler]
+        return shares / shares.sum()
+
     def order(self, draw: torch.Generator) -> list[tuple[int, int]]:
         """A pass: N pairs of a row and of how often it came before in this pass.
 
         Each class has its share to within one row, and so has each row of a class: rows of a rare
         class come again only when all others of the class have come as often.
         """
-        shares = np.bincount(self.classes).astype(np.float64) ** _POWERS[self.sampler]
         offset = torch.rand((), generator=draw, dtype=torch.float64).item()
         # Where shares are no whole numbers, chance decides, in the mean as they are.
-        ends = np.cumsum(shares) / shares.sum() * len(self.classes)
+        ends = np.cumsum(self._shares) * len(self.classes)
         counts = np.diff(np.floor(ends + offset).astype(np.int64), prepend=0)
         counts[-1] += len(self.classes) - counts.sum()
         rows: list[int] = []

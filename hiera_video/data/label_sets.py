@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hiera_video.data.class_labels import ClassIndices, LabelEncoder
+from hiera_video.data.class_labels import ClassIndices, ClassLabels, LabelEncoder, classes_beside
 from hiera_video.data.class_list import CLASSES_FILE
 from hiera_video.errors import ManifestError
 from hiera_video.labels import normalize_label
@@ -63,6 +63,30 @@ class LabelSets(LabelEncoder):
         numbers = pc.index_in(column, value_set=pa.array(cells, pa.string())).to_numpy()
         flat = pa.array(sets[numbers].reshape(-1))
         return {"labels": pa.FixedSizeListArray.from_arrays(flat, len(self.classes))}
+
+
+class WrittenLabels(LabelEncoder):
+    """The target ``written``: the label of each row as text, or its labels joined by ``|``, for
+    commands that pass them on. A row has several where one has a ``|`` that is no class's own."""
+
+    def encode(self, path: Path, table: pa.Table) -> dict[str, pa.Array]:
+        """The labels of each row of the manifest at ``path``.
+
+        Raises:
+            ManifestError: as :class:`ClassLabels` and :class:`LabelSets` do.
+        """
+        known = {normalize_label(name) for name in classes_beside(path) or []}
+        cells = map(normalize_label, pc.unique(table["label"]).to_pylist())
+        encoder: ClassLabels | LabelSets = ClassLabels()
+        if any(SEPARATOR in cell and cell not in known for cell in cells):
+            encoder = LabelSets()
+        encoded = encoder.encode(path, table)["labels"]
+        self.classes = encoder.classes
+        if isinstance(encoder, ClassLabels):
+            return {"written": pa.array(self.classes, pa.string()).take(encoded)}
+        names = np.array(self.classes, object)
+        sets = encoded.flatten().to_numpy(zero_copy_only=False).reshape(-1, len(names))
+        return {"written": pa.array([SEPARATOR.join(names[row]) for row in sets], pa.string())}
 
 
 def _labels_of(cell: str) -> list[str]:

@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from hiera_video.config.clip_groups import ClipSettings
-from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.file_search import describe_passed_over, search_files
+from hiera_video.data.label_sets import WrittenLabels
 from hiera_video.data.manifest import Manifest, has_labels
 from hiera_video.errors import UserError
 from hiera_video.labels import normalize_label, order_classes
@@ -70,7 +70,7 @@ def _read_folder(folder: Path) -> RowsToInspect:
 
 
 def _read_manifest(path: Path, root: Path | None, frame_rate: Fraction | None) -> RowsToInspect:
-    labels = ClassLabels() if has_labels(path) else None
+    labels = WrittenLabels() if has_labels(path) else None
     manifest = Manifest(path, targets=labels, root=root)
     manifest.check_frame_rate(frame_rate, ClipSettings())  # where rows have seconds
     rows = (manifest[index] for index in range(len(manifest)))
@@ -79,7 +79,7 @@ def _read_manifest(path: Path, root: Path | None, frame_rate: Fraction | None) -
             InspectedRow(
                 row.path,
                 row.local_file.absolute(),
-                labels.classes[row.targets["labels"]] if labels else None,
+                row.targets.get("written"),
                 row.start_seconds or None,
                 row.end_seconds,
             )

@@ -17,9 +17,9 @@ import fsspec
 from webdataset import TarWriter
 
 from hiera_video import compat
-from hiera_video.data.class_labels import ClassLabels
 from hiera_video.data.class_list import CLASSES_FILE, write_classes
 from hiera_video.data.file_search import VIDEO_SUFFIXES
+from hiera_video.data.label_sets import WrittenLabels
 from hiera_video.data.manifest import (
     Manifest,
     Row,
@@ -94,7 +94,7 @@ def make_shards(
     """
     output = output_dir / MANIFEST_FILE
     check_not_replaced([path], output)
-    labels = ClassLabels() if has_labels(path) else None
+    labels = WrittenLabels() if has_labels(path) else None
     manifest = Manifest(path, targets=labels, root=root)
     classes = labels.classes if labels else []
     files = [manifest[index].local_file for index in range(len(manifest))]
@@ -108,13 +108,13 @@ def make_shards(
             raise _other_shard(other, path)
     for shard, rows in progress(list(zip(shards, plan, strict=True))):
         if not (output_dir / shard).exists():
-            write_shard(output_dir / shard, manifest, classes, rows)
+            write_shard(output_dir / shard, manifest, rows)
     samples = []
     for shard, rows in zip(shards, plan, strict=True):
         name = shard if layout.url is None else f"{layout.url.rstrip('/')}/{shard}"
         in_shard = list(read_shard(str(output_dir / shard), name))
         described = [(s.path, s.label, s.start_seconds, s.end_seconds) for s in in_shard]
-        if described != [tuple(_describe(manifest[row], classes).values()) for row in rows]:
+        if described != [tuple(_describe(manifest[row]).values()) for row in rows]:
             raise _other_shard(output_dir / shard, path)
         samples += in_shard
     if classes:
@@ -142,9 +142,7 @@ def plan_shards(sizes: Sequence[int], max_bytes: int, max_videos: int) -> list[r
     return [*plan, range(begin, len(sizes))]
 
 
-def write_shard(
-    shard: Path, manifest: Manifest, classes: Sequence[str], rows: Iterable[int]
-) -> None:
+def write_shard(shard: Path, manifest: Manifest, rows: Iterable[int]) -> None:
     """Write unchanged files, and folders of pictures as archives, each with the data of its row as
     JSON; the same bytes each time."""
     with (
@@ -159,7 +157,7 @@ def write_shard(
                 {
                     "__key__": f"{index:08d}",
                     kind: data,
-                    "json": json.dumps(_describe(row, classes)).encode(),
+                    "json": json.dumps(_describe(row)).encode(),
                 }
             )
 
@@ -172,10 +170,10 @@ def _content(path: Path) -> tuple[str, bytes]:
         return path.suffix.removeprefix(".") or "video", path.read_bytes()
 
 
-def _describe(row: Row, classes: Sequence[str]) -> dict[str, Any]:
+def _describe(row: Row) -> dict[str, Any]:
     return {
         "path": row.path,
-        "label": classes[row.targets["labels"]] if classes else None,
+        "label": row.targets.get("written"),
         "start_seconds": row.start_seconds or None,
         "end_seconds": row.end_seconds,
     }

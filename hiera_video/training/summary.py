@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from hiera_video.config.groups import OptimizerSettings
 from hiera_video.data.class_labels import LabelEncoder
 from hiera_video.data.loader import TrainingOrder
+from hiera_video.data.target_numbers import TargetNumbers
 from hiera_video.labels import describe_order
 from hiera_video.training.learning import Side
 from hiera_video.training.optim import clips_per_step, scale_to_batch
@@ -57,6 +58,8 @@ def print_summary(
         lines += [f"           {note}" for side in sides for note in side.notes]
     lines.append(f"data       {_describe(clips)}")
     lines += _describe_labels(clips)
+    if clips.balance is not None:
+        lines.append(f"sampler    {clips.balance.describe()}")
     for side in images:
         batches = accelerator.num_processes * train.accumulate_steps
         lines.append(
@@ -89,16 +92,26 @@ def _count(number: int, noun: str) -> str:
 
 
 def _describe(side: Side) -> str:
-    """The number of files and of classes."""
+    """The number of files, and of classes or targets."""
     kind = "images" if side.clip.is_image else "videos"
     targets = side.manifest.targets
     classes = f", {len(targets.classes)} classes" if isinstance(targets, LabelEncoder) else ""
+    if isinstance(targets, TargetNumbers):
+        classes = f", {_count(len(targets.columns), 'target')}"
     return f"{len(side.manifest)} {kind}{classes}"
 
 
 def _describe_labels(side: Side) -> list[str]:
-    """The order of the classes, if nobody gave it, and warnings about similar labels."""
+    """The order of the classes, if nobody gave it, and warnings about similar labels; of numbers,
+    what they are normalised by."""
     targets = side.manifest.targets
+    if isinstance(targets, TargetNumbers) and targets.statistics is not None:
+        known = targets.statistics
+        named = zip(targets.columns, known.mean, known.deviation, strict=True)
+        return [
+            f"target     {name}: mean {mean:.6g}, deviation {deviation:.6g}"
+            for name, mean, deviation in named
+        ]
     if not isinstance(targets, LabelEncoder):
         return []
     lines = [f"classes    {describe_order(targets.classes)}"] if targets.order_is_assumed else []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hiera_video.data.class_labels import ClassLabels
-from hiera_video.data.label_sets import LabelSets
+from hiera_video.data.label_sets import LabelSets, WrittenLabels
 from hiera_video.data.manifest import Manifest
 from hiera_video.errors import ManifestError
 from tests.support import write_manifest
@@ -84,3 +84,22 @@ def test_one_label_says_which_task_takes_several(tmp_path: Path) -> None:
     path = write_manifest(tmp_path / "videos.csv", [("a.mp4", "walk|talk")])
     with pytest.raises(ManifestError, match=r"line 2: label 'walk\|talk': several labels in a row"):
         Manifest(path, targets=ClassLabels())
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes", "written"),
+    [
+        (["walk", " talk"], None, ["walk", "talk"]),
+        (["walk|talk", "walk"], None, ["talk|walk", "walk"]),
+        (["sit|stand", "walk"], "walk\nsit|stand\n", ["sit|stand", "walk"]),
+        (["walk|talk", ""], "walk\ntalk\n", ["walk|talk", ""]),
+    ],
+)
+def test_labels_are_passed_on_as_text(
+    tmp_path: Path, cells: list[str], classes: str | None, written: list[str]
+) -> None:
+    if classes is not None:
+        (tmp_path / "classes.txt").write_text(classes)
+    rows = [(f"{index}.mp4", cell) for index, cell in enumerate(cells)]
+    path = write_manifest(tmp_path / "videos.csv", rows)
+    assert Manifest(path, targets=WrittenLabels()).column("written") == written

@@ -477,14 +477,25 @@ def test_numbers_go_on_in_the_units_that_they_began_with(painted: Path, tmp_path
     assert (tmp_path / "run" / "last" / "targets.json").read_bytes() == kept
 
 
+def test_numbers_are_summed_up(
+    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_of(painted, tmp_path / "run", *NUMBERS, "train.epochs=1")
+    lines = capsys.readouterr().out.splitlines()
+    assert "data       28 videos, 2 targets" in lines
+    assert any(line.startswith("target     level: mean 10") for line in lines)
+
+
 def test_a_balanced_run_draws_rare_classes_more_often(
-    tiny_dataset: TinyDataset, tmp_path: Path
+    tiny_dataset: TinyDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [line.split(",") for line in lines_of(tiny_dataset.train)]
     few = [row for index, row in enumerate(rows) if row[1] != "red" or index < 3]
     manifest = write_manifest(tiny_dataset.folder / "few.csv", few)
     common = ["train.epochs=1", f"data.train.manifest={manifest}", "train.class_weights=inverse"]
     run_of(tiny_dataset.folder, tmp_path / "one", *common, "data.sampler=balanced")
+    summary = "sampler    balanced: classes of 1 to 12 videos, of which a pass takes 8 to 8"
+    assert summary in capsys.readouterr().out.splitlines()
     run_of(tiny_dataset.folder, tmp_path / "other", *common)
     log = read_log(tmp_path / "one")
     assert {"val/balanced_accuracy", "val/macro_f1", "val/top1"} <= log[-1].keys()
