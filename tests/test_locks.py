@@ -59,9 +59,9 @@ def test_a_lock_dies_with_its_process_whatever_it_forked(tmp_path: Path) -> None
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD_AND_FORK, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
+    assert holder.stdout is not None
+    forked = psutil.Process(int(holder.stdout.readline()))
     try:
-        assert holder.stdout is not None
-        forked = psutil.Process(int(holder.stdout.readline()))
         told = f"process {holder.pid} on {socket.gethostname()}"
         with pytest.raises(UserError, match=told), locked(tmp_path):
             pass
@@ -70,8 +70,8 @@ def test_a_lock_dies_with_its_process_whatever_it_forked(tmp_path: Path) -> None
         assert (tmp_path / LOCK_FILE).exists()
         with locked(tmp_path):
             assert forked.is_running()
-            forked.kill()
     finally:
+        forked.kill()
         holder.kill()
         holder.communicate()
     assert list(tmp_path.iterdir()) == []
