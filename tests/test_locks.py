@@ -18,15 +18,14 @@ import pytest
 from hiera_video.errors import UserError
 from hiera_video.locks import LOCK_FILE, locked
 
-#: Locks a folder, forks a process that goes on for long, tells its number, and waits.
+#: Locks a folder, forks a process that tells its number and goes on for long, and waits.
 HOLD_AND_FORK = """
 import os, sys, time
 from pathlib import Path
 from hiera_video.locks import locked
 with locked(Path(sys.argv[1])):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if not os.fork():
+        print(os.getpid(), flush=True)
     time.sleep(600)
 """
 
