@@ -18,15 +18,14 @@ import pytest
 from hiera_video.errors import UserError
 from hiera_video.locks import LOCK_FILE, locked
 
-#: Locks a folder, forks a process that goes on for long, tells its number, and waits.
+#: Locks a folder, forks a process that tells its number and goes on for long, and waits.
 HOLD_AND_FORK = """
 import os, sys, time
 from pathlib import Path
 from hiera_video.locks import locked
 with locked(Path(sys.argv[1])):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if not os.fork():
+        print(os.getpid(), flush=True)
     time.sleep(600)
 """
 
@@ -59,9 +58,9 @@ def test_a_lock_dies_with_its_process_whatever_it_forked(tmp_path: Path) -> None
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD_AND_FORK, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
+    assert holder.stdout is not None
+    forked = psutil.Process(int(holder.stdout.readline()))
     try:
-        assert holder.stdout is not None
-        forked = psutil.Process(int(holder.stdout.readline()))
         told = f"process {holder.pid} on {socket.gethostname()}"
         with pytest.raises(UserError, match=told), locked(tmp_path):
             pass
@@ -70,8 +69,8 @@ def test_a_lock_dies_with_its_process_whatever_it_forked(tmp_path: Path) -> None
         assert (tmp_path / LOCK_FILE).exists()
         with locked(tmp_path):
             assert forked.is_running()
-            forked.kill()
     finally:
+        forked.kill()
         holder.kill()
         holder.communicate()
     assert list(tmp_path.iterdir()) == []
