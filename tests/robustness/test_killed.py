@@ -87,7 +87,6 @@ def optimizer_tensors(checkpoint: Path) -> dict[str, Tensor]:
     ("script", "num_processes", "num_kills"),
     [
         ("train", 1, 3),
-        ("train", 2, 3),
         *(
             pytest.param(script, num_processes, 10, marks=pytest.mark.long)
             for script in RECIPES
