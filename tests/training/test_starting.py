@@ -227,7 +227,7 @@ OTHERS: dict[str, Any] = {
 #: Fields that are no part of a classifier's architecture, or follow from data and clips.
 ELSEWHERE = {
     "image_size", "num_labels", "id2label", "label2id", "out_features", "out_indices",
-    "output_attentions", "output_hidden_states", "return_dict", "mask_ratio",
+    "output_attentions", "output_hidden_states", "return_dict", "problem_type", "mask_ratio",
     "decoder_mask_ratio", "normalize_pixel_loss", *DECODER,
 }  # fmt: skip
 
