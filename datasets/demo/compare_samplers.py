@@ -28,6 +28,9 @@ def last_figures(folder: Path, kind: str) -> list[dict[str, float]]:
 def main() -> int:
     folder = Path(sys.argv[1])
     runs = {kind: last_figures(folder, kind) for kind in ("uniform", "balanced")}
+    if min(map(len, runs.values())) < 2:
+        print(f"{folder}: wanted two runs of each kind at least, uniform_<seed>, balanced_<seed>")
+        return 2
     for figure in FIGURES:
         for kind, records in runs.items():
             values = [record[figure] for record in records]
