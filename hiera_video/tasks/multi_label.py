@@ -101,7 +101,8 @@ class MultiLabel(Task):
         return logits.float().sigmoid()
 
     def calibrate(self, table: ScoreTable) -> None:
-        """Choose the threshold of each class by its F1 on these videos."""
+        """Choose the threshold of each class by its F1 on these videos; none without a video."""
+        self._thresholds = None
         if len(table.rows):
             labels = table.manifest.target_array("labels")[table.rows]
             self._thresholds = best_thresholds(table.scores, labels)

@@ -25,6 +25,7 @@ from hiera_video.models.registry import load_model
 from hiera_video.training.agreement import StopTogether
 from hiera_video.training.resume import read_saved
 from hiera_video.training.run import train
+from hiera_video.training.saving import Checkpoints
 from hiera_video.training.settings import TrainRun
 from tests.support import (
     CLASS_COLOURS,
@@ -309,6 +310,24 @@ def test_checkpoints_with_thresholds_are_whole(several: Path) -> None:
             read_saved([checkpoint])
     finally:
         thresholds.write_bytes(content)
+
+
+def test_a_run_that_ended_while_thresholds_were_written_has_a_whole_checkpoint(
+    several: Path, tmp_path: Path
+) -> None:
+    """The file comes before its sum; the validation that follows writes both again."""
+    source = (several / "best").resolve().parent
+    checkpoint = tmp_path / "checkpoints" / source.name
+    shutil.copytree(source, checkpoint)
+    sums = (checkpoint / "checksums.json").read_bytes()
+    without = {k: v for k, v in json.loads(sums).items() if k != "model/targets.json"}
+    (checkpoint / "checksums.json").write_text(json.dumps(without))
+    assert read_saved([checkpoint]) is not None
+    content = (checkpoint / "model" / "targets.json").read_bytes()
+    (checkpoint / "model" / "targets.json").write_text("half of")
+    Checkpoints(tmp_path, 9).complete(int(source.name.removeprefix("step-")), content)
+    assert (checkpoint / "checksums.json").read_bytes() == sums
+    assert (checkpoint / "model" / "targets.json").read_bytes() == content
 
 
 def test_other_labels_of_the_same_classes_end_thresholds(several: Path, tmp_path: Path) -> None:
