@@ -204,10 +204,12 @@ def build_classifier(run: TrainRun, classes: list[str], start: Start | None) -> 
             f"model.num_labels={num_labels}: the training videos have {len(classes)} classes; "
             "leave it out"
         )
+    # A model does not name single labels as its problem if there is one label: a run may have it.
+    is_named = len(classes) > 1 or run.task != "single_label"
     fields = {
         "num_labels": len(classes),
         "id2label": dict(enumerate(classes)),
-        "problem_type": PROBLEM_TYPES[run.task],
+        "problem_type": PROBLEM_TYPES[run.task] if is_named else None,
     }
     return build_model(run, fields, start)
 

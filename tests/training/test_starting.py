@@ -266,7 +266,7 @@ def test_a_field_is_changed_or_refused_with_the_value_that_fits(tmp_path: Path, 
 
 def test_the_problem_of_the_weights_is_not_that_of_the_run(tmp_path: Path) -> None:
     source = video_model(tmp_path / "own", problem_type="multi_label_classification")
-    assert classifier(source).config.problem_type is None
+    assert classifier(source).config.problem_type == "single_label_classification"
 
 
 @pytest.mark.parametrize("field", FIXED_IN_PRETRAINING)
