@@ -23,16 +23,8 @@ from hiera_video.models.layouts.base import (
     has_linear_head,
     to_reference_shape,
 )
-from hiera_video.models.layouts.shapes import block_name, deduce_blocks, stage_name
+from hiera_video.models.layouts.shapes import BLOCK, block_name, deduce_blocks, stage_name
 
-_BLOCK = {
-    "norm1": "norm1",
-    "norm2": "norm2",
-    "attention.qkv": "attn.qkv",
-    "attention.projection": "attn.proj",
-    "mlp": "mlp",
-    "skip": "proj",
-}
 _NAMES = NameTable(
     {
         "patch_embedding.projection": "patch_embed.proj",
@@ -40,8 +32,8 @@ _NAMES = NameTable(
         "position_embedding.spatial": "pos_embed_spatial",
         "position_embedding.temporal": "pos_embed_temporal",
         # The official package numbers blocks through all stages; `read` and `write` convert that.
-        **{f"blocks.#.{a}": f"blocks.#.{b}" for a, b in _BLOCK.items()},
-        **{f"decoder.blocks.#.{a}": f"decoder_blocks.#.{b}" for a, b in _BLOCK.items()},
+        **{f"blocks.#.{a}": f"blocks.#.{b}" for a, b in BLOCK.items()},
+        **{f"decoder.blocks.#.{a}": f"decoder_blocks.#.{b}" for a, b in BLOCK.items()},
         "classifier": "head.projection",
         "fusion.layers.#": "multi_scale_fusion_heads.#",
         "decoder.embedding": "decoder_embed",

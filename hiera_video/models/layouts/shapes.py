@@ -13,6 +13,16 @@ from torch import Tensor
 from hiera_video.errors import CheckpointError
 from hiera_video.models.variants import IMAGE, VARIANTS, VIDEO
 
+#: Beginnings of names in a block, ours and those of these layouts.
+BLOCK = {
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "attention.qkv": "attn.qkv",
+    "attention.projection": "attn.proj",
+    "mlp": "mlp",
+    "skip": "proj",
+}
+
 
 def deduce_blocks(weights: Mapping[str, Tensor], num_heads: list[int] | None) -> dict[str, Any]:
     """The fields of our config that say how blocks are built, and those of the published variants

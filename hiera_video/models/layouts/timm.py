@@ -14,16 +14,17 @@ from hiera_video.errors import CheckpointError, reason_of
 from hiera_video.models.config import HieraConfig
 from hiera_video.models.kinds import Kind, architecture_name
 from hiera_video.models.layouts.base import Checkpoint, NameTable, has_linear_head
-from hiera_video.models.layouts.shapes import block_name, block_part, deduce_blocks, stage_name
+from hiera_video.models.layouts.shapes import (
+    BLOCK,
+    block_name,
+    block_part,
+    deduce_blocks,
+    stage_name,
+)
 from hiera_video.models.variants import SAM2, VARIANTS
 
 _BLOCK = {
-    "norm1": "norm1",
-    "norm2": "norm2",
-    "attention.qkv": "attn.qkv",
-    "attention.projection": "attn.proj",
-    "mlp": "mlp",
-    "skip": "proj",
+    **BLOCK,
     "scale1.weight": "ls1.gamma",
     "scale2.weight": "ls2.gamma",
 }
