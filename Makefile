@@ -50,7 +50,7 @@ demo-pretrain: $(VENV)/.installed ## pre-training without labels, then ten label
 # conftest.py puts the files that take longest first, so that both processes end at the same time.
 TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed-test ## nine minutes on two cores; the real scripts in two processes, too
+test: $(VENV)/.installed-test ## six to nine minutes on two cores; the real scripts in two processes, too
 	$(TEST)
 
 test-long: $(VENV)/.installed-test ## what takes long for its own sake, or waits in real time
